@@ -1,0 +1,58 @@
+"""Records, protocols and errors. Nothing here imports torch."""
+
+from repflow.core.errors import (
+    BadFile,
+    BadSetting,
+    BadSpec,
+    CallerError,
+    ContextTooLong,
+    Interrupted,
+    ModelProblem,
+    NotEnoughData,
+    RepflowError,
+    StoreConflict,
+    UnknownName,
+    unknown,
+)
+from repflow.core.protocols import Task, Tokenizer
+from repflow.core.records import (
+    Estimate,
+    Example,
+    Kind,
+    LayerRow,
+    Origin,
+    PairRow,
+    PathRow,
+    Site,
+    SubjectFacts,
+    Tap,
+    sites_for,
+)
+
+__all__ = [
+    "BadFile",
+    "BadSetting",
+    "BadSpec",
+    "CallerError",
+    "ContextTooLong",
+    "Estimate",
+    "Example",
+    "Interrupted",
+    "Kind",
+    "LayerRow",
+    "ModelProblem",
+    "NotEnoughData",
+    "Origin",
+    "PairRow",
+    "PathRow",
+    "RepflowError",
+    "Site",
+    "StoreConflict",
+    "SubjectFacts",
+    "Tap",
+    "Task",
+    "Tokenizer",
+    "UnknownName",
+    "sites_for",
+    "unknown",
+]

@@ -1,0 +1,31 @@
+"""What the parts expect of each other."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from repflow.core.records import Example
+
+
+class Tokenizer(Protocol):
+    """The part of a Hugging Face tokenizer that tasks use."""
+
+    @property
+    def all_special_ids(self) -> list[int]: ...
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]: ...
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str: ...
+
+
+class Task(Protocol):
+    """A source of examples: settings in, tokenised prompts out."""
+
+    @property
+    def name(self) -> str: ...
+
+    def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
+        """The first `n` examples of about `context` tokens, ids 0..n-1; fewer when the data ends before.
+
+        The first k examples do not depend on n. Raises NotEnoughData when there is not one.
+        """
+        ...

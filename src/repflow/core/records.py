@@ -1,0 +1,163 @@
+"""The records every part of repflow exchanges. Plain frozen data: no torch, no behaviour beyond checks."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["TBM", "SSM", "hybrid", "other"]
+"""What a model's blocks are made of: attention, state-space mixers, both, or something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place on the residual stream. See `sites_for` for the contract."""
+
+    name: str
+    index: int
+    depth: float
+    """Relative depth in [0, 1]: 0 at `embed`, (i+1)/L after block i, 1 at `final_norm`."""
+
+    @property
+    def is_final_norm(self) -> bool:
+        return self.name == "final_norm"
+
+
+def sites_for(n_blocks: int) -> tuple[Site, ...]:
+    """The L+2 sites of a model with L blocks: `embed`, `block.0` .. `block.L-1`, `final_norm`."""
+    if n_blocks < 1:
+        raise ValueError(f"a model needs at least one block, got {n_blocks}")
+    blocks = (Site(f"block.{i}", i + 1, (i + 1) / n_blocks) for i in range(n_blocks))
+    return (Site("embed", 0, 0.0), *blocks, Site("final_norm", n_blocks + 1, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """Where a site is read: the input or the output of a module, by its name in `model.named_modules()`."""
+
+    site: Site
+    module: str
+    where: Literal["input", "output"] = "output"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One prompt, tokenised. `id` is its place in the task's order and the key of its bootstrap weights."""
+
+    id: int
+    ids: tuple[int, ...]
+    """Token ids of the prompt, special tokens included where the task adds them."""
+    prompt: str = ""
+    group: int = 0
+    """Examples of one question, or one set of pairs, share a group."""
+    gold_position: int | None = None
+    """Index of the gold pair or document, from 0."""
+    n_positions: int | None = None
+    """How many places the gold could have had: the number of pairs or documents."""
+    gold_span: tuple[int, int] | None = None
+    """Token range [start, end) of the gold pair or document in `ids`."""
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a row comes from."""
+
+    subject: str
+    family: str
+    init: str
+    """`trained`, or the re-initialisation scheme with its seed (`normal:0`)."""
+    task: str
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value, its 95% interval (NaN where none can be given) and the examples behind it."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+    n_examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One number at one site: a line of layers.parquet."""
+
+    subject: str
+    family: str
+    init: str
+    task: str
+    context: int
+    site: str
+    site_index: int
+    depth: float
+    metric: str
+    variant: str
+    tokens: str
+    value: float
+    ci_low: float
+    ci_high: float
+    n_examples: int
+    n_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """One number for two sites, of one subject or of two: a line of pairs.parquet."""
+
+    subject_a: str
+    site_a: str
+    depth_a: float
+    subject_b: str
+    site_b: str
+    depth_b: float
+    task: str
+    context: int
+    metric: str
+    variant: str
+    tokens: str
+    value: float
+    ci_low: float
+    ci_high: float
+    n_examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathRow:
+    """One number for a subject's whole path through depth: a line of paths.parquet."""
+
+    subject: str
+    task: str
+    context: int
+    metric: str
+    variant: str
+    tokens: str
+    value: float
+    ci_low: float
+    ci_high: float
+    n_examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectFacts:
+    """What a run records of a subject."""
+
+    label: str
+    """The spec string, which is also the subject's name in every row."""
+    family: str
+    """The architecture's `model_type`, e.g. `gpt_neox`, `mamba2`."""
+    kind: Kind
+    init: str
+    n_parameters: int
+    n_blocks: int
+    width: int
+    max_positions: int | None
+    """Trained positions, or None where the architecture has no such limit."""
+    dtype: str
+    weights_sha256: str
+    tokenizer_sha256: str
+    """Two subjects with the same value read the same token ids."""
+    reinitialised: tuple[str, ...] = ()
+    """Names of the tensors a re-initialisation scheme changed."""
+    interventions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
