@@ -25,7 +25,7 @@ class BadSpec(CallerError):
 
 
 class BadFile(CallerError):
-    """A file or folder that is absent, unreadable, broken or empty; names the file and, where it has lines, the line."""
+    """A file or folder that is absent, broken or empty; names the file and, where it has lines, the line."""
 
 
 class BadSetting(CallerError):
