@@ -55,6 +55,8 @@ class Example:
     gold_span: tuple[int, int] | None = None
     """Token range [start, end) of the gold pair or document in `ids`."""
     answers: tuple[str, ...] = ()
+    gold_class: int | None = None
+    """Which of the task's evenly spaced places the gold was put at, from 0: the label of a position probe."""
 
 
 @dataclass(frozen=True, slots=True)
