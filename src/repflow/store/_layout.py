@@ -1,0 +1,77 @@
+"""The names inside a run directory, and which of them repflow may delete."""
+
+import shutil
+from pathlib import Path
+
+FORMAT = "repflow run"
+SCHEMA_VERSION = 1
+
+RUN = "run.json"
+FINDINGS = "findings.json"
+REPLICATES = "replicates.safetensors"
+CHECKPOINT = "checkpoint"
+FIGURES = "figures"
+REPORT = "report.html"
+LOCK = ".repflow.lock"
+TEMP_PREFIX = ".repflow-"
+TEMP_SUFFIX = ".tmp"
+PART_SUFFIX = ".part"
+TABLES = ("layers", "pairs", "paths", "probes")
+
+
+def table_path(directory: Path, name: str) -> Path:
+    return directory / f"{name}.parquet"
+
+
+def is_temporary(path: Path) -> bool:
+    """A file that a stopped writer left behind."""
+    return path.name.startswith(TEMP_PREFIX) and path.name.endswith(TEMP_SUFFIX)
+
+
+def content(directory: Path) -> list[Path]:
+    """What a directory holds, sorted, apart from the lock and temporary files; empty when it is absent."""
+    if not directory.is_dir():
+        return []
+    return sorted(path for path in directory.iterdir() if path.name != LOCK and not is_temporary(path))
+
+
+def remove_temporaries(directory: Path) -> None:
+    for folder in (directory, directory / CHECKPOINT):
+        if folder.is_dir():
+            for path in folder.iterdir():
+                if is_temporary(path):
+                    path.unlink(missing_ok=True)
+
+
+def remove_parts(directory: Path) -> None:
+    """Delete the checkpoint: its parts, then the folder unless it holds something else."""
+    folder = directory / CHECKPOINT
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name.endswith(PART_SUFFIX) or is_temporary(path):
+            path.unlink(missing_ok=True)
+    if folder.is_symlink():
+        folder.unlink()
+    elif not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def remove_results(directory: Path) -> None:
+    """Delete everything a finished run holds but run.json and the checkpoint. Other files stay."""
+    for name in (FINDINGS, REPLICATES, REPORT):
+        (directory / name).unlink(missing_ok=True)
+    for path in directory.glob("*.parquet"):
+        if path.stem in TABLES or _is_our_table(path):
+            path.unlink(missing_ok=True)
+    figures = directory / FIGURES
+    if figures.is_symlink():
+        figures.unlink()
+    elif figures.is_dir():
+        shutil.rmtree(figures)
+
+
+def _is_our_table(path: Path) -> bool:
+    from repflow.store._tables import table_version
+
+    return table_version(path) is not None

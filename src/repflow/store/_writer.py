@@ -1,0 +1,217 @@
+"""Writing a run directory: checkpoint parts while it runs, tables and run.json when it is done."""
+
+import re
+from collections.abc import Sequence, Set
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from repflow.core import LayerRow, PairRow, PathRow, StoreConflict
+from repflow.store import _layout, _parts
+from repflow.store._atomic import write_bytes_atomic, writing_to
+from repflow.store._json import plain, to_bytes
+from repflow.store._lock import DirectoryLock
+from repflow.store._marker import Plan, new_marker, plan_for, read_marker
+from repflow.store._replicates import replicate_bytes
+from repflow.store._tables import table_bytes
+
+_OURS = frozenset({"format", "schema_version", "status", "command", "repflow_version", "settings", "tables"})
+
+
+class RunWriter:
+    """The one writer of a run directory. Make it with `create`; use it as a context, which lets the directory go.
+
+    Nothing is written or deleted before the first `save_part`, `write_table` or `finish`: a run refused for its input
+    leaves the directory, and what an --overwrite would replace, as it was.
+    """
+
+    def __init__(self, directory: Path, settings: dict[str, Any], command: str, plan: Plan) -> None:
+        self.directory = directory
+        self.finished = plan == "finished"
+        """The directory holds this very run, complete: there is nothing to write."""
+        self._settings = settings
+        self._command = command
+        self._plan: Plan = plan
+        self._begun = False
+        self._tables: list[str] = []
+        self._lock: DirectoryLock | None = None
+        self._made: list[Path] = []
+
+    @classmethod
+    def create(
+        cls,
+        directory: str | Path,
+        settings: dict[str, Any],
+        command: str,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        free: Set[str] = frozenset(),
+    ) -> Self:
+        """Claim `directory` for one run.
+
+        `command` is the study's name; `settings` must have a JSON form; those named in `free` change no number and may
+        differ when a run is resumed. An absent or empty directory begins a new run, with `resume` too.
+        Raises StoreConflict when the directory holds something else, or another process writes it; BadFile when it
+        cannot be written.
+        """
+        if resume and overwrite:
+            raise StoreConflict("--resume and --overwrite contradict each other; give one of them")
+        path = Path(directory)
+        with writing_to(path):
+            asked = (settings, command, free)
+            plan = plan_for(path, *asked, resume=resume, overwrite=overwrite)
+            writer = cls(path, plain(settings), command, plan)
+            if writer.finished:
+                writer._tidy()
+                return writer
+            writer._claim()
+            try:
+                # The one who held the lock before us may have changed what the directory holds.
+                writer._plan = plan_for(path, *asked, resume=resume, overwrite=overwrite)
+            except BaseException:
+                writer.close()
+                raise
+            writer.finished = writer._plan == "finished"
+        return writer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the directory go; folders made for a run that wrote nothing are removed. A second call does nothing."""
+        if self._lock is None:
+            return
+        self._lock.release()
+        self._lock = None
+        with suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()
+
+    def has_part(self, key: str) -> bool:
+        """Whether a whole part of this name is there."""
+        return self._readable_parts() and _parts.read_part(self._checkpoint, key) is not None
+
+    def load_part(self, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The arrays and meta saved under `key`, bit for bit (tuples in the meta come back as lists).
+
+        Raises KeyError when there is none, or only a torn one, which is deleted.
+        """
+        part = _parts.read_part(self._checkpoint, key) if self._readable_parts() else None
+        if part is None:
+            raise KeyError(key)
+        return part
+
+    def parts(self) -> list[str]:
+        """The keys of all whole parts, sorted."""
+        return _parts.part_keys(self._checkpoint) if self._readable_parts() else []
+
+    def save_part(self, key: str, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """Keep a state under `key`, in place of an earlier one. On return it survives a crash.
+
+        Arrays are of whole, real or boolean numbers; `meta` has a JSON form. Raises BadFile when the disk refuses.
+        """
+        with writing_to(self.directory):
+            self._begin()
+            _parts.write_part(self._checkpoint, key, arrays, meta)
+
+    def write_table(self, name: str, rows: Sequence[Any], row_type: type) -> None:
+        """Write NAME.parquet from instances of the dataclass `row_type`. A resumed run must write it again."""
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(f"a table's name is lower-case letters, digits and _, got {name!r}")
+        data = table_bytes(rows, row_type)
+        with writing_to(self.directory):
+            self._begin()
+            write_bytes_atomic(_layout.table_path(self.directory, name), data)
+        if name not in self._tables:
+            self._tables.append(name)
+
+    def finish(
+        self,
+        layers: Sequence[LayerRow],
+        pairs: Sequence[PairRow],
+        paths: Sequence[PathRow],
+        info: dict[str, Any],
+        findings: Sequence[dict[str, Any]] = (),
+        *,
+        replicates: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        """Write the results, run.json last, then delete the checkpoint. Killed before the end, --resume finishes it.
+
+        `info` goes into run.json: `subjects` (a list, each with at least `label`), `tasks` (a list with `name`,
+        `context`, `examples_sha256` and, where it holds for one subject only, `subject`), `seed`, timings, warnings ...
+        `replicates` are bootstrap replicates [rows, B] of a table, by its name, in the order of its rows.
+        Raises ValueError for replicates that do not fit and for info that would hide a key of the store's own.
+        """
+        hidden = _OURS & info.keys()
+        if hidden:
+            raise ValueError(f"info may not hold {', '.join(sorted(hidden))}: the store writes them")
+        counts = {"layers": len(layers), "pairs": len(pairs), "paths": len(paths)}
+        kept = replicate_bytes(replicates, counts) if replicates else None
+        findings_bytes = to_bytes(list(findings))
+        info = plain(info)
+        self.write_table("layers", layers, LayerRow)
+        self.write_table("pairs", pairs, PairRow)
+        self.write_table("paths", paths, PathRow)
+        with writing_to(self.directory):
+            if kept is not None:
+                write_bytes_atomic(self.directory / _layout.REPLICATES, kept)
+            write_bytes_atomic(self.directory / _layout.FINDINGS, findings_bytes)
+            marker = new_marker("finished", self._command, self._settings)
+            write_bytes_atomic(
+                self.directory / _layout.RUN, to_bytes({**marker, "tables": sorted(self._tables), **info})
+            )
+            self.finished = True
+            _layout.remove_parts(self.directory)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.directory / _layout.CHECKPOINT
+
+    def _readable_parts(self) -> bool:
+        """Parts of a run about to be overwritten are not ours to read."""
+        return not self.finished and (self._begun or self._plan == "resume")
+
+    def _claim(self) -> None:
+        missing = [folder for folder in (self.directory, *self.directory.parents) if not folder.exists()]
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._made = missing
+        try:
+            self._lock = DirectoryLock.acquire(self.directory)
+        except BaseException:
+            with suppress(OSError):
+                for folder in missing:
+                    folder.rmdir()
+            raise
+
+    def _tidy(self) -> None:
+        """Delete the parts of a run killed between its run.json and the end; a folder that cannot be changed stays."""
+        if not self._checkpoint.is_dir():
+            return
+        with suppress(OSError, StoreConflict):
+            self._claim()
+            if read_marker(self.directory)["status"] == "finished":
+                _layout.remove_parts(self.directory)
+        self.close()
+
+    def _begin(self) -> None:
+        """Take possession. Whatever moment this is killed at, run.json and the parts belong to one run."""
+        if self.finished or self._lock is None:
+            raise RuntimeError(f"the run in {self.directory} is {'finished' if self.finished else 'closed'}")
+        if self._begun:
+            return
+        _layout.remove_temporaries(self.directory)
+        if self._plan != "resume":
+            _layout.remove_parts(self.directory)
+        running = new_marker("running", self._command, self._settings)
+        write_bytes_atomic(self.directory / _layout.RUN, to_bytes(running))
+        _layout.remove_results(self.directory)
+        self._begun = True
