@@ -1,0 +1,129 @@
+"""Key-value pair retrieval (Liu et al. 2023, arXiv:2307.03172): find the value of one key among many pairs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, Literal
+
+from repflow.core import BadSetting, Example, NotEnoughData, Tokenizer, unknown
+from repflow.tasks._files import sha256_of
+from repflow.tasks._pairs import MOST_PAIRS, KeyStyle, KvRecord, PairStream, line_of, quoted, read_pairs
+from repflow.tasks._places import arrange, arrivals, check_places, places_of
+from repflow.tasks._prompts import Prompt, Question, assemble, check_size
+
+INSTRUCTION = "Find the value that belongs to the given key in the JSON object below."
+LEAST_PAIRS = 4
+STYLES: tuple[KeyStyle, ...] = ("uuid", "hex8", "hex4")
+_TRIED = 8
+_MARGIN = 1.05
+
+
+@dataclass(frozen=True)
+class KvprTask:
+    """Prompts with a JSON object of unique keys and values and the question for one of the values.
+
+    A prompt has the largest number of pairs that keeps it within the context, special tokens included, or all the
+    pairs of a record when they take less. At least 4 pairs, and with `crossed` at least as many as positions.
+    For one seed and tokenizer a smaller context's prompt is the larger one's with distractors removed, as long as
+    both use the same style of keys.
+    """
+
+    data: str | None = None
+    """A published JSONL(.gz) file with `ordered_kv_records, key, value`; None generates the pairs."""
+    keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto"
+    """Generated keys and values: UUIDs or hex strings; `auto` takes the longest of which the context holds 4 pairs."""
+    positions: int = 5
+    """Number of evenly spaced places for the gold pair."""
+    gold: int | None = None
+    """The one place the gold is put at, from 0; None: each example takes the next."""
+    crossed: bool = False
+    """Every set of pairs once at every place: example id = group x positions + place."""
+
+    def __post_init__(self) -> None:
+        check_places(self.positions, self.gold, self.crossed)
+        if self.keys not in ("auto", *STYLES):
+            raise unknown("style of keys", self.keys, ("auto", *STYLES))
+        if self.data is not None and self.keys != "auto":
+            raise BadSetting(f"keys {self.keys}: the keys come from {self.data}; leave one of the two out")
+
+    @property
+    def name(self) -> str:
+        return "kvpr"
+
+    @property
+    def least(self) -> int:
+        """The smallest number of pairs in a prompt."""
+        return max(LEAST_PAIRS, self.positions) if self.crossed else LEAST_PAIRS
+
+    def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
+        """The first n examples. Raises NotEnoughData where the context or a record holds too few pairs."""
+        check_size(n, context)
+        return list(islice(self._examples(tokenizer, context, seed), n))
+
+    def _examples(self, tokenizer: Tokenizer, context: int, seed: int) -> Iterator[Example]:
+        guess = self.least
+        for group, question in enumerate(self._questions(tokenizer, context, seed)):
+            places = places_of(group, self.positions, self.gold, self.crossed)
+            pairs = question.fit(tokenizer, context, places, least=self.least, guess=guess)
+            if pairs < self.least:
+                raise self._too_few(question, tokenizer, context, places)
+            yield from question.examples(tokenizer, pairs, places, group)
+            guess = pairs
+
+    def _questions(self, tokenizer: Tokenizer, context: int, seed: int) -> Iterator[Question]:
+        if self.data is not None:
+            return (self._recorded(record) for record in read_pairs(Path(self.data)))
+        style = self._style(tokenizer, context, seed) if self.keys == "auto" else self.keys
+        return (self._generated(style, seed, group) for group in count())
+
+    def _style(self, tokenizer: Tokenizer, context: int, seed: int) -> KeyStyle:
+        for style in STYLES[:-1]:
+            tried = (self._generated(style, seed, group) for group in range(_TRIED))
+            if max(q.tokens(tokenizer, self.least, 0) for q in tried) * _MARGIN <= context:
+                return style
+        return STYLES[-1]
+
+    def _generated(self, style: KeyStyle, seed: int, group: int) -> Question:
+        stream = PairStream(f"repflow kvpr {seed} {group}", style)
+
+        def draw(pairs: int, place: int) -> Prompt:
+            gold, *others = stream.first(pairs)
+            return _prompt(*arrange(others, gold, place, self.positions))
+
+        return Question(draw, MOST_PAIRS[style], (stream.first(1)[0][1],))
+
+    def _recorded(self, record: KvRecord) -> Question:
+        others = arrivals(record.others, self.positions)
+
+        def draw(pairs: int, place: int) -> Prompt:
+            return _prompt(*arrange(others[: pairs - 1], record.gold, place, self.positions))
+
+        return Question(draw, len(others) + 1, (record.gold[1],))
+
+    def _too_few(
+        self, question: Question, tokenizer: Tokenizer, context: int, places: tuple[int, ...]
+    ) -> NotEnoughData:
+        if question.most < self.least:
+            return NotEnoughData(f"{self.data}: a record holds {question.most} pairs; kvpr needs {self.least}")
+        held = question.fit(tokenizer, context, places, least=1, guess=1)
+        needed = max(question.tokens(tokenizer, self.least, place) for place in places)
+        shorter = "" if self.data or self.keys == "auto" else " or shorten the keys (keys=hex4)"
+        return NotEnoughData(
+            f"a context of {context} tokens holds {held} pairs; kvpr needs {self.least}, which take {needed} tokens; "
+            f"raise --context{shorter}"
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, and the name and sha256 of the file, for run.json."""
+        settings: dict[str, Any] = {"name": self.name, "positions": self.positions, "gold": self.gold}
+        settings |= {"crossed": self.crossed, "keys": self.keys, "data": None}
+        if self.data is not None:
+            settings["data"] = {"file": Path(self.data).name, "sha256": sha256_of(Path(self.data))}
+        return settings
+
+
+def _prompt(pairs: list[tuple[str, str]], gold: int) -> Prompt:
+    head = f"{INSTRUCTION}\n\nJSON data:\n{{"
+    tail = f"}}\n\nKey: {quoted(pairs[gold][0])}\nCorresponding value:"
+    return assemble(head, [line_of(pair) for pair in pairs], ",\n ", tail, gold)
