@@ -1,0 +1,96 @@
+"""A batch of examples as the metrics see it: which tokens are real, which count, how each example weighs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
+
+from repflow.core import Site, unknown
+from repflow.metrics.bootstrap import REPLICATES, poisson_weights
+from repflow.metrics.tensors import as_list, as_tensor
+
+POLICIES = ("all", "no_special", "no_sink")
+SINK_FACTOR = 10.0
+GRAM_ROWS = 256
+
+_GRAM_STREAM = 0x6772616D  # keeps the sampling of Gram rows apart from the bootstrap's streams
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every metric of a session shares."""
+
+    policies: tuple[str, ...] = ("all", "no_sink")
+    sink_factor: float = SINK_FACTOR
+    """A token is a sink at a site when its norm exceeds this many times the median norm there."""
+    gram_rows: int = GRAM_ROWS
+    """At most this many tokens of an example enter a Gram matrix."""
+    replicates: int = REPLICATES
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for policy in self.policies:
+            if policy not in POLICIES:
+                raise unknown("token policy", policy, POLICIES)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N examples padded to T tokens; padding may be on either side but never counts."""
+
+    example_ids: tuple[int, ...]
+    real: Bool[Tensor, "n t"]
+    """False at padding."""
+    special: Bool[Tensor, "n t"]
+    """True at BOS, EOS and the like."""
+    sites: tuple[Site, ...]
+    """In the order in which the forward pass reaches them."""
+    options: Options = Options()
+
+    @cached_property
+    def weights(self) -> Float64[Tensor, "n r"]:
+        """Bootstrap weights on the CPU, column 0 the estimate's own."""
+        return poisson_weights(self.options.seed, self.example_ids, self.options.replicates)
+
+    @cached_property
+    def gram_index(self) -> tuple[Int64[Tensor, "n m"], Bool[Tensor, "n m"]]:
+        """`sample` of at most `gram_rows` tokens."""
+        longest = max(as_list(self.real.sum(1)), default=0)
+        return self.sample(max(1, min(self.options.gram_rows, longest)))
+
+    def sample(self, rows: int) -> tuple[Int64[Tensor, "n m"], Bool[Tensor, "n m"]]:
+        """Ascending token positions, `rows` of them or all where there are fewer, and which entries are not filling.
+
+        Beyond `rows` real tokens the sample is drawn by a generator keyed by the example id alone.
+        """
+        index = np.zeros((len(self.example_ids), rows), dtype=np.int64)
+        valid = np.zeros((len(self.example_ids), rows), dtype=bool)
+        for row, (example_id, real) in enumerate(zip(self.example_ids, self.real.cpu().numpy(), strict=True)):
+            chosen = np.flatnonzero(real)[sampled_rows(example_id, int(real.sum()), rows)]
+            index[row, : len(chosen)] = chosen
+            valid[row, : len(chosen)] = True
+        device = self.real.device
+        return as_tensor(index).to(device), as_tensor(valid).to(device)
+
+
+def sampled_rows(example_id: int, n: int, at_most: int) -> np.ndarray:
+    """`at_most` of 0..n-1 in ascending order, without replacement, by a generator keyed by the example id."""
+    if n <= at_most:
+        return np.arange(n)
+    key = np.array([_GRAM_STREAM, example_id], dtype=np.int64).view(np.uint64)
+    return np.sort(np.argsort(np.random.Philox(key=key).random_raw(n), kind="stable")[:at_most])
+
+
+def pad(rows: Sequence[Sequence[int]], fill: int = 0) -> tuple[Int64[Tensor, "n t"], Bool[Tensor, "n t"]]:
+    """Right-padded token ids and the mask of real tokens."""
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), fill, dtype=torch.int64)
+    real = torch.zeros((len(rows), width), dtype=torch.bool)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
+        real[i, : len(row)] = True
+    return ids, real

@@ -1,0 +1,123 @@
+"""cka between two models, with a permutation null that says how much likeness chance alone gives."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64
+from torch import Tensor
+
+from repflow.core import NotEnoughData
+from repflow.metrics.bootstrap import poisson_weights
+from repflow.metrics.example_rows import Grams
+from repflow.metrics.hsic import cka, hsic, u_centre
+from repflow.metrics.tensors import as_list, as_tensor
+from repflow.metrics.token_cka import MIN_ROWS
+from repflow.metrics.token_grams import GramBank
+
+ALPHA = 0.05
+_NULL_STREAM = 0x6E756C6C
+
+
+@dataclass(frozen=True)
+class CrossCka:
+    """CKA of every site of one model with every site of another."""
+
+    value: Float64[Tensor, "r a b"]
+    """Replicates behind the estimate."""
+    threshold: Float64[Tensor, "a b"]
+    """tau: what permuted sequences reach; NaN where too few sequences allow a null."""
+    n: int
+    """Resampling units."""
+
+    def calibrated(self) -> Float64[Tensor, "r a b"]:
+        """clip((s - tau) / (1 - tau), 0, 1): 0 is no more than chance, 1 is identity (Groeger et al. 2026)."""
+        return ((self.value - self.threshold) / (1.0 - self.threshold)).clamp(0.0, 1.0)
+
+
+def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates: int, permutations: int) -> CrossCka:
+    """Token CKA between two models that read the same tokens; blocks are examples.
+
+    A row counts if it counts in both models. The null pairs each sequence with another one's, the same permutation
+    at every site; tokens themselves are never permuted, since they are correlated within a sequence.
+    """
+    _same_examples(a.ids, b.ids)
+    keep = a.keep[:, policy] & b.keep[:, policy]
+    rows = int(keep.sum(-1).min())
+    if rows < MIN_ROWS:
+        raise NotEnoughData(f"cka between models needs 4 shared tokens in every example, one has {rows}")
+    index = [mask.nonzero()[:rows, 0] for mask in keep]
+    left = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(a.grams, index, strict=True)])
+    right = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(b.grams, index, strict=True)])
+    orders = _permutations(seed, len(left), permutations)
+    nulls = [_total(left, right[order]) for order in orders]
+    return _result(left, right, nulls, a.ids, seed, replicates)
+
+
+def cross_example_cka(a: Grams, b: Grams, seed: int, replicates: int, permutations: int) -> CrossCka:
+    """Example CKA between any two models; blocks are 64 examples, the null permutes examples within blocks."""
+    left_blocks, right_blocks = a.by_block(), b.by_block()
+    if {k: v[0] for k, v in left_blocks.items()} != {k: v[0] for k, v in right_blocks.items()}:
+        raise NotEnoughData("cka between models needs the same examples in both; measure both again in one run")
+    usable = [k for k, (ids, _) in left_blocks.items() if len(ids) >= MIN_ROWS]
+    if not usable:
+        raise NotEnoughData("cka between models needs a block of at least 4 examples; raise --examples")
+    left = [u_centre(left_blocks[k][1]) for k in usable]
+    right = [u_centre(right_blocks[k][1]) for k in usable]
+    blocks = torch.tensor(usable)
+    nulls: list[Tensor] = []
+    for draw in range(permutations):
+        shuffled = [g[:, i][:, :, i] for g, i in zip(right, _within(seed, draw, right), strict=True)]
+        nulls.append(_total(left, shuffled))
+    return _result(left, right, nulls, blocks, seed, replicates)
+
+
+def _within(seed: int, draw: int, blocks: list[Tensor]) -> list[Tensor]:
+    return [_permutations(seed + 7919 * draw, g.shape[-1], 1)[0] for g in blocks]
+
+
+def _total(left: Tensor | list[Tensor], right: Tensor | list[Tensor]) -> Float64[Tensor, "a b"]:
+    return torch.stack([hsic(x, y) for x, y in zip(left, right, strict=True)]).sum(0)
+
+
+def _result(
+    left: Tensor | list[Tensor],
+    right: Tensor | list[Tensor],
+    nulls: list[Float64[Tensor, "a b"]],
+    units: Int64[Tensor, " n"],
+    seed: int,
+    replicates: int,
+) -> CrossCka:
+    weights = poisson_weights(seed, tuple(as_list(units)), replicates)
+    cross = _weighted([hsic(x, y) for x, y in zip(left, right, strict=True)], weights)
+    own_left = _weighted([_own(x) for x in left], weights)
+    own_right = _weighted([_own(y) for y in right], weights)
+    value = cka(cross, own_left, own_right)
+    null = [cka(total, own_left[0], own_right[0]) for total in nulls]
+    return CrossCka(value, _threshold(value[0], null), len(weights))
+
+
+def _own(grams: Float32[Tensor, "s n n"]) -> Float64[Tensor, " s"]:
+    return hsic(grams, grams).diagonal()
+
+
+def _weighted(blocks: list[Tensor], weights: Float64[Tensor, "n r"]) -> Float64[Tensor, "r *s"]:
+    return torch.einsum("nr,n...->r...", weights, torch.stack(blocks))
+
+
+def _threshold(observed: Float64[Tensor, "a b"], nulls: list[Tensor]) -> Float64[Tensor, "a b"]:
+    """The order statistic ceil((1 - alpha)(K + 1)) of the observed value and the K nulls."""
+    ordered = torch.stack([observed, *nulls]).sort(0).values
+    return ordered[math.ceil((1 - ALPHA) * len(ordered)) - 1]
+
+
+def _permutations(seed: int, n: int, count: int) -> Int64[Tensor, "k n"]:
+    key = np.array([_NULL_STREAM, seed], dtype=np.int64).view(np.uint64)
+    draws = np.random.Philox(key=key).random_raw(count * n).reshape(count, n)
+    return as_tensor(np.argsort(draws, axis=1, kind="stable"))
+
+
+def _same_examples(a: Int64[Tensor, " n"], b: Int64[Tensor, " n"]) -> None:
+    if not torch.equal(a, b):
+        raise NotEnoughData("cka between models needs the same examples in both; measure both again in one run")

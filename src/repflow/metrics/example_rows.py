@@ -1,0 +1,122 @@
+"""The last token's state of every example at every site: the rows of example-level CKA."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float32, Float64, Int64
+from torch import Tensor
+
+from repflow.metrics.batch import Batch
+from repflow.metrics.bootstrap import poisson_weights
+from repflow.metrics.hsic import centred_hsic, cka
+from repflow.metrics.metric import Observer
+from repflow.metrics.tensors import as_list
+from repflow.metrics.token_cka import MIN_ROWS
+from repflow.metrics.view import SiteView
+
+BLOCK = 64
+"""Examples a block: ids 0..63, 64..127 and so on, whatever the batches were."""
+
+
+@dataclass(frozen=True)
+class Grams:
+    """Gram matrices among the last-token states of the examples seen, block by block.
+
+    Rows wait in `open` until their block is complete; then only the block's Grams are kept, so memory grows by
+    4 x 64 bytes an example and site, whatever the width.
+    """
+
+    ids: Int64[Tensor, " n"]
+    """Ascending ids of the waiting rows."""
+    open: Float32[Tensor, "n s d"]
+    blocks: Int64[Tensor, " b"]
+    """Ascending numbers of the complete blocks."""
+    closed: Float32[Tensor, "b s 64 64"]
+    """Their Grams, about the block's mean, rows in order of id."""
+
+    def merge(self, other: "Grams") -> "Grams":
+        ids, rows = torch.cat([self.ids, other.ids]), _join(self.open, other.open)
+        order = ids.argsort(stable=True)
+        ids, rows = ids[order], rows[order]
+        blocks, closed = torch.cat([self.blocks, other.blocks]), _join(self.closed, other.closed)
+        number = ids // BLOCK
+        full = sorted(b for b, size in Counter(as_list(number)).items() if size == BLOCK)
+        if full:
+            fresh = torch.stack([block_gram(rows[number == b]) for b in full])
+            waiting = ~torch.isin(number, torch.tensor(full))
+            ids, rows = ids[waiting], rows[waiting]
+            blocks, closed = torch.cat([blocks, torch.tensor(full)]), _join(closed, fresh)
+        order = blocks.argsort()
+        return Grams(ids, rows, blocks[order], closed[order])
+
+    def by_block(self) -> dict[int, tuple[tuple[int, ...], Float32[Tensor, "s n n"]]]:
+        """Every block's example ids and Grams, unfinished blocks included."""
+        found = {
+            b: (tuple(range(b * BLOCK, (b + 1) * BLOCK)), gram)
+            for b, gram in zip(as_list(self.blocks), self.closed, strict=True)
+        }
+        number = self.ids // BLOCK
+        for b in set(as_list(number)):
+            found[b] = (tuple(as_list(self.ids[number == b])), block_gram(self.open[number == b]))
+        return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True)
+class ExampleRows:
+    """Last-token states (the source paper's h_T), for linear debiased CKA over blocks of 64 examples."""
+
+    name: str = "example_cka"
+    state: type[Any] = Grams
+
+    def observe(self, batch: Batch) -> Observer:
+        return _ExampleRowsObserver(batch)
+
+
+@dataclass
+class _ExampleRowsObserver:
+    batch: Batch
+    rows: list[Tensor] = field(default_factory=list[Tensor])
+    """One [n, d] per site."""
+
+    def see(self, view: SiteView) -> None:
+        positions = torch.arange(view.states.shape[1], device=view.states.device)
+        last = torch.where(self.batch.real, positions, -1).amax(1).clamp(min=0)
+        self.rows.append(view.states[torch.arange(len(last), device=last.device), last])
+
+    def finish(self, finite: Tensor) -> Grams:
+        width = max(row.shape[-1] for row in self.rows)
+        rows = torch.stack([torch.nn.functional.pad(row, (0, width - row.shape[-1])) for row in self.rows], 1)
+        ids = torch.tensor(self.batch.example_ids, dtype=torch.int64)[finite.cpu()]
+        sites = len(self.rows)
+        nothing = Grams(ids[:0], rows.cpu()[:0], ids[:0], torch.zeros(0, sites, BLOCK, BLOCK))
+        return nothing.merge(Grams(ids, rows[finite].cpu(), ids[:0], nothing.closed))
+
+
+def block_gram(rows: Float32[Tensor, "n s d"]) -> Float32[Tensor, "s n n"]:
+    """Grams of one block's rows about their mean, at every site."""
+    by_site = (rows - rows.mean(0)).transpose(0, 1)
+    return by_site @ by_site.mT
+
+
+def example_cka(grams: Grams, seed: int, replicates: int) -> tuple[Float64[Tensor, "r s s"], int]:
+    """CKA of all pairs of sites over blocks of examples, replicates behind the estimate, and the number of blocks.
+
+    Blocks of fewer than 4 examples are left out. The unit of resampling is the block, so one block has no interval.
+    """
+    blocks = {b: gram for b, (ids, gram) in grams.by_block().items() if len(ids) >= MIN_ROWS}
+    sites = grams.closed.shape[1]
+    weights = poisson_weights(seed, tuple(blocks), replicates)
+    total = torch.zeros(1 + replicates, sites, sites, dtype=torch.float64)
+    for row, gram in zip(weights, blocks.values(), strict=True):
+        total.addcmul_(row[:, None, None], centred_hsic(gram))
+    own = total.diagonal(dim1=-2, dim2=-1)
+    return cka(total, own, own), len(blocks)
+
+
+def _join(a: Tensor, b: Tensor) -> Tensor:
+    """Concatenate along the first dimension; an empty side may have another width."""
+    if not len(a):
+        return b
+    return torch.cat([a, b]) if len(b) else a

@@ -1,0 +1,60 @@
+"""Every metric by name."""
+
+from collections.abc import Sequence
+
+from repflow.core import unknown
+from repflow.metrics.adjacent_cosine import AdjacentCosine
+from repflow.metrics.dropped_share import DroppedShare
+from repflow.metrics.example_rows import ExampleRows
+from repflow.metrics.inter_token_cosine import InterTokenCosine
+from repflow.metrics.metric import Metric, PerSite
+from repflow.metrics.norm import Norm
+from repflow.metrics.offset_cosine import OffsetCosine
+from repflow.metrics.participation_ratio import ParticipationRatio
+from repflow.metrics.path import Path
+from repflow.metrics.renyi2_entropy import Renyi2Entropy
+from repflow.metrics.sequence_curvature import SequenceCurvature
+from repflow.metrics.token_cka import TokenCka
+from repflow.metrics.token_grams import TokenGrams
+from repflow.metrics.update_cosine import UpdateCosine
+from repflow.metrics.update_ratio import UpdateRatio
+from repflow.metrics.von_neumann_entropy import VonNeumannEntropy
+
+SITE_METRICS = (
+    AdjacentCosine(),
+    UpdateRatio(),
+    UpdateCosine(),
+    InterTokenCosine(),
+    OffsetCosine(),
+    Norm(),
+    ParticipationRatio(),
+    Renyi2Entropy(),
+    SequenceCurvature(),
+    DroppedShare(),
+    VonNeumannEntropy(),
+)
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        *(PerSite(m) for m in SITE_METRICS),
+        Path(),
+        TokenCka(),
+        TokenCka(biased=True),
+        ExampleRows(),
+        TokenGrams(),
+    )
+}
+
+OPTIONAL = ("von_neumann_entropy", "token_cka_biased", "token_grams")
+"""Not measured unless named: slow, for comparison only, or needed between models only."""
+
+DEFAULT = tuple(name for name in METRICS if name not in OPTIONAL)
+
+
+def named(names: Sequence[str]) -> tuple[Metric, ...]:
+    """The metrics of these names, in the registry's order. Raises UnknownName."""
+    for name in names:
+        if name not in METRICS:
+            raise unknown("metric", name, METRICS)
+    return tuple(metric for name, metric in METRICS.items() if name in names)

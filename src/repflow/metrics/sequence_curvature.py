@@ -1,0 +1,28 @@
+"""sequence_curvature: how sharply a sequence's trajectory turns at a site."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from repflow.metrics.tensors import angle, row_dot, row_norm
+from repflow.metrics.view import SiteView, masked_mean
+
+
+@dataclass(frozen=True)
+class SequenceCurvature:
+    """Mean angle in radians, in [0, pi], between successive differences h_{t+1} - h_t and h_{t+2} - h_{t+1}.
+
+    Needs three neighbouring counted tokens, NaN otherwise. Source: Hosseini & Fedorenko 2023 (arXiv:2311.04930).
+    """
+
+    name: str = "sequence_curvature"
+    variants: tuple[str, ...] = ("raw",)
+
+    def measure(self, view: SiteView) -> dict[str, Tensor]:
+        if view.states.shape[1] < 3:
+            return {}
+        differences = view.states[:, 1:] - view.states[:, :-1]
+        length = row_norm(differences)
+        dots = row_dot(differences[:, 1:], differences[:, :-1])
+        angles = angle(dots / (length[:, 1:] * length[:, :-1]))
+        return {"raw": masked_mean(angles, view.keep[:, :, :-2] & view.keep[:, :, 1:-1] & view.keep[:, :, 2:])}
