@@ -1,0 +1,47 @@
+"""From the settings of a command to a task."""
+
+from typing import Literal
+
+from repflow.core import BadSetting, unknown
+from repflow.tasks.kvpr import KvprTask
+from repflow.tasks.mdqa import MdqaTask
+from repflow.tasks.text import TextTask
+
+TASKS = ("text", "kvpr", "mdqa")
+KeysSetting = Literal["auto", "uuid", "hex8", "hex4"]
+
+
+def make_task(
+    name: str,
+    *,
+    text: tuple[str, ...] = (),
+    data: str | None = None,
+    pack: bool = True,
+    column: str = "text",
+    keys: KeysSetting = "auto",
+    positions: int = 5,
+    gold: int | None = None,
+    crossed: bool = False,
+) -> TextTask | KvprTask | MdqaTask:
+    """The task of that name with the settings that concern it.
+
+    Raises UnknownName for another name and BadSetting for a setting that does nothing for the task.
+    """
+    if name == "text":
+        _refuse(name, data is not None, "data", "name the files with --text")
+        _refuse(name, gold is not None or crossed or positions != 5, "positions, gold and crossed", "text has no gold")
+        _refuse(name, keys != "auto", "keys", "they are for kvpr")
+        return TextTask(text, pack, column)
+    if name not in TASKS:
+        raise unknown("task", name, TASKS)
+    _refuse(name, bool(text), "text", "name the file with --data")
+    _refuse(name, not pack or column != "text", "pack and column", "they are for text")
+    if name == "kvpr":
+        return KvprTask(data, keys, positions, gold, crossed)
+    _refuse(name, keys != "auto", "keys", "they are for kvpr")
+    return MdqaTask(data, positions, gold, crossed)
+
+
+def _refuse(task: str, given: bool, setting: str, advice: str) -> None:
+    if given:
+        raise BadSetting(f"the task {task} takes no {setting}: {advice}")

@@ -1,0 +1,110 @@
+"""Multi-document question answering (Liu et al. 2023, arXiv:2307.03172): one document among many has the answer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from repflow.core import Example, NotEnoughData, Tokenizer
+from repflow.tasks._files import sha256_of, shipped
+from repflow.tasks._passages import Asked, Passage, distractors, read_questions
+from repflow.tasks._places import arrange, arrivals, check_places, places_of
+from repflow.tasks._prompts import Prompt, Question, assemble, check_size
+
+INSTRUCTION = "One of the documents below answers the question. Reply with the answer only, in a few words."
+LEAST_DOCUMENTS = 2
+GIVES_UP = 100
+"""Questions at the beginning of a file of which one has to fit the context."""
+
+
+@dataclass(frozen=True)
+class MdqaTask:
+    """Prompts with numbered documents, one of which answers the question at the end.
+
+    A prompt has the largest number of documents that keeps it within the context, special tokens included, or all
+    there are when they take less; at least 2, and with `crossed` at least as many as positions. Questions whose
+    passages are too long for that are passed over. A smaller context's prompt is the larger one's with distractors
+    removed and the documents numbered anew.
+    """
+
+    data: str | None = None
+    """A JSONL(.gz) file with `question, answers, ctxs[title, text, isgold]`; None takes the corpus in the package.
+    Questions without distractors of their own get other questions' gold passages."""
+    positions: int = 5
+    """Number of evenly spaced places for the gold document."""
+    gold: int | None = None
+    """The one place the gold is put at, from 0; None: each example takes the next."""
+    crossed: bool = False
+    """Every question once at every place: example id = group x positions + place."""
+
+    def __post_init__(self) -> None:
+        check_places(self.positions, self.gold, self.crossed)
+
+    @property
+    def name(self) -> str:
+        return "mdqa"
+
+    @property
+    def least(self) -> int:
+        """The smallest number of documents in a prompt."""
+        return max(LEAST_DOCUMENTS, self.positions) if self.crossed else LEAST_DOCUMENTS
+
+    @property
+    def path(self) -> Path:
+        return Path(self.data) if self.data is not None else shipped("mdqa.jsonl")
+
+    def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
+        """The first n examples. Raises NotEnoughData where none of the first 100 questions fits the context."""
+        check_size(n, context)
+        pool = read_questions(self.path)
+        examples = list(islice(self._examples(pool, tokenizer, context, seed), n))
+        if not examples:
+            raise self._too_few(pool, tokenizer, context, seed)
+        return examples
+
+    def _examples(self, pool: list[Asked], tokenizer: Tokenizer, context: int, seed: int) -> Iterator[Example]:
+        guess, group = self.least, 0
+        for number in range(len(pool)):
+            if group == 0 and number == GIVES_UP:
+                return
+            question = self._question(pool, number, seed)
+            places = places_of(number, self.positions, self.gold, self.crossed)
+            documents = question.fit(tokenizer, context, places, least=self.least, guess=guess)
+            if documents >= self.least:
+                yield from question.examples(tokenizer, documents, places, group)
+                guess, group = documents, group + 1
+
+    def _question(self, pool: list[Asked], number: int, seed: int) -> Question:
+        asked = pool[number]
+        others = distractors(asked, pool, f"repflow mdqa {seed} {number}")
+        if asked.own:
+            others = arrivals(others, self.positions)
+
+        def draw(documents: int, place: int) -> Prompt:
+            shown, gold = arrange(others[: documents - 1], asked.gold, place, self.positions)
+            return _prompt(asked.question, shown, gold)
+
+        return Question(draw, len(others) + 1, asked.answers)
+
+    def _too_few(self, pool: list[Asked], tokenizer: Tokenizer, context: int, seed: int) -> NotEnoughData:
+        questions = (self._question(pool, number, seed) for number in range(min(len(pool), GIVES_UP)))
+        rich = [q for q in questions if q.most >= self.least]
+        if not rich:
+            return NotEnoughData(f"{self.path.name}: no question has {self.least} documents to choose from")
+        needed = min(q.tokens(tokenizer, self.least, 0) for q in rich)
+        return NotEnoughData(
+            f"a context of {context} tokens holds no question with the {self.least} documents mdqa needs, which take "
+            f"{needed} tokens or more; raise --context"
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, and the name and sha256 of the file, for run.json."""
+        name = self.path.name if self.data is not None else f"built in: {self.path.name}"
+        settings: dict[str, Any] = {"name": self.name, "positions": self.positions, "gold": self.gold}
+        return settings | {"crossed": self.crossed, "data": {"file": name, "sha256": sha256_of(self.path)}}
+
+
+def _prompt(question: str, passages: list[Passage], gold: int) -> Prompt:
+    items = [f"Document [{i}](Title: {p.title}) {p.text}" for i, p in enumerate(passages, start=1)]
+    return assemble(f"{INSTRUCTION}\n\n", items, "\n", f"\n\nQuestion: {question}\nAnswer:", gold)
