@@ -1,0 +1,175 @@
+"""Curves over relative depth: all subjects overlaid, 95% bands, the final norm apart."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from repflow.report._labels import escaped, interval
+from repflow.report._plotly import FINAL_X, LEGEND, axis, depth_axis, figure
+from repflow.report._source import Scene, Source, Subject, of_scene
+from repflow.report._texts import Quantity
+
+_HOVER = (
+    "<b>%{meta[0]}</b><br>%{customdata[0]}, depth %{customdata[1]}<br>%{y:.4g}  %{customdata[2]}"
+    "<br>%{customdata[3]} examples<extra></extra>"
+)
+
+
+def curve_rows(
+    source: Source, scene: Scene, metric: str, variant: str, tokens: str, subject: str | None = None
+) -> pd.DataFrame:
+    """The rows of one curve (or of all subjects' curves), in order of depth."""
+    frame = of_scene(source.layers, scene)
+    frame = frame[(frame["metric"] == metric) & (frame["variant"] == variant) & (frame["tokens"] == tokens)]
+    if subject is not None:
+        frame = frame[frame["subject"] == subject]
+    return frame.sort_values("site_index", kind="stable")
+
+
+def curves(
+    source: Source,
+    scene: Scene,
+    quantity: Quantity,
+    variant: str,
+    tokens: str,
+    *,
+    height: int = 330,
+    legend: bool = True,
+) -> go.Figure:
+    """One quantity against relative depth, a line a subject.
+
+    Traces named by `uid` ending: `-line` (embed and blocks only), `-low`/`-high` (the interval's edges),
+    `-final` (the final norm), `-tie` (the dotted connector to it).
+    """
+    frame = curve_rows(source, scene, quantity.metric, variant, tokens)
+    fig = figure(height, showlegend=legend, legend=LEGEND)
+    for number, subject in enumerate(source.subjects):
+        rows = frame[frame["subject"] == subject.label]
+        fig.add_traces(list(_subject_traces(subject, f"s{number}", rows)))
+    values = frame[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
+    fig.update_layout(
+        xaxis=depth_axis(bool((frame["site"] == "final_norm").any())),
+        yaxis=_value_axis(quantity, values[np.isfinite(values)]),
+    )
+    if legend:
+        fig.update_layout(margin_t=34 + 20 * ((len(source.subjects) - 1) // 4))
+    return fig
+
+
+def _value_axis(quantity: Quantity, values: np.ndarray) -> dict[str, Any]:
+    if quantity.logarithmic and values.size and values.min() > 0:
+        decades = np.log10(values.max() / values.min())
+        return axis(quantity.axis, type="log", dtick=1 if decades > 3 else "D2", exponentformat="power")
+    if quantity.unit and values.size:
+        return axis(quantity.axis, range=[min(0.0, float(values.min())) - 0.02, max(1.0, float(values.max())) + 0.02])
+    return axis(quantity.axis, rangemode="tozero")
+
+
+def _subject_traces(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[go.Scatter]:
+    blocks, final = rows[rows["site"] != "final_norm"], rows[rows["site"] == "final_norm"]
+    if len(blocks):
+        yield from _band(subject, uid, blocks)
+        yield _line(subject, uid, blocks)
+    if len(final):
+        if len(blocks):
+            yield _tie(subject, uid, blocks.iloc[-1], final.iloc[0])
+        yield _final(subject, uid, final, alone=not len(blocks))
+
+
+def _band(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[go.Scatter]:
+    """The interval's edges, once for each stretch of sites that has intervals."""
+    known = rows[["ci_low", "ci_high"]].apply(pd.to_numeric).notna().all(axis=1).to_numpy()
+    starts = np.flatnonzero(known & ~np.r_[False, known[:-1]])
+    ends = np.flatnonzero(known & ~np.r_[known[1:], False]) + 1
+    for start, end in zip(starts, ends, strict=True):
+        part = rows.iloc[start:end]
+        for column, name, fill in (("ci_low", "low", None), ("ci_high", "high", "tonexty")):
+            yield go.Scatter(
+                uid=f"{uid}-{name}",
+                x=rounded(part["depth"]),
+                y=rounded(part[column]),
+                mode="lines",
+                line={"width": 0, "color": subject.style.colour},
+                fill=fill,
+                fillcolor=subject.style.band(),
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=uid,
+            )
+
+
+def _line(subject: Subject, uid: str, rows: pd.DataFrame) -> go.Scatter:
+    style = subject.style
+    return go.Scatter(
+        uid=f"{uid}-line",
+        name=escaped(subject.short),
+        meta=[escaped(subject.label)],
+        legendgroup=uid,
+        x=rounded(rows["depth"]),
+        y=rounded(rows["value"]),
+        customdata=_details(rows),
+        hovertemplate=_HOVER,
+        mode="lines+markers",
+        line={"color": style.colour, "dash": style.dash, "width": 2},
+        marker=_marker(subject, 5),
+    )
+
+
+def _final(subject: Subject, uid: str, rows: pd.DataFrame, *, alone: bool) -> go.Scatter:
+    low, value, high = (pd.to_numeric(rows[c]).to_numpy(dtype=float) for c in ("ci_low", "value", "ci_high"))
+    return go.Scatter(
+        uid=f"{uid}-final",
+        name=escaped(subject.short),
+        meta=[escaped(subject.label)],
+        legendgroup=uid,
+        showlegend=alone,
+        x=[FINAL_X] * len(rows),
+        y=rounded(value),
+        error_y={
+            "array": rounded(np.nan_to_num(high - value)),
+            "arrayminus": rounded(np.nan_to_num(value - low)),
+            "color": subject.style.colour,
+            "thickness": 1.4,
+            "width": 4,
+        },
+        customdata=_details(rows),
+        hovertemplate=_HOVER,
+        mode="markers",
+        marker=_marker(subject, 8),
+    )
+
+
+def _tie(subject: Subject, uid: str, last: pd.Series, final: pd.Series) -> go.Scatter:
+    return go.Scatter(
+        uid=f"{uid}-tie",
+        x=[float(last["depth"]), FINAL_X],
+        y=rounded([last["value"], final["value"]]),
+        mode="lines",
+        line={"color": subject.style.colour, "dash": "dot", "width": 1},
+        opacity=0.7,
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=uid,
+    )
+
+
+def _marker(subject: Subject, size: int) -> dict[str, Any]:
+    style = subject.style
+    line = {"color": style.colour, "width": 1.5}
+    return {"symbol": style.marker, "size": size, "color": "#fff" if style.hollow else style.colour, "line": line}
+
+
+def _details(rows: pd.DataFrame) -> list[list[Any]]:
+    columns = (rows[c] for c in ("site", "depth", "ci_low", "ci_high", "n_examples"))
+    return [
+        [escaped(site), f"{depth:.3g}", interval(low, high), str(n)]
+        for site, depth, low, high, n in zip(*columns, strict=True)
+    ]
+
+
+def rounded(values: Any) -> list[float | None]:
+    """Numbers at 5 significant digits for a compact file; None where not finite, which draws as a gap."""
+    return [float(f"{v:.5g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=float)]

@@ -1,0 +1,21 @@
+"""A subject's line and marker as a small inline SVG, for keys and tables."""
+
+from repflow.report._style import Style
+
+_DASH = {"solid": "", "dash": "7 4", "dashdot": "8 3 2 3", "longdash": "12 4"}
+_SHAPES = {
+    "circle": '<circle cx="17" cy="7" r="4"/>',
+    "square": '<rect x="13.3" y="3.3" width="7.4" height="7.4"/>',
+    "diamond": '<path d="M17 1.6 22.4 7 17 12.4 11.6 7z"/>',
+    "triangle-up": '<path d="M17 2 22 11H12z"/>',
+}
+
+
+def mark(style: Style) -> str:
+    """The SVG: 34 by 14 pixels, the subject's colour, dash and marker."""
+    fill = "#fff" if style.hollow else style.colour
+    return (
+        f'<svg class="mark" width="34" height="14" viewBox="0 0 34 14" aria-hidden="true" stroke="{style.colour}" '
+        f'stroke-width="2" fill="{fill}"><path d="M0 7H34" stroke-dasharray="{_DASH[style.dash]}"/>'
+        f"{_SHAPES[style.marker]}</svg>"
+    )

@@ -1,0 +1,223 @@
+"""Figures for papers, by matplotlib: the report's colours, vector or 300 dpi, the same bytes every time."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from repflow.core import BadSetting
+from repflow.report._curves import curve_rows
+from repflow.report._heatmaps import cka_rows, ordered_sites
+from repflow.report._labels import slug
+from repflow.report._panels import VARIANTS, ordered
+from repflow.report._pathplots import column_title, path_columns, path_rows
+from repflow.report._plotly import FINAL_X
+from repflow.report._source import POLICIES, RunLike, Scene, Source, Subject, of_scene, read
+from repflow.report._style import BELOW_ZERO, CIVIDIS, GRID, INK, MATPLOTLIB_DASHES, MATPLOTLIB_MARKERS
+from repflow.report._texts import quantity
+
+FORMATS = ("pdf", "png", "svg")
+_METADATA = {
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+}
+_LOOK = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.edgecolor": "#777777",
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "grid.color": GRID,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "repflow",
+    "savefig.dpi": 300,
+    "text.usetex": False,
+}
+
+
+def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> list[Path]:
+    """Draw and save every figure; the paths written, in order."""
+    if not formats or set(formats) - set(FORMATS):
+        raise BadSetting(f"figure formats {', '.join(formats) or 'none'} given; choose from {', '.join(FORMATS)}")
+    source = read(run)
+    folder = directory or source.directory / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    with mpl.rc_context(_LOOK), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        for name, fig in _figures(source):
+            for extension in dict.fromkeys(formats):
+                path = folder / f"{name}.{extension}"
+                part = folder / f".{name}.part"
+                fig.savefig(part, format=extension, bbox_inches="tight", metadata=_METADATA[extension])
+                os.replace(part, path)
+                written.append(path)
+    return written
+
+
+def _figures(source: Source) -> Iterator[tuple[str, Figure]]:
+    for scene in source.scenes:
+        tail = f"{slug(scene.task)}-{scene.context}"
+        for metric in ("inter_token_cosine", "adjacent_cosine"):
+            rows = _headline(of_scene(source.layers, scene), metric)
+            if len(rows):
+                yield f"{metric}_{tail}", _curve(source, scene, metric, rows.iloc[0])
+        for number, subject in enumerate(source.subjects):
+            rows = _own_cka(source, scene, subject)
+            if len(rows):
+                yield f"cka_{number}-{slug(subject.short)}_{tail}", _cka(rows, subject)
+        tokens = ordered(of_scene(source.paths, scene)["tokens"], POLICIES)
+        if tokens:
+            yield f"paths_{tail}", _paths(source, scene, tokens[0])
+
+
+def _headline(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of a metric under its first variant and token policy."""
+    for column, wanted in (("metric", (metric,)), ("variant", ("raw", *VARIANTS)), ("tokens", POLICIES)):
+        names = ordered(frame[column], wanted)
+        frame = frame[frame[column] == (metric if column == "metric" else (names or [""])[0])]
+    return frame
+
+
+def _curve(source: Source, scene: Scene, metric: str, like: pd.Series) -> Figure:
+    fig = Figure(figsize=(4.6, 2.9))
+    axes = fig.subplots()
+    handles, names = [], []
+    for subject in source.subjects:
+        rows = curve_rows(source, scene, metric, like["variant"], like["tokens"], subject.label)
+        if len(rows):
+            handles.append(_draw(axes, subject, rows))
+            names.append(plain(subject.short))
+    axes.set_xlabel("relative depth")
+    axes.set_ylabel(quantity(metric).axis)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1, FINAL_X], ["0", "0.25", "0.5", "0.75", "1", "final\nnorm"])
+    axes.set_xlim(-0.03, FINAL_X + 0.05)
+    axes.grid(axis="y", linewidth=0.6)
+    axes.set_axisbelow(True)
+    columns = 2 if max(map(len, names)) < 26 else 1
+    fig.legend(
+        handles, names, loc="upper center", frameon=False, ncols=columns, bbox_to_anchor=(0.5, -0.02), handlelength=3.2
+    )
+    return fig
+
+
+def _draw(axes: Axes, subject: Subject, rows: pd.DataFrame):
+    style = subject.style
+    final = (rows["site"] == "final_norm").to_numpy()
+    x = rows["depth"].to_numpy(dtype=float)
+    value, low, high = (rows[c].to_numpy(dtype=float) for c in ("value", "ci_low", "ci_high"))
+    look = {
+        "marker": MATPLOTLIB_MARKERS[_kind(subject)],
+        "color": style.colour,
+        "markersize": 3.2,
+        "markerfacecolor": "white" if style.hollow else style.colour,
+    }
+    blocks = ~final
+    axes.fill_between(x[blocks], low[blocks], high[blocks], color=style.colour, alpha=0.18, linewidth=0)
+    (line,) = axes.plot(x[blocks], value[blocks], linestyle=MATPLOTLIB_DASHES[style.dash], linewidth=1.3, **look)
+    if final.any():
+        spread = np.nan_to_num([value[final] - low[final], high[final] - value[final]])
+        axes.errorbar([FINAL_X], value[final][:1], yerr=spread[:, :1], capsize=2, elinewidth=0.9, **look)
+        if blocks.any():
+            ends = [value[blocks][-1], value[final][0]]
+            axes.plot([x[blocks][-1], FINAL_X], ends, linestyle=":", linewidth=0.8, color=style.colour)
+    return line
+
+
+def _kind(subject: Subject) -> str:
+    return subject.kind if subject.kind in MATPLOTLIB_MARKERS else "other"
+
+
+def _own_cka(source: Source, scene: Scene, subject: Subject) -> pd.DataFrame:
+    frame = of_scene(source.pairs, scene)
+    own = frame[(frame["subject_a"] == subject.label) & (frame["subject_b"] == subject.label)]
+    rows = _headline(own[own["variant"].isin(["token", "example"])], "cka")
+    if not len(rows):
+        return rows
+    first = rows.iloc[0]
+    return cka_rows(source, scene, subject.label, subject.label, "cka", first["variant"], first["tokens"])
+
+
+def _cka(rows: pd.DataFrame, subject: Subject) -> Figure:
+    sites = ordered_sites(rows, "a")
+    place = {site: i for i, site in enumerate(sites)}
+    grid = np.full((len(sites), len(sites)), np.nan)
+    for row in rows.itertuples(index=False):
+        grid[place[row.site_a], place[row.site_b]] = row.value
+    colours = LinearSegmentedColormap.from_list("cividis10", list(CIVIDIS)).with_extremes(under=BELOW_ZERO)
+    fig = Figure(figsize=(3.2, 2.9))
+    axes = fig.subplots()
+    edges = np.arange(len(sites) + 1.0)
+    if sites[-1] == "final_norm" and len(sites) > 1:
+        edges, grid = np.append(edges, edges[-1] + 1), _with_gap(grid)
+    image = axes.pcolormesh(edges, edges, np.ma.masked_invalid(grid), cmap=colours, vmin=0, vmax=1, rasterized=False)
+    axes.set_aspect("equal")
+    shown = sorted({*range(0, len(sites), max(1, -(-len(sites) // 7))), len(sites) - 1})
+    centres = [i + 0.5 + (len(edges) > len(sites) + 1 and i == len(sites) - 1) for i in shown]
+    names = [{"embed": "E", "final_norm": "N"}.get(sites[i], plain(sites[i].removeprefix("block."))) for i in shown]
+    axes.set_xticks(centres, names)
+    axes.set_yticks(centres, names)
+    axes.set_title(plain(subject.short), fontsize=8)
+    fig.colorbar(image, ax=axes, shrink=0.85, label="CKA", extend="min" if np.nanmin(grid) < 0 else "neither")
+    return fig
+
+
+def _with_gap(grid: np.ndarray) -> np.ndarray:
+    """The grid with an empty row and column before the last, which set the final norm apart."""
+    return np.insert(np.insert(grid, -1, np.nan, axis=0), -1, np.nan, axis=1)
+
+
+def _paths(source: Source, scene: Scene, tokens: str) -> Figure:
+    rows = path_rows(source, scene, tokens)
+    columns = path_columns(rows, "rms")
+    drawn = [s for s in source.subjects if (rows["subject"] == s.label).any()]
+    across = min(3, max(1, len(columns)))
+    down = -(-max(1, len(columns)) // across)
+    fig = Figure(figsize=(6.8, down * (0.55 + 0.22 * len(drawn)) + 0.2), layout="constrained")
+    panels = fig.subplots(down, across, sharey=True, squeeze=False).ravel()
+    for axes, (metric, variant) in zip(panels, columns, strict=False):
+        found = rows[(rows["metric"] == metric) & (rows["variant"] == variant)].set_index("subject")
+        for line, subject in enumerate(drawn):
+            if subject.label in found.index:
+                _dot(axes, subject, found.loc[subject.label], line)
+        axes.set_title(column_title(metric, variant), fontsize=8)
+        axes.locator_params(axis="x", nbins=4)
+        axes.grid(axis="x", linewidth=0.6)
+        axes.set_yticks(range(len(drawn)), [plain(s.short) for s in drawn])
+    for axes in panels[len(columns) :]:
+        axes.set_visible(False)
+    panels[0].set_ylim(len(drawn) - 0.4, -0.6)
+    return fig
+
+
+def _dot(axes: Axes, subject: Subject, row: pd.Series, line: int) -> None:
+    value, low, high = (float(row[c]) for c in ("value", "ci_low", "ci_high"))
+    spread = np.nan_to_num([[value - low], [high - value]])
+    face = "white" if subject.style.hollow else subject.style.colour
+    axes.errorbar(
+        [value],
+        [line],
+        xerr=spread,
+        fmt=MATPLOTLIB_MARKERS[_kind(subject)],
+        markersize=4,
+        capsize=2,
+        color=subject.style.colour,
+        markerfacecolor=face,
+    )
+
+
+def plain(text: str) -> str:
+    """Text matplotlib shows as it is: no formulas between dollar signs, no label hidden by an underscore."""
+    shown = text.replace("$", r"\$")
+    return " " + shown if shown.startswith("_") else shown

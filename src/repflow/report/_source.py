@@ -1,0 +1,127 @@
+"""A run directory as the report reads it: missing frames, columns and facts are made up for here, once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
+
+from repflow.core import LayerRow, PairRow, PathRow
+from repflow.report._labels import short_labels
+from repflow.report._style import Style, styles
+
+POLICIES = ("all", "no_special", "no_sink")
+
+
+@runtime_checkable
+class RunLike(Protocol):
+    """What the report needs of a run: three frames, the facts of run.json, findings, and where it lies."""
+
+    @property
+    def layers(self) -> Any: ...
+
+    @property
+    def pairs(self) -> Any: ...
+
+    @property
+    def paths(self) -> Any: ...
+
+    @property
+    def info(self) -> Any: ...
+
+    @property
+    def findings(self) -> Any: ...
+
+    @property
+    def directory(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One subject as drawn and named in the report."""
+
+    label: str
+    short: str
+    kind: str
+    facts: Mapping[str, Any]
+    """Its entry in run.json, empty where there is none."""
+    style: Style
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One task at one context length."""
+
+    task: str
+    context: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run, normalised: every frame has its columns, subjects and scenes are in a fixed order."""
+
+    layers: pd.DataFrame
+    pairs: pd.DataFrame
+    paths: pd.DataFrame
+    info: Mapping[str, Any]
+    findings: Sequence[Mapping[str, Any]]
+    directory: Path
+    subjects: tuple[Subject, ...]
+    scenes: tuple[Scene, ...]
+    policies: tuple[str, ...]
+
+
+def read(run: RunLike) -> Source:
+    """The run as a `Source`. Rows without a finite or missing value column are kept; nothing is computed."""
+    layers, pairs, paths = _frame(run.layers, LayerRow), _frame(run.pairs, PairRow), _frame(run.paths, PathRow)
+    info = run.info if isinstance(run.info, Mapping) else {}
+    findings = [f for f in (run.findings or ()) if isinstance(f, Mapping)]
+    subjects = _subjects(info, layers, pairs, paths)
+    scenes = _scenes(info, layers, pairs, paths)
+    policies = _policies(layers, pairs, paths)
+    return Source(layers, pairs, paths, info, findings, Path(run.directory), subjects, scenes, policies)
+
+
+def _frame(given: Any, record: type) -> pd.DataFrame:
+    columns = [f.name for f in fields(record)]
+    if given is None or len(given) == 0:
+        return pd.DataFrame(columns=pd.Index(columns))
+    return pd.DataFrame(given).reindex(columns=columns)
+
+
+def _subjects(info: Mapping[str, Any], *frames: pd.DataFrame) -> tuple[Subject, ...]:
+    facts = {str(f["label"]): f for f in entries(info, "subjects") if "label" in f}
+    columns = ("subject", "subject_a", "subject_b")
+    drawn = [str(label) for frame in frames for c in columns if c in frame for label in frame[c].dropna().unique()]
+    labels = list(dict.fromkeys([*facts, *drawn]))
+    kinds = [str(facts.get(label, {}).get("kind", "other")) for label in labels]
+    looks = zip(labels, short_labels(labels), kinds, styles(kinds), strict=True)
+    return tuple(Subject(label, short, kind, facts.get(label, {}), style) for label, short, kind, style in looks)
+
+
+def _scenes(info: Mapping[str, Any], *frames: pd.DataFrame) -> tuple[Scene, ...]:
+    seen = [
+        Scene(str(task), int(context))
+        for frame in frames
+        for task, context in frame[["task", "context"]].dropna().drop_duplicates().itertuples(index=False)
+    ]
+    told = [Scene(str(t.get("name")), int(t.get("context") or 0)) for t in entries(info, "tasks")]
+    known = set(seen)
+    return tuple(dict.fromkeys([*(s for s in told if s in known), *seen]))
+
+
+def _policies(*frames: pd.DataFrame) -> tuple[str, ...]:
+    seen = {str(p) for frame in frames for p in frame["tokens"].dropna().unique()}
+    return tuple([p for p in POLICIES if p in seen] + sorted(seen.difference(POLICIES)))
+
+
+def entries(info: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """The dicts listed under a key of run.json; empty when the key is absent or something else."""
+    found = info.get(key)
+    return [e for e in found if isinstance(e, Mapping)] if isinstance(found, list | tuple) else []
+
+
+def of_scene(frame: pd.DataFrame, scene: Scene) -> pd.DataFrame:
+    """The rows of one task at one context length."""
+    return frame[(frame["task"] == scene.task) & (frame["context"] == scene.context)]

@@ -1,0 +1,69 @@
+"""Colours, dashes and markers: hue and marker tell the kind, lightness and dash the subject within it.
+
+Hues follow Okabe and Ito (blue, green, vermillion, purple). The first shade of every kind has its own
+lightness, so kinds stay apart in grey print and for every common form of colour blindness.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SHADES: dict[str, tuple[str, ...]] = {
+    "TBM": ("#00466e", "#047dc0", "#12a8ff", "#096399"),
+    "hybrid": ("#067c5b", "#01b082", "#005c42", "#009970"),
+    "SSM": ("#ef671a", "#ac4000", "#ff9560", "#cd4e00"),
+    "other": ("#943280", "#cc67b5", "#ef88d6", "#b04d9a"),
+}
+MARKERS = {"TBM": "circle", "hybrid": "diamond", "SSM": "square", "other": "triangle-up"}
+MATPLOTLIB_MARKERS = {"TBM": "o", "hybrid": "D", "SSM": "s", "other": "^"}
+DASHES = ("solid", "dash", "dashdot", "longdash")
+MATPLOTLIB_DASHES = {"solid": "-", "dash": (0, (4, 2)), "dashdot": (0, (6, 2, 1.5, 2)), "longdash": (0, (9, 3))}
+
+CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
+"""Sequential, monotone in grey, the same for colour-blind readers."""
+BELOW_ZERO = "#d9c8e8"
+"""Fill of values below 0, which also carry a minus sign."""
+INK = "#1c1f23"
+MUTED = "#5d6570"
+GRID = "#e7e9ec"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one subject is drawn in every figure."""
+
+    colour: str
+    dash: str
+    marker: str
+    hollow: bool
+    """True from the fifth subject of a kind on, where shades repeat."""
+
+    def band(self, alpha: float = 0.16) -> str:
+        """The line's colour, translucent, for its interval."""
+        r, g, b = rgb(self.colour)
+        return f"rgba({r},{g},{b},{alpha})"
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """`#rrggbb` as three integers in 0..255."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def lightness(colour: str) -> float:
+    """CIE L* of a colour in 0..100: what is left of it in grey print."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb(colour))]
+    y = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return 116 * y ** (1 / 3) - 16 if y > 0.008856 else 903.3 * y
+
+
+def styles(kinds: Sequence[str]) -> list[Style]:
+    """One style a subject, in order; an unknown kind is drawn as `other`."""
+    seen: dict[str, int] = {}
+    found: list[Style] = []
+    for given in kinds:
+        kind = given if given in SHADES else "other"
+        place = seen.get(kind, 0)
+        seen[kind] = place + 1
+        shades = SHADES[kind]
+        hollow = (place // len(shades)) % 2 == 1
+        found.append(Style(shades[place % len(shades)], DASHES[place % len(DASHES)], MARKERS[kind], hollow))
+    return found

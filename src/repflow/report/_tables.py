@@ -1,0 +1,107 @@
+"""Tables of the report as plain text cells; escaping is the template's work."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from repflow.report._labels import count, estimate, is_number, number
+from repflow.report._pathplots import column_title, path_columns, path_rows
+from repflow.report._source import Scene, Source, Subject, entries, of_scene
+from repflow.report._texts import quantity
+
+
+@dataclass(frozen=True, slots=True)
+class PathTable:
+    """Headings with their meaning, and a line a subject of (value, interval)."""
+
+    headings: tuple[tuple[str, str], ...]
+    lines: tuple[tuple[Subject, tuple[tuple[str, str], ...]], ...]
+
+
+def path_table(source: Source, scene: Scene, variant: str, tokens: str) -> PathTable:
+    """Subjects by path metrics; an en dash where a subject lacks one."""
+    rows = path_rows(source, scene, tokens)
+    columns = path_columns(rows, variant)
+    known = {(r.subject, r.metric, r.variant): (r.value, r.ci_low, r.ci_high) for r in rows.itertuples(index=False)}
+    lines = tuple(
+        (s, tuple(estimate(*known.get((s.label, m, v), (None, None, None))) for m, v in columns))
+        for s in source.subjects
+        if (rows["subject"] == s.label).any()
+    )
+    return PathTable(tuple((column_title(m, v), quantity(m).meaning) for m, v in columns), lines)
+
+
+def csv_uri(frame: pd.DataFrame) -> str:
+    """A frame as a `data:` link, so that the file carries its own numbers."""
+    text = frame.to_csv(index=False, lineterminator="\n")
+    return "data:text/csv;base64," + base64.b64encode(text.encode()).decode()
+
+
+def subject_facts(subject: Subject) -> dict[str, str]:
+    """What the subjects table says of one subject."""
+    facts = subject.facts
+    init = str(facts.get("init", "–"))
+    changed = [str(x) for x in facts.get("interventions") or ()]
+    return {
+        "kind": subject.kind,
+        "family": str(facts.get("family", "–")),
+        "weights": init if init in ("trained", "–") else f"untrained ({init})",
+        "changed": ", ".join(changed),
+        "parameters": count(facts.get("n_parameters")),
+        "blocks": count(facts.get("n_blocks")),
+        "width": count(facts.get("width")),
+        "dtype": str(facts.get("dtype", "–")),
+    }
+
+
+def dropped_shares(source: Source, scene: Scene) -> list[str]:
+    """One sentence a policy on the largest share of tokens it dropped at any site, over all subjects."""
+    frame = of_scene(source.layers, scene)
+    frame = frame[frame["metric"] == "dropped_share"].dropna(subset=["value"])
+    said: list[str] = []
+    for tokens in frame["tokens"].drop_duplicates():
+        part = frame[frame["tokens"] == tokens]
+        worst = part.loc[pd.to_numeric(part["value"]).idxmax()]
+        if worst["value"] > 0:
+            short = next((s.short for s in source.subjects if s.label == worst["subject"]), worst["subject"])
+            said.append(f"{tokens} drops at most {worst['value']:.2%} of tokens ({short}, {worst['site']})")
+    return said
+
+
+TIMINGS = (
+    ("load_s", "load (s)"),
+    ("forward_s", "forward (s)"),
+    ("metrics_s", "metrics (s)"),
+    ("total_s", "total (s)"),
+    ("tokens_per_s", "tokens/s"),
+)
+
+
+def timings(source: Source) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Headings and a line a subject; empty where run.json has no timings."""
+    found = source.info.get("timings")
+    shorts = {s.label: s.short for s in source.subjects}
+    lines = found if isinstance(found, Mapping) else {}
+    nested = {str(k): v for k, v in lines.items() if isinstance(v, Mapping)}
+    present = [(key, title) for key, title in TIMINGS if any(key in v for v in nested.values())]
+    cells = [(shorts.get(k, k), [_timing(v.get(key)) for key, _ in present]) for k, v in nested.items()]
+    return [title for _, title in present], cells if present else []
+
+
+def _timing(value: Any) -> str:
+    return number(float(value)) if is_number(value) else "–"
+
+
+def tasks(source: Source) -> list[dict[str, str]]:
+    """The tasks of run.json for a table."""
+    keys = ("name", "context", "n_examples", "n_tokens", "examples_sha256")
+    return [{k: _fact(t.get(k)) for k in keys} for t in entries(source.info, "tasks")]
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "–" if value is None else str(value)

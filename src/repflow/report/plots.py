@@ -1,0 +1,190 @@
+"""`run.plot`: every figure of the report, one method each, for notebooks."""
+
+from typing import TYPE_CHECKING, Any
+
+from repflow.core import NotEnoughData, unknown
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from repflow.report._source import Scene, Source
+
+
+class Plots:
+    """Plotly figures of one run. Without arguments a method draws the first task, context, policy and variant."""
+
+    def __init__(self, run: Any) -> None:
+        """`run`: anything `write_report` takes. Nothing is read before the first figure."""
+        self._run = run
+
+    def inter_token_cosine(
+        self,
+        *,
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """How alike the tokens of a sequence are, against relative depth."""
+        return self._curve("inter_token_cosine", task, context, variant, tokens)
+
+    def adjacent_cosine(
+        self,
+        *,
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """Cosine between each site's state and the one before it."""
+        return self._curve("adjacent_cosine", task, context, variant, tokens)
+
+    def update_ratio(
+        self,
+        *,
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """Length of each block's update beside the state it is added to."""
+        return self._curve("update_ratio", task, context, variant, tokens)
+
+    def norms(
+        self,
+        *,
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """Norm of the states, logarithmic; variants median, mean, max."""
+        return self._curve("norm", task, context, variant, tokens)
+
+    def participation_ratio(
+        self,
+        *,
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """Effective number of directions the tokens use."""
+        return self._curve("participation_ratio", task, context, variant, tokens)
+
+    def layers(
+        self,
+        metric: str,
+        *,
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """Any metric of `run.layers` against relative depth."""
+        return self._curve(metric, task, context, variant, tokens)
+
+    def offset_profile(
+        self,
+        subject: str | None = None,
+        *,
+        task: str | None = None,
+        context: int | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """Cosine of tokens k places apart, sites against k, for one subject."""
+        from repflow.report import _heatmaps
+
+        source, scene = self._scene(task, context)
+        name = self._subject(source, subject)
+        policy = _first(_rows(source.layers, scene, metric="offset_cosine", subject=name), "tokens", tokens)
+        return _heatmaps.offset_heatmap(source, scene, name, policy, height=380, scale=True)
+
+    def cka(
+        self,
+        subject: str | None = None,
+        other: str | None = None,
+        *,
+        metric: str = "cka",
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """CKA between a subject's sites, or with `other` between the sites of two subjects."""
+        from repflow.report import _heatmaps
+
+        source, scene = self._scene(task, context)
+        a = self._subject(source, subject)
+        b = a if other is None else self._subject(source, other)
+        rows = _rows(source.pairs, scene, metric=metric)
+        ends = rows[["subject_a", "subject_b"]]
+        met = rows[ends.isin([a, b]).all(axis=1) & ((ends["subject_a"] == ends["subject_b"]) == (a == b))]
+        variant = _first(met, "variant", variant)
+        policy = _first(met[met["variant"] == variant], "tokens", tokens)
+        found = _heatmaps.cka_rows(source, scene, a, b, metric, variant, policy)
+        return _heatmaps.cka_heatmap(found, a if a != b else "", b if a != b else "", height=480, scale=True)
+
+    def paths(
+        self, *, task: str | None = None, context: int | None = None, variant: str = "rms", tokens: str | None = None
+    ) -> "go.Figure":
+        """Path metrics with intervals, a panel a metric; variants rms, raw, unit."""
+        from repflow.report import _pathplots
+
+        source, scene = self._scene(task, context)
+        policy = _first(_rows(source.paths, scene), "tokens", tokens)
+        return _pathplots.path_dots(source, scene, variant, policy)
+
+    def _curve(self, metric: str, task: str | None, context: int | None, variant: str | None, tokens: str | None):
+        from repflow.report import _curves, _texts
+
+        source, scene = self._scene(task, context)
+        rows = _rows(source.layers, scene, metric=metric)
+        kind = _first(rows, "variant", variant)
+        policy = _first(rows[rows["variant"] == kind], "tokens", tokens)
+        return _curves.curves(source, scene, _texts.quantity(metric), kind, policy, height=420)
+
+    def _scene(self, task: str | None, context: int | None) -> "tuple[Source, Scene]":
+        from repflow.report import _source
+
+        source = _source.read(self._run)
+        if task is not None and task not in {s.task for s in source.scenes}:
+            raise unknown("task", task, {s.task for s in source.scenes})
+        fits = [s for s in source.scenes if task in (None, s.task) and context in (None, s.context)]
+        if not fits:
+            held = ", ".join(f"{s.task} at {s.context}" for s in source.scenes) or "no rows"
+            raise NotEnoughData(f"nothing to draw for task {task!r}, context {context}; this run holds {held}")
+        return source, fits[0]
+
+    def _subject(self, source: "Source", given: str | None) -> str:
+        labels = {s.short: s.label for s in source.subjects} | {s.label: s.label for s in source.subjects}
+        if given is None:
+            return source.subjects[0].label
+        if given not in labels:
+            raise unknown("subject", given, [s.label for s in source.subjects])
+        return labels[given]
+
+
+def _rows(frame: Any, scene: "Scene", **wanted: str) -> Any:
+    from repflow.report import _source
+
+    rows = _source.of_scene(frame, scene)
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    if not len(rows):
+        named = ", ".join(f"{k} {v}" for k, v in wanted.items()) or "path metrics"
+        raise NotEnoughData(f"the run has no rows for {named} on {scene.task} at context {scene.context}")
+    return rows
+
+
+def _first(rows: Any, column: str, given: str | None) -> str:
+    """The wanted value of a column, or the first in the report's order; an error names what there is."""
+    from repflow.report import _panels, _source
+
+    order = ("raw", *_panels.VARIANTS) if column == "variant" else _source.POLICIES
+    names = _panels.ordered(rows[column], order)
+    if given is None and names:
+        return names[0]
+    if given not in names:
+        raise unknown(column, str(given), names)
+    return str(given)

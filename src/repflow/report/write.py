@@ -1,0 +1,40 @@
+"""The two things the report package writes. Plotting packages load on the first call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from repflow.core import BadFile
+
+
+def write_report(run: Any, path: Path | str | None = None) -> Path:
+    """Write a run's report: one HTML file that opens offline, `report.html` in the run directory by default.
+
+    `run` has `layers`, `pairs`, `paths` (frames), `info` (run.json), `findings` and `directory`; any of the frames may
+    be empty. Raises BadFile when the file cannot be written.
+    """
+    from repflow.report import _html
+
+    try:
+        return _html.write(run, None if path is None else Path(path))
+    except OSError as error:
+        raise _unwritable("report", error) from error
+
+
+def write_figures(run: Any, formats: Sequence[str] = ("pdf", "png"), directory: Path | str | None = None) -> list[Path]:
+    """Write figures for papers (vector pdf, svg; png at 300 dpi) to `figures/` in the run directory.
+
+    One file a figure, scene and format; the same run gives the same bytes. Raises BadSetting on another
+    format and BadFile when the folder cannot be written.
+    """
+    from repflow.report import _papers
+
+    try:
+        return _papers.write(run, tuple(formats), None if directory is None else Path(directory))
+    except OSError as error:
+        raise _unwritable("figures", error) from error
+
+
+def _unwritable(what: str, error: OSError) -> BadFile:
+    where = error.filename or "the run directory"
+    return BadFile(f"cannot write the {what} to {where}: {error.strerror}; name a folder that can be written")
