@@ -1,7 +1,7 @@
 """What the parts expect of each other."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from repflow.core.records import Example
 
@@ -22,6 +22,10 @@ class Task(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def describe(self) -> dict[str, Any]:
+        """Settings and sources, for run.json."""
+        ...
 
     def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
         """The first `n` examples of about `context` tokens, ids 0..n-1; fewer when the data ends before.

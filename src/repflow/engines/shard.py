@@ -1,0 +1,163 @@
+"""The one place where the stages meet: examples go through a tapped model into metric states."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from repflow.capture import tapped
+from repflow.core import Example, ModelProblem, Site, Tap
+from repflow.metrics import (
+    Batch,
+    Calibration,
+    Metric,
+    Moments,
+    Options,
+    Session,
+    SiteView,
+    calibration_from,
+    merge,
+    merge_moments,
+    moments,
+    pad,
+)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model ready to be read: what to call, where to tap, which tokens are special."""
+
+    label: str
+    model: nn.Module
+    forward: Callable[[Tensor], Any]
+    """Runs the model on right-padded token ids [n, t], on `device`."""
+    taps: tuple[Tap, ...]
+    special_ids: tuple[int, ...]
+    device: torch.device
+    batch_tokens: int
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        return tuple(tap.site for tap in self.taps)
+
+
+@dataclass
+class Clock:
+    """Seconds spent, the model's and the metrics' apart."""
+
+    forward: float = 0.0
+    metrics: float = 0.0
+
+    def __add__(self, other: "Clock") -> "Clock":
+        return Clock(self.forward + other.forward, self.metrics + other.metrics)
+
+
+def measure(
+    reader: Reader,
+    examples: Sequence[Example],
+    metrics: Sequence[Metric],
+    options: Options,
+    calibration: Calibration | None,
+) -> tuple[dict[str, Any], Clock]:
+    """The metrics' states over a shard of examples, and the time it took.
+
+    Raises ModelProblem when the model fails on a batch; names its examples.
+    """
+    states: dict[str, Any] | None = None
+    clock = Clock()
+    for chunk in batches(examples, reader.batch_tokens):
+        ids, batch = make_batch(reader, chunk, options)
+        session = Session(metrics, batch, calibration)
+        timed = _Timed(session.see)
+        _forward(reader, ids, timed.see, chunk)
+        start = time.perf_counter()
+        found = session.finish()
+        states = found if states is None else merge(states, found)
+        clock += Clock(timed.outside(), timed.inside + time.perf_counter() - start)
+    assert states is not None, "a shard without examples"
+    return states, clock
+
+
+def calibrate(reader: Reader, examples: Sequence[Example], options: Options) -> Calibration:
+    """Feature means and spreads at every site over the examples' tokens, special tokens and sinks left out.
+
+    Raises ModelProblem when a state is not finite.
+    """
+    per_site: list[Moments | None] = [None] * len(reader.taps)
+    for chunk in batches(examples, reader.batch_tokens):
+        ids, batch = make_batch(reader, chunk, options)
+
+        def take(site: Site, states: Tensor, batch: Batch = batch) -> None:
+            view = SiteView(site, states.detach().float(), batch)
+            if not bool(view.finite.all()):
+                raise ModelProblem(
+                    f"{reader.label}: non-finite states at {site.name} on the calibration examples; "
+                    "try --dtype float32, or check the weights"
+                )
+            found = moments(view.states, view.no_sink)
+            known = per_site[site.index]
+            per_site[site.index] = found if known is None else merge_moments(known, found)
+
+        _forward(reader, ids, take, chunk)
+    return calibration_from([m for m in per_site if m is not None], reader.device)
+
+
+def batches(examples: Sequence[Example], batch_tokens: int) -> Iterator[list[Example]]:
+    """Consecutive examples, as many as fit `batch_tokens` when padded to the longest; at least one."""
+    chunk: list[Example] = []
+    width = 0
+    for example in examples:
+        wider = max(width, len(example.ids))
+        if chunk and wider * (len(chunk) + 1) > batch_tokens:
+            yield chunk
+            chunk, wider = [], len(example.ids)
+        chunk.append(example)
+        width = wider
+    if chunk:
+        yield chunk
+
+
+def make_batch(reader: Reader, examples: Sequence[Example], options: Options) -> tuple[Tensor, Batch]:
+    """Right-padded token ids on the reader's device, and the batch as the metrics see it."""
+    ids, real = pad([example.ids for example in examples])
+    special = torch.isin(ids, torch.tensor(reader.special_ids, dtype=torch.int64)) & real
+    batch = Batch(
+        tuple(example.id for example in examples),
+        real.to(reader.device),
+        special.to(reader.device),
+        reader.sites,
+        options,
+    )
+    return ids.to(reader.device), batch
+
+
+def _forward(reader: Reader, ids: Tensor, sink: Callable[[Site, Tensor], None], examples: Sequence[Example]) -> None:
+    named = f"examples {examples[0].id}..{examples[-1].id} ({ids.shape[0]} x {ids.shape[1]} tokens)"
+    try:
+        with torch.inference_mode(), tapped(reader.model, reader.taps, sink):
+            reader.forward(ids)
+    except torch.OutOfMemoryError as error:
+        raise ModelProblem(f"{reader.label}: out of memory on {named}; lower --batch-tokens or --context") from error
+    except (RuntimeError, IndexError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelProblem(f"{reader.label}: the forward pass failed on {named}: {reason}") from error
+
+
+@dataclass
+class _Timed:
+    """A sink that knows how long it ran, and how long the pass around it took."""
+
+    sink: Callable[[Site, Tensor], None]
+    inside: float = 0.0
+    begun: float = field(default_factory=time.perf_counter)
+
+    def see(self, site: Site, states: Tensor) -> None:
+        start = time.perf_counter()
+        self.sink(site, states)
+        self.inside += time.perf_counter() - start
+
+    def outside(self) -> float:
+        return time.perf_counter() - self.begun - self.inside

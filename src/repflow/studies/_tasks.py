@@ -1,0 +1,70 @@
+"""From task settings to the work of a run: every task at every context."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from repflow.core import BadSetting, Example, Task, Tokenizer
+from repflow.studies.settings import TaskSettings
+from repflow.tasks import examples_sha256, make_task
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One task at one context."""
+
+    task: Task
+    context: int
+
+    @property
+    def title(self) -> str:
+        return f"{self.task.name} at {self.context:,} tokens"
+
+    @property
+    def key(self) -> str:
+        return f"{self.task.name}-{self.context}"
+
+    def build(self, tokenizer: Tokenizer, n: int, seed: int) -> list[Example]:
+        return self.task.build(tokenizer, n=n, context=self.context, seed=seed)
+
+    def facts(self, subject: str, examples: Sequence[Example]) -> dict[str, Any]:
+        """What run.json keeps of the examples that one subject read."""
+        lengths = [len(example.ids) for example in examples]
+        return {
+            "name": self.task.name,
+            "context": self.context,
+            "subject": subject,
+            "n_examples": len(examples),
+            "n_tokens": sum(lengths),
+            "longest": max(lengths),
+            "examples_sha256": examples_sha256(list(examples)),
+            "source": self.task.describe(),
+        }
+
+
+def assignments(settings: TaskSettings) -> list[Assignment]:
+    """Every task at every context. Raises UnknownName or BadSetting."""
+    tasks = [make_task(name, **_concerning(name, settings)) for name in dict.fromkeys(settings.task)]
+    _refuse_idle(settings)
+    return [Assignment(task, context) for task in tasks for context in dict.fromkeys(settings.context)]
+
+
+def _concerning(name: str, settings: TaskSettings) -> dict[str, Any]:
+    """The settings that a task takes."""
+    if name == "text":
+        return {"text": settings.text, "pack": settings.pack, "column": settings.column}
+    retrieval = {"data": settings.data, "positions": settings.positions}
+    return retrieval | {"keys": settings.keys} if name == "kvpr" else retrieval
+
+
+def _refuse_idle(settings: TaskSettings) -> None:
+    """A setting that no task of the run reads is a mistake."""
+    tasks = set(settings.task)
+    if settings.text and "text" not in tasks:
+        raise BadSetting(f"--text is for the task text, the run has {', '.join(settings.task)}; use --data")
+    if settings.data is not None and not tasks & {"kvpr", "mdqa"}:
+        raise BadSetting("--data is for kvpr and mdqa; name text files with --text")
+    if settings.data is not None and {"kvpr", "mdqa"} <= tasks:
+        raise BadSetting("--data holds pairs or questions, not both; run kvpr and mdqa apart")
+    if settings.keys != "auto" and "kvpr" not in tasks:
+        raise BadSetting(f"--keys is for the task kvpr, the run has {', '.join(settings.task)}")

@@ -1,0 +1,204 @@
+"""The settings of `flow`: one sentence a field, the same in Python, on the command line and in a YAML file."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from repflow.core import BadSetting, unknown
+
+ZOO = ("zoo:smollm2-135m",)
+"""What a command runs on when no subject is named."""
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """What the models read."""
+
+    task: tuple[str, ...] = ("text",)
+    """Tasks: text, kvpr (key-value retrieval), mdqa (multi-document question answering); several at once."""
+    context: tuple[int, ...] = (512,)
+    """Tokens an example; for kvpr and mdqa the most an example may have. Several at once."""
+    examples: int = 64
+    """Examples a task and context. They are the unit of every interval: 30 or more make one worth reading."""
+    text: tuple[str, ...] = ()
+    """Files (.txt, .jsonl), or hf:DATASET[:CONFIG][:SPLIT], for the task text; without it the built-in prose."""
+    pack: bool = True
+    """Cut the joined text into full pieces; --no-pack makes every document an example of its own."""
+    column: str = "text"
+    """The column that holds the text in a .jsonl file or a dataset."""
+    data: str | None = None
+    """A published JSONL(.gz) file for kvpr or mdqa, read instead of generating examples."""
+    keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto"
+    """Length of generated kvpr keys and values; auto takes uuids unless fewer than four pairs would fit."""
+    positions: int = 5
+    """How many evenly spaced places the gold pair or document takes, in turn."""
+
+    def __post_init__(self) -> None:
+        _at_least("examples", self.examples, 1)
+        _at_least("positions", self.positions, 1)
+        for context in self.context:
+            _at_least("context", context, 4)
+        if not self.task or not self.context:
+            raise BadSetting("--task and --context need at least one value each")
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """What is measured."""
+
+    metrics: tuple[str, ...] = ()
+    """Metrics by name; without it all but the slow ones (`repflow doctor` lists them)."""
+    tokens: tuple[str, ...] = ("all", "no_sink")
+    """Which tokens count: all, no_special, no_sink (neither special nor of a norm above 10 medians)."""
+    sites: Literal["residual", "hf"] = "residual"
+    """Where to read: the residual stream, or the list Hugging Face calls hidden states, for parity only."""
+    calibration: int = 8
+    """Further examples that set the feature means and spreads of the standardised variants; 0 leaves these out."""
+    gram_tokens: int = 256
+    """Tokens of an example that enter a Gram matrix (CKA, participation ratio); beyond it a fixed sample."""
+    replicates: int = 200
+    """Bootstrap replicates behind every interval."""
+    permutations: int = 99
+    """Permutations behind the null of CKA between two models; 0 leaves cross-model CKA out."""
+    seed: int = 0
+    """Seeds generated examples, bootstrap weights and permutations."""
+
+    def __post_init__(self) -> None:
+        from repflow.metrics import METRICS, POLICIES
+
+        for name in self.metrics:
+            if name not in METRICS:
+                raise unknown("metric", name, METRICS)
+        for policy in self.tokens:
+            if policy not in POLICIES:
+                raise unknown("token policy", policy, POLICIES)
+        if not self.tokens:
+            raise BadSetting("--tokens needs at least one policy")
+        _at_least("calibration", self.calibration, 0)
+        _at_least("gram-tokens", self.gram_tokens, 4)
+        _at_least("replicates", self.replicates, 20)
+        _at_least("permutations", self.permutations, 0)
+        _at_least("seed", self.seed, 0)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """How the models are loaded and run."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of weights and states; auto is float32 on a CPU and the checkpoint's own on a GPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to run; auto takes a GPU when there is one."""
+    batch_tokens: int = 0
+    """Tokens a forward pass, padding included; 0 is 2,048 on a CPU and 16,384 on a GPU."""
+    allow_extrapolation: bool = False
+    """Read contexts longer than the model was trained on; recorded as a warning."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with a model. Only for models you trust."""
+    blocks: str | None = None
+    """The module that lists the blocks, for a model repflow cannot find its way in."""
+    final_norm: str | None = None
+    """The module that is the final norm, likewise."""
+
+    def __post_init__(self) -> None:
+        _at_least("batch-tokens", self.batch_tokens, 0)
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """Where the results go."""
+
+    out: Path | None = None
+    """The run directory; without it a new one under runs/, named for the command and the time."""
+    resume: bool = False
+    """Finish the run that stands unfinished in --out."""
+    overwrite: bool = False
+    """Replace the run that stands in --out."""
+    shard: int = 0
+    """Examples between two checkpoints; 0 chooses."""
+
+    def __post_init__(self) -> None:
+        _at_least("shard", self.shard, 0)
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """Everything `repflow flow` can be told."""
+
+    subjects: tuple[str, ...] = ZOO
+    """Models: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]..., each with @init=SCHEME."""
+    task: TaskSettings = field(default_factory=TaskSettings)
+    measure: MeasureSettings = field(default_factory=MeasureSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+
+    def __post_init__(self) -> None:
+        if not self.subjects:
+            raise BadSetting("needs at least one subject")
+        if len(set(self.subjects)) < len(self.subjects):
+            raise BadSetting(f"a subject is named twice: {', '.join(self.subjects)}")
+
+
+GROUPS: dict[str, type[Any]] = {
+    "task": TaskSettings,
+    "measure": MeasureSettings,
+    "model": ModelSettings,
+    "output": OutputSettings,
+}
+
+FREE = frozenset({"device", "shard", "out", "resume", "overwrite"})
+"""Settings a resumed run may change: they move no number by more than a rounding."""
+
+
+def flow_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> FlowSettings:
+    """Settings from flat names, as in Python and YAML. A single value stands for a list of one.
+
+    Raises UnknownName for a name that is no setting, BadSetting for a value out of range.
+    """
+    places = {f.name: (group, f) for group, kind in GROUPS.items() for f in fields(kind)}
+    grouped: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    for name, value in values.items():
+        key = name.replace("-", "_")
+        if key not in places:
+            raise unknown("setting", name, places)
+        group, f = places[key]
+        grouped[group][key] = _fit(key, value, str(f.type))
+    made = {group: kind(**grouped[group]) for group, kind in GROUPS.items()}
+    return FlowSettings(subjects, **made)
+
+
+def flat(settings: FlowSettings) -> dict[str, Any]:
+    """The settings under their flat names, as run.json keeps them."""
+    found: dict[str, Any] = {"subjects": list(settings.subjects)}
+    for group in GROUPS:
+        section = getattr(settings, group)
+        found |= {f.name: getattr(section, f.name) for f in fields(section)}
+    return {name: str(v) if isinstance(v, Path) else v for name, v in found.items()}
+
+
+def _fit(name: str, value: Any, kind: str) -> Any:
+    if kind.startswith("tuple"):
+        items = tuple(value) if isinstance(value, list | tuple) else (value,)
+        return tuple(_scalar(name, item, "int" if "int" in kind else "str") for item in items)
+    if "Path" in kind and value is not None:
+        return Path(value)
+    if kind.startswith("typing.Literal"):
+        choices = kind[kind.index("[") + 1 : -1].replace("'", "").split(", ")
+        if value not in choices:
+            raise unknown(name, str(value), choices)
+        return value
+    return value if value is None else _scalar(name, value, kind)
+
+
+def _scalar(name: str, value: Any, kind: str) -> Any:
+    wanted = bool if "bool" in kind else int if "int" in kind else str
+    if wanted is str and isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise BadSetting(f"{name} must be of type {wanted.__name__}, got {value!r}")
+    return value
+
+
+def _at_least(name: str, value: int, bound: int) -> None:
+    if value < bound:
+        raise BadSetting(f"--{name} must be at least {bound}, got {value}")
