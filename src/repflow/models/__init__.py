@@ -1,0 +1,40 @@
+"""From a spec string to a model with its tokenizer, facts and sites. torch and transformers load on first use."""
+
+from typing import TYPE_CHECKING, Any
+
+from repflow.models.spec import SCHEMES, Ablation, Init, SubjectSpec
+
+if TYPE_CHECKING:
+    from repflow.models.kernels import environment_facts, kernel_choices
+    from repflow.models.loading import Loaded, load
+    from repflow.models.probing import describe_modules, find_taps
+
+_LAZY = {
+    "Loaded": "loading",
+    "describe_modules": "probing",
+    "environment_facts": "kernels",
+    "find_taps": "probing",
+    "kernel_choices": "kernels",
+    "load": "loading",
+}
+
+__all__ = [
+    "SCHEMES",
+    "Ablation",
+    "Init",
+    "Loaded",
+    "SubjectSpec",
+    "describe_modules",
+    "environment_facts",
+    "find_taps",
+    "kernel_choices",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

