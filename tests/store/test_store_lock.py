@@ -1,0 +1,75 @@
+"""One writer at a time."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_runs import create, finish, names
+
+from repflow.core import StoreConflict
+
+
+def test_two_writers_of_one_directory(tmp_path: Path) -> None:
+    with create(tmp_path) as first:
+        with pytest.raises(StoreConflict, match=f"being written by process {os.getpid()};"):
+            create(tmp_path)
+        first.save_part("a", {}, {})
+        with pytest.raises(StoreConflict, match="being written by process"):
+            create(tmp_path, resume=True)
+    with create(tmp_path, resume=True) as second:
+        assert second.parts() == ["a"]
+    with pytest.raises(RuntimeError, match="closed"):
+        first.save_part("b", {}, {})
+    assert ".repflow.lock" not in names(tmp_path)
+
+
+HOLD = """
+import sys, time
+from repflow.store import RunWriter
+with RunWriter.create(sys.argv[1], {"context": 128}, "flow"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(StoreConflict, match=f"process {process.pid};"):
+            create(tmp_path)
+        process.kill()
+    with create(tmp_path) as writer:
+        finish(writer)
+    assert ".repflow.lock" not in names(tmp_path)
+
+
+def _take(directory: Path, turns: int, out: Any) -> None:
+    taken = 0
+    while taken < turns:
+        try:
+            writer = create(directory, {"context": 1}, resume=True)
+        except StoreConflict:
+            continue
+        with writer:
+            count = writer.load_part("n")[1]["n"] if writer.has_part("n") else 0
+            writer.save_part("n", {}, {"n": count + 1})
+        taken += 1
+    out.put(taken)
+
+
+def test_writers_in_a_race_take_turns(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    out = context.Queue()
+    workers = [context.Process(target=_take, args=(tmp_path, 15, out)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    assert [out.get(timeout=60) for _ in workers] == [15, 15]
+    for worker in workers:
+        worker.join()
+    with create(tmp_path, {"context": 1}, resume=True) as writer:
+        assert writer.load_part("n")[1] == {"n": 30}
