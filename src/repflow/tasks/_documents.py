@@ -55,7 +55,7 @@ def _json_column(path: Path, column: str) -> Iterator[str]:
         need_fields(path, number, record, (column,))
         if not isinstance(record[column], str):
             kind = type(record[column]).__name__
-            raise BadFile(f"{path} line {number}: field {column!r} holds {kind}, needs text; name another with --column")
+            raise BadFile(f"{path} line {number}: field {column!r} holds {kind}, needs text; see --column")
         yield record[column]
 
 

@@ -54,7 +54,9 @@ def column_of(spec: str, column: str) -> Iterator[str]:
             raise BadFile(f"{spec} has no column {column!r}; columns found: {', '.join(row)}; name one with --column")
         if not isinstance(row[column], str):
             kind = type(row[column]).__name__
-            raise BadFile(f"{spec} row {number}: column {column!r} holds {kind}, needs text; name another with --column")
+            raise BadFile(
+                f"{spec} row {number}: column {column!r} holds {kind}, needs text; name another with --column"
+            )
         yield row[column]
 
 
@@ -72,7 +74,9 @@ def _rows(spec: str, wanted: DatasetName) -> Any:
         raise
     except Exception as error:  # loaders and the network below them raise errors of many families
         reason = str(error).strip().split("\n")[0]
-        raise BadFile(f"dataset {spec} cannot be loaded ({type(error).__name__}: {reason}); check name and network") from error
+        raise BadFile(
+            f"dataset {spec} cannot be loaded ({type(error).__name__}: {reason}); check name and network"
+        ) from error
 
 
 def _split(loaded: Any, split: str, spec: str) -> Any:

@@ -37,7 +37,9 @@ def _by_offsets(tokenizer: Tokenizer, text: str, ids: Sequence[int], chars: Char
     if list(encoded["input_ids"]) != list(ids):
         return None
     touching = [
-        i for i, (start, end) in enumerate(encoded["offset_mapping"]) if start < end and end > chars[0] and start < chars[1]
+        i
+        for i, (start, end) in enumerate(encoded["offset_mapping"])
+        if start < end and end > chars[0] and start < chars[1]
     ]
     return (touching[0], touching[-1] + 1) if touching else None
 
