@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ class DatasetName:
 
 
 def parse(spec: str) -> DatasetName:
-    """Reads `hf:DATASET[:CONFIG][:SPLIT]`; of two parts the second is a split if it is called train, validation, test or
-    dev, or has a slice (`train[:100]`), else a configuration. Raises BadSpec.
+    """Reads `hf:DATASET[:CONFIG][:SPLIT]`; raises BadSpec where it cannot.
+
+    Of two parts the second is a split if it is called train, validation, test or dev, or has a slice
+    (`train[:100]`), else a configuration.
     """
     found = _NAME.fullmatch(spec)
     if found is None:
@@ -62,7 +65,7 @@ def column_of(spec: str, column: str) -> Iterator[str]:
 
 def _rows(spec: str, wanted: DatasetName) -> Any:
     try:
-        import datasets
+        datasets: Any = import_module("datasets")
     except ImportError as error:
         raise BadFile(f"reading {spec} needs the package datasets: pip install 'repflow[hub]'") from error
     try:
@@ -74,9 +77,8 @@ def _rows(spec: str, wanted: DatasetName) -> Any:
         raise
     except Exception as error:  # loaders and the network below them raise errors of many families
         reason = str(error).strip().split("\n")[0]
-        raise BadFile(
-            f"dataset {spec} cannot be loaded ({type(error).__name__}: {reason}); check name and network"
-        ) from error
+        what = f"{type(error).__name__}: {reason}"
+        raise BadFile(f"dataset {spec} cannot be loaded ({what}); check its name and the network") from error
 
 
 def _split(loaded: Any, split: str, spec: str) -> Any:

@@ -32,7 +32,7 @@ class Question:
         return len(encode(tokenizer, self.draw(items, place).text, special=True))
 
     def fit(self, tokenizer: Tokenizer, context: int, places: Sequence[int], *, least: int, guess: int) -> int:
-        """The largest number of items whose prompt is at most `context` tokens at each place; less than `least`: none."""
+        """The most items whose prompt is at most `context` tokens at each place; less than `least` means none."""
         if self.most < least:
             return self.most
         count = largest_fit(
