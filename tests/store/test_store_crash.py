@@ -68,9 +68,10 @@ def test_a_run_killed_before_its_checkpoint_went_is_tidied(tmp_path: Path, monke
     def dying(_: Path) -> None:
         raise Killed
 
+    writer = create(unfinished(tmp_path), resume=True)
     with monkeypatch.context() as patch:
         patch.setattr("repflow.store._layout.remove_parts", dying)
-        die_finishing(create(unfinished(tmp_path), resume=True))
+        die_finishing(writer)
     assert open_run(tmp_path).layers["value"].tolist() == [0.25]
     assert "checkpoint" in names(tmp_path)
     with create(tmp_path, resume=True) as writer:

@@ -1,0 +1,124 @@
+"""Two runs side by side: the same quantity in each, and how far apart they are."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repflow.core import BadFile, BadSetting, unknown
+from repflow.store._pairing import paired_intervals
+from repflow.store._run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KEYS = ["table", "subject", "task", "context", "site", "depth", "metric", "variant", "tokens"]
+_VALUES = ["value", "ci_low", "ci_high", "n_examples"]
+
+
+def compare(run_a: Run, run_b: Run, *, metric: str | None = None) -> "pd.DataFrame":
+    """The rows that two runs share, one a line, in the order of `run_a`.
+
+    Rows match on everything that says what was measured. Subjects match by label; when each run has exactly one, they
+    match whatever their labels. In rows of two sites or two subjects, `site` and the subjects read `a ~ b`.
+
+    Columns: table, subject_a, subject_b (as each run calls it), task, context, site, depth, metric, variant, tokens; of
+    each run value, ci_low, ci_high, n_examples with `_a` or `_b`; `difference` = b - a; `difference_low` and
+    `difference_high`, its paired 95% interval, NaN where the runs cannot be paired; `overlap`, whether the two
+    intervals overlap, missing where one of them is; `paired`.
+
+    A row is paired when both runs measured it on the same examples with the same seed and kept replicates: these share
+    their bootstrap weights, so their differences are replicates of the difference. `attrs["paired"]` says whether all
+    rows are; `attrs["unpaired_because"]` lists why not.
+    Raises UnknownName for a metric neither run has, BadSetting when nothing is shared.
+    """
+    a, b = _rows(run_a), _rows(run_b)
+    if metric is not None:
+        known = {*a["metric"], *b["metric"]}
+        if metric not in known:
+            raise unknown("metric", metric, known)
+        a, b = a[a["metric"] == metric], b[b["metric"] == metric]
+    a, b = _matched_subjects(a, b)
+    joined = _joined(a, b, run_a, run_b)
+    if joined.empty:
+        raise BadSetting(_nothing_shared(run_a, run_b, metric))
+    joined["difference"] = joined["value_b"] - joined["value_a"]
+    low, high, reasons = paired_intervals(joined, run_a, run_b)
+    joined["difference_low"], joined["difference_high"] = low, high
+    joined["overlap"] = _overlap(joined)
+    joined["paired"] = [reason is None for reason in reasons]
+    frame = joined[_columns()].copy()
+    frame.attrs["paired"] = bool(frame["paired"].all())
+    frame.attrs["unpaired_because"] = sorted({reason for reason in reasons if reason is not None})
+    return frame
+
+
+def _columns() -> list[str]:
+    of_each = [f"{name}_{run}" for run in "ab" for name in _VALUES]
+    ends = ["difference", "difference_low", "difference_high", "overlap", "paired"]
+    return ["table", "subject_a", "subject_b", *_KEYS[2:], *of_each, *ends]
+
+
+def _rows(run: Run) -> "pd.DataFrame":
+    """All tables of a run under one set of columns; `row` is the line in its own table."""
+    import pandas as pd
+
+    pairs = run.pairs.assign(
+        subject=_both(run.pairs["subject_a"], run.pairs["subject_b"]),
+        site=run.pairs["site_a"] + " ~ " + run.pairs["site_b"],
+        depth=run.pairs["depth_a"],
+    )
+    tables = {"layers": run.layers, "paths": run.paths.assign(site="", depth=np.nan), "pairs": pairs}
+    frames = [
+        frame.assign(table=name, row=np.arange(len(frame)))[[*_KEYS, *_VALUES, "row"]] for name, frame in tables.items()
+    ]
+    # Empty frames would lend their dtypes to the result.
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]
+
+
+def _both(a: "pd.Series", b: "pd.Series") -> "pd.Series":
+    return a.where(a == b, a + " ~ " + b)
+
+
+def _matched_subjects(a: "pd.DataFrame", b: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Adds the column `who`, equal for subjects that belong together."""
+    single = a["subject"].nunique() == 1 and b["subject"].nunique() == 1
+    return (
+        a.assign(who="the subject" if single else a["subject"]),
+        b.assign(who="the subject" if single else b["subject"]),
+    )
+
+
+def _joined(a: "pd.DataFrame", b: "pd.DataFrame", run_a: Run, run_b: Run) -> "pd.DataFrame":
+    keys = ["who", *(key for key in _KEYS if key != "subject")]
+    for frame, run in ((a, run_a), (b, run_b)):
+        twice = frame[frame.duplicated(keys)]
+        if len(twice):
+            row = twice.iloc[0]
+            raise BadFile(
+                f"{run.directory} has {row['metric']} ({row['variant']}, {row['tokens']}) of {row['subject']} twice "
+                f"for {row['task']} at {row['context']}; run it again with --overwrite"
+            )
+    return a.merge(b, on=keys, how="inner", suffixes=("_a", "_b"))
+
+
+def _overlap(joined: "pd.DataFrame") -> "pd.Series":
+    bounds = joined[["ci_low_a", "ci_high_a", "ci_low_b", "ci_high_b"]]
+    meet = (joined["ci_low_a"] <= joined["ci_high_b"]) & (joined["ci_low_b"] <= joined["ci_high_a"])
+    return meet.astype("boolean").mask(bounds.isna().any(axis=1))
+
+
+def _nothing_shared(run_a: Run, run_b: Run, metric: str | None) -> str:
+    what = f"no row of {metric}" if metric else "no row"
+    return (
+        f"{run_a.directory} ({_contents(run_a)}) and {run_b.directory} ({_contents(run_b)}) have {what} in common; "
+        "compare runs of the same subjects, or of one subject each, on the same task and context"
+    )
+
+
+def _contents(run: Run) -> str:
+    labels: Sequence[Any] = [subject.get("label") for subject in run.subjects]
+    settings = run.layers[["task", "context"]].drop_duplicates().itertuples(index=False)
+    tasks = ", ".join(f"{task} at {context}" for task, context in settings)
+    return f"{', '.join(map(str, labels)) or 'no subject'}; {tasks or 'no task'}"

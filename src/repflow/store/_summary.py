@@ -1,0 +1,165 @@
+"""A run in a screenful: what was measured, and the headline numbers of each subject."""
+
+import math
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from repflow.store._run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+_POLICIES = ("no_sink", "all")
+_DEPTHS = (("1/3 of depth", 1 / 3), ("middle", 1 / 2), ("last block", 1.0))
+
+
+def summary(run: Run, *, console: "Console | None" = None) -> None:
+    """Print a run for a terminal of 80 columns or more, or a file: subjects, headline numbers, warnings, the report.
+
+    Reads the stored rows only. Numbers a study did not measure are left out.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    out = console or Console()
+    out.print(Text(f"{run.info['command']} run in {run.directory}", style="bold"), soft_wrap=True)
+    out.print(_subjects(run))
+    tokens = _policy(run)
+    shown = False
+    for task, context in _tasks(run):
+        table = _headline(run, task, context, tokens)
+        if table is not None:
+            out.print(table)
+            shown = True
+    if shown:
+        out.print(Text(_legend(tokens), style="dim"))
+    for finding in run.findings:
+        out.print(Text(_finding(finding)))
+    for warning in _warnings(run):
+        out.print(Text(f"warning: {warning}", style="yellow"))
+    where = (
+        f"report: {run.report}" if run.report else f"no report yet: repflow report {shlex.quote(str(run.directory))}"
+    )
+    out.print(Text(where), soft_wrap=True)
+
+
+def _subjects(run: Run) -> "Table":
+    table = _table(None)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("subject", overflow="fold", ratio=1)
+    for name in ("kind", "init", "blocks", "width", "params"):
+        table.add_column(name, justify="left" if name in ("kind", "init") else "right", overflow="fold")
+    for number, subject in enumerate(run.subjects, start=1):
+        names = ("label", "kind", "init", "n_blocks", "width")
+        cells = [_cell(subject.get(name, "-")) for name in names]
+        table.add_row(_cell(number), *cells, _cell(_count(subject.get("n_parameters"))))
+    return table
+
+
+def _headline(run: Run, task: str, context: int, tokens: str | None) -> "Table | None":
+    """A few lines a subject; None when none of the numbers was measured."""
+    table = _table(f"{task}, {context} tokens")
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("quantity")
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("95% interval", justify="right", no_wrap=True)
+    table.add_column("site", overflow="fold")
+    for number, subject in enumerate(run.subjects, start=1):
+        here = {"subject": subject.get("label"), "task": task, "context": context, "tokens": tokens}
+        found = [(name, row) for name, row in _rows_of(run, here) if row is not None]
+        for line, (name, row) in enumerate(found):
+            cells = (name, _number(row["value"]), _interval(row), row.get("site", ""))
+            last = line == len(found) - 1
+            table.add_row(_cell("" if line else number), *map(_cell, cells), end_section=last)
+    return table if table.row_count else None
+
+
+def _rows_of(run: Run, here: dict[str, Any]) -> "list[tuple[str, pd.Series | None]]":
+    layers, paths = _where(run.layers, variant="raw", **here), _where(run.paths, variant="rms", **here)
+    cosines = _blocks(_where(layers, metric="inter_token_cosine"))
+    adjacent = _blocks(_where(layers, metric="adjacent_cosine"))
+    return [
+        *((f"inter-token cosine, {name}", _nearest(cosines, depth, "depth")) for name, depth in _DEPTHS),
+        ("adjacent cosine, least", _nearest(adjacent, adjacent["value"].min(), "value")),
+        *((f"{metric} (rms)", _nearest(_where(paths, metric=metric))) for metric in ("v_loc", "v_glob")),
+    ]
+
+
+def _table(title: str | None) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    heading = None if title is None else Text(title)
+    return Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+
+
+def _cell(value: Any) -> Any:
+    """Text, so that brackets in a label are not read as markup."""
+    from rich.text import Text
+
+    return Text(str(value))
+
+
+def _where(frame: "pd.DataFrame", **wanted: Any) -> "pd.DataFrame":
+    for column, value in wanted.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def _blocks(layers: "pd.DataFrame") -> "pd.DataFrame":
+    return layers[layers["site"].str.startswith("block.") & layers["value"].notna()]
+
+
+def _nearest(rows: "pd.DataFrame", target: float = 0.0, column: str = "value") -> "pd.Series | None":
+    """The row whose `column` is nearest `target`."""
+    return None if rows.empty else rows.iloc[int((rows[column] - target).abs().fillna(math.inf).argmin())]
+
+
+def _interval(row: "pd.Series") -> str:
+    low, high = row["ci_low"], row["ci_high"]
+    return "-" if math.isnan(low) or math.isnan(high) else f"{_number(low)} to {_number(high)}"
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.1e}"
+
+
+def _count(value: Any) -> str:
+    if not isinstance(value, int):
+        return "-"
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return str(value)
+
+
+def _policy(run: Run) -> str | None:
+    measured = [*run.layers["tokens"].unique(), *run.paths["tokens"].unique()]
+    return next((name for name in (*_POLICIES, *measured) if name in measured), None)
+
+
+def _tasks(run: Run) -> list[tuple[str, int]]:
+    rows = run.layers if len(run.layers) else run.paths
+    return list(rows[["task", "context"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _legend(tokens: str | None) -> str:
+    return (
+        f"Tokens counted: {tokens}. The adjacent cosine of a block is with the site before it; the final norm is left "
+        "out. v_loc, v_glob: local and global variance of the path through depth."
+    )
+
+
+def _finding(finding: dict[str, Any]) -> str:
+    parts = [finding.get(name) for name in ("id", "subject", "verdict", "claim")]
+    return "finding: " + ", ".join(str(part) for part in parts if part)
+
+
+def _warnings(run: Run) -> list[str]:
+    own = [str(warning) for warning in run.info.get("warnings") or []]
+    return own + [f"{s.get('label')}: {warning}" for s in run.subjects for warning in s.get("warnings") or []]

@@ -1,0 +1,195 @@
+"""Two runs side by side: what is matched, what is paired, what is refused."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from store_rows import MakeRun, layer_row, pair_row, path_row, run_info
+
+from repflow.core import BadFile, BadSetting, CallerError, UnknownName
+from repflow.store import compare
+from repflow.store._pairing import percentile_interval
+
+B = 200
+
+
+def noisy(values: list[float], noise: np.ndarray) -> dict[str, np.ndarray]:
+    """Replicates around each value that all move with the same weights."""
+    return {"layers": np.asarray(values)[:, None] + noise}
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 0.1, B)
+
+
+def layers(values: list[float], **changes: Any) -> list:
+    return [layer_row(site_index=i, value=value, **changes) for i, value in enumerate(values)]
+
+
+def test_paired_runs_have_the_interval_of_their_difference(make_run: MakeRun, noise: np.ndarray) -> None:
+    a = make_run("a", layers([0.2, 0.3, 0.4]), run_info("m"), replicates=noisy([0.2, 0.3, 0.4], noise))
+    values = [0.25, 0.35, 0.45]
+    b = make_run("b", layers(values), run_info("m"), replicates=noisy(values, noise + 0.01 * noise[::-1]))
+    frame = compare(a, b)
+    assert frame.attrs == {"paired": True, "unpaired_because": []}
+    assert frame["paired"].all()
+    np.testing.assert_allclose(frame["difference"], 0.05)
+    expected = np.percentile(0.05 + 0.01 * noise, [2.5, 97.5])
+    np.testing.assert_allclose(frame["difference_low"], expected[0], atol=1e-6)
+    np.testing.assert_allclose(frame["difference_high"], expected[1], atol=1e-6)
+    assert (frame["difference_low"] > 0).all()
+    assert frame["overlap"].all(), "the separate intervals overlap, though the paired one excludes 0"
+
+
+def test_rows_in_another_order_are_aligned_by_what_they_are(make_run: MakeRun, noise: np.ndarray) -> None:
+    values = [0.1, 0.5, 0.9]
+    scales = np.array([[1.0], [2.0], [3.0]])
+    rows = layers(values)
+    replicates = np.asarray(values)[:, None] + scales * noise
+    a = make_run("a", rows, run_info("m"), replicates={"layers": replicates})
+    b = make_run("b", rows[::-1], run_info("m"), replicates={"layers": replicates[::-1]})
+    frame = compare(a, b)
+    assert frame["site"].tolist() == ["embed", "block.0", "block.1"]
+    np.testing.assert_array_equal(frame[["difference", "difference_low", "difference_high"]], 0)
+
+
+@pytest.mark.parametrize(
+    ("info", "replicates", "because"),
+    [
+        ({"sha": "f" * 64}, True, "text at 128: the runs measured different examples (sha256 eeeeeeee and ffffffff)"),
+        ({"seed": 1}, True, "the runs have different seeds (0 and 1), so different bootstrap weights"),
+        ({"tasks": []}, True, "text at 128: a run did not record which examples it measured"),
+        ({}, False, "layers: a run kept no bootstrap replicates"),
+    ],
+)
+def test_what_is_not_the_same_is_not_paired(
+    make_run: MakeRun, noise: np.ndarray, info: dict, replicates: bool, because: str
+) -> None:
+    a = make_run("a", layers([0.2]), run_info("m"), replicates=noisy([0.2], noise))
+    b = make_run("b", layers([0.3]), run_info("m", **info), replicates=noisy([0.3], noise) if replicates else None)
+    frame = compare(a, b)
+    assert frame.attrs == {"paired": False, "unpaired_because": [because]}
+    assert frame["difference"].tolist() == [pytest.approx(0.1)]
+    assert frame[["difference_low", "difference_high"]].isna().all(axis=None)
+    assert not frame["paired"].any()
+
+
+def test_replicates_of_other_numbers_are_not_paired(make_run: MakeRun, noise: np.ndarray) -> None:
+    a = make_run("a", layers([0.2]), run_info("m"), replicates=noisy([0.2], noise))
+    b = make_run("b", layers([0.2]), run_info("m"), replicates=noisy([0.2], noise[:50]))
+    assert compare(a, b).attrs["unpaired_because"] == ["layers: the runs kept 200 and 50 replicates"]
+
+
+def test_pairing_is_decided_task_by_task(make_run: MakeRun, noise: np.ndarray) -> None:
+    rows = [layer_row(), layer_row(task="kvpr")]
+    tasks = [{"name": name, "context": 128, "examples_sha256": name} for name in ("text", "kvpr")]
+    runs = [
+        make_run(name, rows, run_info("m", tasks=own), replicates=noisy([0.5, 0.5], noise))
+        for name, own in (("a", tasks), ("b", [tasks[0], {**tasks[1], "examples_sha256": "other"}]))
+    ]
+    frame = compare(*runs)
+    assert frame["paired"].tolist() == [True, False]
+    assert frame["difference_low"].isna().tolist() == [False, True]
+    assert not frame.attrs["paired"]
+    assert frame.attrs["unpaired_because"][0].startswith("kvpr at 128: the runs measured different examples")
+
+
+def test_examples_of_one_subject_count_for_that_subject(make_run: MakeRun, noise: np.ndarray) -> None:
+    rows = [layer_row("m"), layer_row("n")]
+    task = {"name": "text", "context": 128}
+    tasks = [{**task, "subject": "m", "examples_sha256": "1"}, {**task, "subject": "n", "examples_sha256": "2"}]
+    other = [tasks[0], {**tasks[1], "examples_sha256": "3"}]
+    a = make_run("a", rows, run_info("m", "n", tasks=tasks), replicates=noisy([0.5, 0.5], noise))
+    b = make_run("b", rows, run_info("m", "n", tasks=other), replicates=noisy([0.5, 0.5], noise))
+    assert compare(a, b)["paired"].tolist() == [True, False]
+
+
+def test_one_subject_each_is_matched_whatever_its_label(make_run: MakeRun) -> None:
+    a = make_run("a", layers([0.2]), run_info("m"), paths=[path_row("m")], pairs=[pair_row("m", "m")])
+    b = make_run("b", layers([0.4], subject="m@ablate=x"), run_info("m@ablate=x"), paths=[path_row("m@ablate=x")])
+    frame = compare(a, b)
+    assert frame["table"].tolist() == ["layers", "paths"]
+    assert set(frame["subject_a"]) == {"m"}
+    assert set(frame["subject_b"]) == {"m@ablate=x"}
+
+
+def test_several_subjects_are_matched_by_label(make_run: MakeRun) -> None:
+    a = make_run("a", [layer_row("m"), layer_row("n")], run_info("m", "n"), pairs=[pair_row("m", "n")])
+    b = make_run("b", [layer_row("n"), layer_row("k")], run_info("n", "k"), pairs=[pair_row("m", "n", 0.7)])
+    frame = compare(a, b)
+    assert frame[["table", "subject_a", "site"]].to_numpy().tolist() == [
+        ["layers", "n", "block.0"],
+        ["pairs", "m ~ n", "embed ~ block.0"],
+    ]
+    assert frame["difference"].tolist() == [0.0, pytest.approx(-0.2)]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"context": 256}, {"variant": "standardised"}, {"tokens": "no_sink"}, {"task": "kvpr"}]
+)
+def test_rows_that_measure_something_else_are_not_matched(make_run: MakeRun, changes: dict) -> None:
+    a = make_run("a", [layer_row(), layer_row(site_index=2)], run_info("m"))
+    b = make_run("b", [layer_row(), layer_row(site_index=2, **changes)], run_info("m"))
+    assert compare(a, b)["site"].tolist() == ["block.0"]
+
+
+def test_the_same_block_at_another_depth_is_another_place(make_run: MakeRun) -> None:
+    a = make_run("a", layers([0.1, 0.2]), run_info("m"))
+    deeper = [dataclasses.replace(row, depth=row.depth / 2) for row in layers([0.1, 0.2])]
+    b = make_run("b", deeper, run_info("m"))
+    assert compare(a, b)["site"].tolist() == ["embed"]
+
+
+def test_overlap_is_missing_where_an_interval_is(make_run: MakeRun) -> None:
+    rows = layers([0.1, 0.2, 0.3])
+    far = [
+        dataclasses.replace(rows[0], ci_low=0.9, ci_high=1.0),
+        rows[1],
+        dataclasses.replace(rows[2], ci_low=math.nan),
+    ]
+    frame = compare(make_run("a", rows, run_info("m")), make_run("b", far, run_info("m")))
+    assert frame["overlap"].tolist() == [False, True, pd.NA]
+
+
+def test_one_metric(make_run: MakeRun) -> None:
+    run = make_run("a", [layer_row(), layer_row(metric="norm")], run_info("m"), paths=[path_row()])
+    assert set(compare(run, run, metric="norm")["metric"]) == {"norm"}
+    assert set(compare(run, run)["metric"]) == {"norm", "inter_token_cosine", "v_loc"}
+    with pytest.raises(UnknownName, match="unknown metric 'nrom'; did you mean norm"):
+        compare(run, run, metric="nrom")
+
+
+def test_nothing_in_common(make_run: MakeRun) -> None:
+    a = make_run("a", [layer_row("m"), layer_row("n")], run_info("m", "n"))
+    b = make_run("b", [layer_row("k", context=256)], run_info("k"))
+    with pytest.raises(BadSetting, match=r"m, n; text at 128.*k; text at 256.*no row in common") as caught:
+        compare(a, b)
+    assert isinstance(caught.value, CallerError)
+    empty = make_run("c", [], run_info())
+    with pytest.raises(BadSetting, match="no subject; no task"):
+        compare(a, empty)
+
+
+def test_a_row_that_is_there_twice_is_not_guessed_at(make_run: MakeRun) -> None:
+    a = make_run("a", [layer_row(), layer_row()], run_info("m"))
+    with pytest.raises(BadFile, match=r"inter_token_cosine \(raw, all\) of m twice"):
+        compare(a, a)
+
+
+@given(hnp.arrays("f8", (3, 40), elements=st.floats(-1e6, 1e6)))
+def test_the_interval_is_the_percentile_one(replicates: np.ndarray) -> None:
+    replicates[1, ::4] = np.nan
+    replicates[2, :21] = np.nan
+    low, high = percentile_interval(replicates)
+    for line in (0, 1):
+        finite = replicates[line][np.isfinite(replicates[line])]
+        np.testing.assert_allclose([low[line], high[line]], np.percentile(finite, [2.5, 97.5]))
+    assert math.isnan(low[2])
+    assert math.isnan(high[2])
