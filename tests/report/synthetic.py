@@ -54,7 +54,7 @@ CURVES = {
     "renyi2_entropy": ("uncentred", "centred"),
     "sequence_curvature": ("raw",),
     "dropped_share": ("raw",),
-    **{"offset_cosine": tuple(f"k={2**i}" for i in range(8))},
+    "offset_cosine": tuple(f"k={2**i}" for i in range(8)),
 }
 
 
@@ -71,11 +71,11 @@ def curve(metric, variant, kind, depth, final, tokens):
     )
     values = {
         "inter_token_cosine": base + 0.1 * final,
-        "adjacent_cosine": 0.97 - 0.3 * abs(depth - 0.5) ** 1.5 - 0.45 * final,
-        "update_ratio": 0.15 + 0.5 * (1 - depth) ** 3 + 0.7 * final,
+        "adjacent_cosine": 0.97 - 0.3 * base * depth - 0.3 * abs(depth - 0.5) ** 1.5 - 0.45 * final,
+        "update_ratio": 0.15 + 0.3 * base + 0.5 * (1 - depth) ** 3 + 0.7 * final,
         "update_cosine": 0.2 - 0.5 * depth,
         "norm": {"mean": 12.0, "median": 10.0, "max": 400.0}.get(variant, 1.0)
-        * 10 ** (1.4 * depth)
+        * 10 ** (1.4 * depth + base)
         / (30 if final else 1),
         "participation_ratio": 3 + 40 * (1 - base),
         "renyi2_entropy": float(np.log(3 + 40 * (1 - base))),

@@ -1,5 +1,6 @@
 """Curves over relative depth: all subjects overlaid, 95% bands, the final norm apart."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from repflow.report._labels import escaped, interval
+from repflow.report._labels import escaped, interval, number
 from repflow.report._plotly import FINAL_X, LEGEND, axis, depth_axis, figure
 from repflow.report._source import Scene, Source, Subject, of_scene
 from repflow.report._texts import Quantity
@@ -46,9 +47,9 @@ def curves(
     """
     frame = curve_rows(source, scene, quantity.metric, variant, tokens)
     fig = figure(height, showlegend=legend, legend=LEGEND)
-    for number, subject in enumerate(source.subjects):
+    for place, subject in enumerate(source.subjects):
         rows = frame[frame["subject"] == subject.label]
-        fig.add_traces(list(_subject_traces(subject, f"s{number}", rows)))
+        fig.add_traces(list(_subject_traces(subject, f"s{place}", rows)))
     values = frame[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
     fig.update_layout(
         xaxis=depth_axis(bool((frame["site"] == "final_norm").any())),
@@ -61,11 +62,18 @@ def curves(
 
 def _value_axis(quantity: Quantity, values: np.ndarray) -> dict[str, Any]:
     if quantity.logarithmic and values.size and values.min() > 0:
-        decades = np.log10(values.max() / values.min())
-        return axis(quantity.axis, type="log", dtick=1 if decades > 3 else "D2", exponentformat="power")
+        ticks = _log_ticks(float(values.min()), float(values.max()))
+        return axis(quantity.axis, type="log", tickvals=ticks, ticktext=[number(t, 1) for t in ticks])
     if quantity.unit and values.size:
         return axis(quantity.axis, range=[min(0.0, float(values.min())) - 0.02, max(1.0, float(values.max())) + 0.02])
-    return axis(quantity.axis, rangemode="tozero")
+    return axis(quantity.axis, rangemode="normal" if quantity.angle else "tozero")
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten over the range; powers alone where it spans more than two decades."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = (1, 2, 5) if math.log10(high / low) <= 2 else (1,)
+    return [step * 10.0**power for power in range(first, last + 1) for step in steps]
 
 
 def _subject_traces(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[go.Scatter]:

@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 from repflow.report._curves import curve_rows
 from repflow.report._labels import escaped, interval
 from repflow.report._plotly import axis, figure
-from repflow.report._source import Scene, Source, of_scene
+from repflow.report._source import Scene, Source, of_scene, values
 from repflow.report._style import BELOW_ZERO, CIVIDIS, MUTED
 
 Z_MIN = -0.05
+_ESTIMATE = ("value", "ci_low", "ci_high")
 _GAP = " "
 """The empty category that sets the final norm apart."""
 
@@ -45,10 +46,11 @@ def cka_heatmap(rows: pd.DataFrame, title_a: str, title_b: str, *, height: int =
     colour bar, which the report shows once for all heatmaps instead.
     """
     sites_a, sites_b = ordered_sites(rows, "a"), ordered_sites(rows, "b")
-    cells = {(r.site_a, r.site_b): (r.value, r.ci_low, r.ci_high) for r in rows.itertuples(index=False)}
+    cells = {(a, b): tuple(found) for a, b, *found in values(rows, "site_a", "site_b", *_ESTIMATE)}
     names_a, names_b = _spaced(sites_a), _spaced(sites_b)
     grid = [[cells.get((a, b)) for b in names_b] for a in names_a]
-    fig = figure(height, margin={"l": 44, "r": 10, "t": 6, "b": 44})
+    tall = 50 + (height - 50) * min(1.0, max(0.3, len(names_a) / max(1, len(names_b))))
+    fig = figure(round(tall), margin={"l": 44, "r": 10, "t": 6, "b": 44})
     fig.add_trace(
         _heatmap(
             grid,
@@ -73,10 +75,10 @@ def offset_heatmap(
     variants = sorted(found["variant"].unique(), key=_offset)
     sites = found.sort_values("site_index", kind="stable")["site"].drop_duplicates().tolist()
     names = _spaced(sites)
-    grid: list[list[tuple[float, float, float] | None]] = []
+    grid: list[list[tuple[float, ...] | None]] = []
     for variant in variants:
         rows = curve_rows(source, scene, "offset_cosine", variant, tokens, subject)
-        known = {r.site: (r.value, r.ci_low, r.ci_high) for r in rows.itertuples(index=False)}
+        known = {site: tuple(found) for site, *found in values(rows, "site", *_ESTIMATE)}
         grid.append([known.get(name) for name in names])
     fig = figure(height, margin={"l": 48, "r": 10, "t": 6, "b": 44})
     hover = "<b>%{x}</b>, k = <b>%{y}</b><br>"
@@ -92,18 +94,19 @@ def _offset(variant: str) -> float:
 
 
 def _heatmap(
-    grid: list[list[tuple[float, float, float] | None]], x: list[str], y: list[str], hover: str, scale: bool
+    grid: list[list[tuple[float, ...] | None]], x: list[str], y: list[str], hover: str, scale: bool
 ) -> go.Heatmap:
-    values = [[_value(c) for c in row] for row in grid]
-    negative = any(v is not None and v < 0 for row in values for v in row)
-    signs = [["−" if v is not None and v < 0 else "" for v in row] for row in values] if negative else None
+    shown = [[_value(c) for c in row] for row in grid]
+    negative = any(v is not None and v < 0 for row in shown for v in row)
+    signs = [["−" if v is not None and v < 0 else "" for v in row] for row in shown] if negative else None
     return go.Heatmap(
         x=x,
         y=y,
-        z=values,
+        z=shown,
         customdata=[["" if c is None else interval(c[1], c[2]) for c in row] for row in grid],
         text=signs,
         texttemplate="%{text}" if negative else None,
+        textfont={"size": 8, "color": MUTED},
         hovertemplate=hover + "%{z:.4f}  %{customdata}<extra></extra>",
         hoverongaps=False,
         colorscale=colourscale(),
@@ -116,7 +119,7 @@ def _heatmap(
     )
 
 
-def _value(cell: tuple[float, float, float] | None) -> float | None:
+def _value(cell: tuple[float, ...] | None) -> float | None:
     return None if cell is None or not np.isfinite(cell[0]) else round(float(cell[0]), 4)
 
 

@@ -29,7 +29,7 @@ def short_label(label: str) -> str:
 def _short_source(source: str) -> str:
     if source.startswith("config:"):
         family, *pairs = source.removeprefix("config:").split(",")
-        given = dict(pair.partition("=")[::2] for pair in pairs)
+        given = {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
         size = "×".join(given[key] for key in ("width", "layers") if given.get(key))
         return f"{family} {size}".strip()
     return re.split(r"[/\\]", source.removeprefix("zoo:").rstrip("/\\"))[-1]
@@ -79,7 +79,7 @@ def estimate(value: float | None, low: float | None, high: float | None) -> tupl
     assert low is not None
     assert high is not None
     power = math.floor(math.log10(max(abs(value), abs(low), abs(high)) or 1.0))
-    shift = power if power < -3 or power >= 5 else 0
+    shift = power if power < -2 or power >= 4 else 0
     scale = 10.0**-shift
     width = (high - low) * scale
     wanted = 1 - math.floor(math.log10(width)) if width > 0 else 2 - (power - shift)

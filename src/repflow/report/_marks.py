@@ -8,6 +8,10 @@ _SHAPES = {
     "square": '<rect x="13.3" y="3.3" width="7.4" height="7.4"/>',
     "diamond": '<path d="M17 1.6 22.4 7 17 12.4 11.6 7z"/>',
     "triangle-up": '<path d="M17 2 22 11H12z"/>',
+    "triangle-down": '<path d="M17 12 22 3H12z"/>',
+    "cross": '<path d="M15 2h4v3h3v4h-3v3h-4V9h-3V5h3z"/>',
+    "x": '<path d="m13 1 4 4 4-4 2 2-4 4 4 4-2 2-4-4-4 4-2-2 4-4-4-4z"/>',
+    "star": '<path d="m17 1 1.6 4h4.2l-3.4 2.6 1.3 4.2L17 9.3l-3.7 2.5 1.3-4.2L11.200 5h4.200z"/>',
 }
 
 

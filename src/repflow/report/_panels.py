@@ -36,6 +36,7 @@ class Cell:
 
     caption: str
     full: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Panel:
     views: tuple[View, ...]
     cells: tuple[Cell, ...] = (Cell("", ""),)
     layout: str = "wide"
-    """`wide`, `half`, `grid` or `table`."""
+    """`wide`, `half`, `grid`, `pairs` (two cells side by side belong together) or `table`."""
     scale: bool = False
     """True where the shared 0..1 colour scale belongs above the cells."""
     folded: bool = False
@@ -67,41 +68,41 @@ def panels(source: Source, scene: Scene) -> list[Panel]:
 def ordered(found: Iterable[Any], wanted: Sequence[str]) -> list[str]:
     """The given names, those of `wanted` first and in its order."""
     names = list(dict.fromkeys(str(name) for name in found))
-    return [n for n in wanted if n in names] + [n for n in names if n not in wanted]
+    first = [n for n in dict.fromkeys(wanted) if n in names]
+    return first + [n for n in names if n not in first]
 
 
 _CURVES = (
-    ("inter_token_cosine", ("inter_token_cosine",), "wide"),
-    ("adjacent_cosine", ("adjacent_cosine",), "half"),
-    ("update", ("update_ratio", "update_cosine"), "half"),
-    ("norm", ("norm",), "half"),
-    ("participation_ratio", ("participation_ratio", "renyi2_entropy"), "half"),
-    ("sequence_curvature", ("sequence_curvature",), "half"),
-    ("dropped_share", ("dropped_share",), "half"),
+    ("inter_token_cosine", {"inter_token_cosine": ""}, "wide"),
+    ("adjacent_cosine", {"adjacent_cosine": ""}, "half"),
+    ("update", {"update_ratio": "ratio", "update_cosine": "cosine"}, "half"),
+    ("norm", {"norm": ""}, "half"),
+    ("participation_ratio", {"participation_ratio": "ratio", "renyi2_entropy": "entropy"}, "half"),
+    ("sequence_curvature", {"sequence_curvature": ""}, "half"),
+    ("dropped_share", {"dropped_share": ""}, "half"),
 )
+
+
+_TITLES = {"update": "Size and direction of updates", "participation_ratio": "Effective dimensions"}
 
 
 def _curve_panels(source: Source, scene: Scene) -> Iterator[Panel]:
     for key, metrics, layout in _CURVES:
-        views = tuple(
-            view for metric in metrics for view in _curve_views(source, scene, metric, len(metrics) > 1, layout)
-        )
-        if views:
-            first = quantity(metrics[0])
-            yield Panel(key, first.title, first, views, layout=layout)
+        views = tuple(view for m, name in metrics.items() for view in _curve_views(source, scene, m, name, layout))
+        texts = quantity(next(iter(metrics)))
+        yield Panel(key, _TITLES.get(key, texts.title), texts, views, layout=layout)
 
 
-def _curve_views(source: Source, scene: Scene, metric: str, named: bool, layout: str) -> Iterator[View]:
+def _curve_views(source: Source, scene: Scene, metric: str, name: str, layout: str) -> Iterator[View]:
+    """A view for every variant and policy. The share of tokens dropped is left out where it is 0 throughout."""
     frame = of_scene(source.layers, scene)
-    frame = frame[frame["metric"] == metric]
+    frame = frame[(frame["metric"] == metric) & (frame["value"].fillna(0).ne(0) | (metric != "dropped_share"))]
     texts, wide = quantity(metric), layout == "wide"
-    wanted = [FIRST.get(metric, ""), *VARIANTS]
-    for variant in ordered(frame["variant"], wanted):
+    variants = ordered(frame["variant"], [FIRST.get(metric, ""), *VARIANTS])
+    for variant in variants:
+        choice = " ".join(w for w in (name, variant if len(variants) > 1 else "") if w) or variant
         for tokens in ordered(frame[frame["variant"] == variant]["tokens"], POLICIES):
-            height = 400 if wide else 310
-            plain = variant in ("", "value", "nan", "None")
-            choice = ", ".join([texts.title.lower()] * named + [variant] * (not plain)) or "value"
-            drawn = curves(source, scene, texts, variant, tokens, height=height, legend=wide)
+            drawn = curves(source, scene, texts, variant, tokens, height=400 if wide else 310, legend=wide)
             yield View(tokens, choice, (drawn,))
 
 
@@ -145,20 +146,20 @@ def _cross_panel(source: Source, scene: Scene) -> Iterator[Panel]:
     places = [(a, b, m) for a, b in pairs for m in metrics]
     views = _cka_views(frame, lambda v, t: tuple(_heat(source, scene, a, b, m, v, t) for a, b, m in places))
     cells = tuple(
-        Cell(f"{a.short} ↑ × {b.short} → " + ("calibrated" if m != "cka" else "raw"), f"{a.label} × {b.label}")
+        Cell(f"{a.short} (up) × {b.short}", f"{a.label} × {b.label}", "calibrated" if m != "cka" else "raw")
         for a, b, m in places
     )
-    yield Panel(
-        "cross_cka", "CKA between models", quantity("cka_calibrated"), views, cells, "grid", True, len(places) > 12
-    )
+    layout = "pairs" if len(metrics) > 1 else "grid"
+    texts = quantity("cka_calibrated" if len(metrics) > 1 else "cka")
+    yield Panel("cross_cka", "CKA between models", texts, views, cells, layout, scale=True, folded=len(places) > 12)
 
 
 def _cka_views(frame: pd.DataFrame, draw: Callable[[str, str], tuple[go.Figure | None, ...]]) -> tuple[View, ...]:
-    views: list[View] = []
-    for variant in ordered(frame["variant"], VARIANTS):
-        for tokens in ordered(frame[frame["variant"] == variant]["tokens"], POLICIES):
-            views.append(View(tokens, variant, draw(variant, tokens)))
-    return tuple(views)
+    return tuple(
+        View(tokens, variant, draw(variant, tokens))
+        for variant in ordered(frame["variant"], VARIANTS)
+        for tokens in ordered(frame[frame["variant"] == variant]["tokens"], POLICIES)
+    )
 
 
 def _heat(
@@ -171,14 +172,15 @@ def _heat(
 def _path_panel(source: Source, scene: Scene) -> Iterator[Panel]:
     frame = of_scene(source.paths, scene)
     scaled = [v for v in ordered(frame["variant"], ("rms", "raw", "unit")) if v in ("rms", "raw", "unit")]
-    for layout, title in (("table", "Path metrics"), ("wide", "Path metrics, drawn")):
+    for layout, title in (("table", "Path metrics"), ("wide", "Path metrics compared")):
         views = tuple(
             _path_view(source, scene, variant, tokens, layout)
             for variant in scaled or ["rms"]
             for tokens in ordered(frame["tokens"], POLICIES)
             if len(path_rows(source, scene, tokens))
         )
-        yield Panel(f"paths_{layout}", title, _PATHS, views, layout=layout)
+        texts = _PATHS if layout == "table" else quantity("")
+        yield Panel(f"paths_{layout}", title, texts, views, layout=layout)
 
 
 _PATHS = Quantity(

@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,7 @@ from repflow.report._labels import slug
 from repflow.report._panels import VARIANTS, ordered
 from repflow.report._pathplots import column_title, path_columns, path_rows
 from repflow.report._plotly import FINAL_X
-from repflow.report._source import POLICIES, RunLike, Scene, Source, Subject, of_scene, read
+from repflow.report._source import POLICIES, RunLike, Scene, Source, Subject, of_scene, read, values
 from repflow.report._style import BELOW_ZERO, CIVIDIS, GRID, INK, MATPLOTLIB_DASHES, MATPLOTLIB_MARKERS
 from repflow.report._texts import quantity
 
@@ -29,7 +30,7 @@ _METADATA = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
 }
-_LOOK = {
+_LOOK: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,
@@ -91,7 +92,7 @@ def _headline(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def _curve(source: Source, scene: Scene, metric: str, like: pd.Series) -> Figure:
-    fig = Figure(figsize=(4.6, 2.9))
+    fig = Figure(figsize=(4.6, 2.9 + 0.16 * len(source.subjects)), layout="constrained")
     axes = fig.subplots()
     handles, names = [], []
     for subject in source.subjects:
@@ -106,9 +107,7 @@ def _curve(source: Source, scene: Scene, metric: str, like: pd.Series) -> Figure
     axes.grid(axis="y", linewidth=0.6)
     axes.set_axisbelow(True)
     columns = 2 if max(map(len, names)) < 26 else 1
-    fig.legend(
-        handles, names, loc="upper center", frameon=False, ncols=columns, bbox_to_anchor=(0.5, -0.02), handlelength=3.2
-    )
+    fig.legend(handles, names, loc="outside lower center", frameon=False, ncols=columns, handlelength=3.2)
     return fig
 
 
@@ -118,7 +117,7 @@ def _draw(axes: Axes, subject: Subject, rows: pd.DataFrame):
     x = rows["depth"].to_numpy(dtype=float)
     value, low, high = (rows[c].to_numpy(dtype=float) for c in ("value", "ci_low", "ci_high"))
     look = {
-        "marker": MATPLOTLIB_MARKERS[_kind(subject)],
+        "marker": MATPLOTLIB_MARKERS[subject.style.marker],
         "color": style.colour,
         "markersize": 3.2,
         "markerfacecolor": "white" if style.hollow else style.colour,
@@ -135,10 +134,6 @@ def _draw(axes: Axes, subject: Subject, rows: pd.DataFrame):
     return line
 
 
-def _kind(subject: Subject) -> str:
-    return subject.kind if subject.kind in MATPLOTLIB_MARKERS else "other"
-
-
 def _own_cka(source: Source, scene: Scene, subject: Subject) -> pd.DataFrame:
     frame = of_scene(source.pairs, scene)
     own = frame[(frame["subject_a"] == subject.label) & (frame["subject_b"] == subject.label)]
@@ -153,8 +148,8 @@ def _cka(rows: pd.DataFrame, subject: Subject) -> Figure:
     sites = ordered_sites(rows, "a")
     place = {site: i for i, site in enumerate(sites)}
     grid = np.full((len(sites), len(sites)), np.nan)
-    for row in rows.itertuples(index=False):
-        grid[place[row.site_a], place[row.site_b]] = row.value
+    for a, b, value in values(rows, "site_a", "site_b", "value"):
+        grid[place[a], place[b]] = value
     colours = LinearSegmentedColormap.from_list("cividis10", list(CIVIDIS)).with_extremes(under=BELOW_ZERO)
     fig = Figure(figsize=(3.2, 2.9))
     axes = fig.subplots()
@@ -187,10 +182,11 @@ def _paths(source: Source, scene: Scene, tokens: str) -> Figure:
     fig = Figure(figsize=(6.8, down * (0.55 + 0.22 * len(drawn)) + 0.2), layout="constrained")
     panels = fig.subplots(down, across, sharey=True, squeeze=False).ravel()
     for axes, (metric, variant) in zip(panels, columns, strict=False):
-        found = rows[(rows["metric"] == metric) & (rows["variant"] == variant)].set_index("subject")
+        found = rows[(rows["metric"] == metric) & (rows["variant"] == variant)]
         for line, subject in enumerate(drawn):
-            if subject.label in found.index:
-                _dot(axes, subject, found.loc[subject.label], line)
+            mine = found[found["subject"] == subject.label]
+            if len(mine):
+                _dot(axes, subject, mine.iloc[0], line)
         axes.set_title(column_title(metric, variant), fontsize=8)
         axes.locator_params(axis="x", nbins=4)
         axes.grid(axis="x", linewidth=0.6)
@@ -209,7 +205,7 @@ def _dot(axes: Axes, subject: Subject, row: pd.Series, line: int) -> None:
         [value],
         [line],
         xerr=spread,
-        fmt=MATPLOTLIB_MARKERS[_kind(subject)],
+        fmt=MATPLOTLIB_MARKERS[subject.style.marker],
         markersize=4,
         capsize=2,
         color=subject.style.colour,

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 from repflow.report._curves import rounded
 from repflow.report._labels import escaped, estimate
 from repflow.report._plotly import axis, figure
-from repflow.report._source import Scene, Source, of_scene
+from repflow.report._source import Scene, Source, Subject, of_scene
 from repflow.report._texts import PATH_METRICS, PROFILE_METRICS, quantity
 
 _HOVER = "<b>%{meta[0]}</b><br>%{customdata}<extra></extra>"
@@ -33,7 +33,7 @@ def path_columns(rows: pd.DataFrame, variant: str) -> list[tuple[str, str]]:
 
 def column_title(metric: str, variant: str) -> str:
     """A column's heading: the profile metrics say over which profile."""
-    over = {"cka": " of CKA", "adjacent_cosine": " of adjacent cosine"}
+    over = {"cka": ", CKA", "adjacent_cosine": ", adjacent cosine"}
     return quantity(metric).title + (over.get(variant, "") if metric in PROFILE_METRICS else "")
 
 
@@ -56,21 +56,34 @@ def path_dots(source: Source, scene: Scene, variant: str, tokens: str) -> go.Fig
     look = figure(row_height * down + 74 * (down - 1) + 60, margin={"l": 20, "r": 18, "t": 34, "b": 30})
     fig.update_layout(look.layout.to_plotly_json())
     for place, (metric, kind) in enumerate(columns):
-        at = {"row": place // across + 1, "col": place % across + 1}
+        row, col = place // across + 1, place % across + 1
         for number, subject in enumerate(drawn):
             found = rows[(rows["subject"] == subject.label) & (rows["metric"] == metric) & (rows["variant"] == kind)]
             if len(found):
-                fig.add_trace(_dot(subject, f"s{number}", found.iloc[0]), **at)
-        fig.update_xaxes(axis("", rangemode="normal", nticks=5), **at)
+                fig.add_trace(_dot(subject, f"s{number}", found.iloc[0]), row=row, col=col)
+        fig.update_xaxes(axis("", range=_padded(rows, metric, kind), nticks=5), row=row, col=col)
         names = [escaped(s.short) for s in reversed(drawn)]
         fig.update_yaxes(
-            axis("", type="category", categoryorder="array", categoryarray=names, gridcolor="#eef0f2"), **at
+            axis("", type="category", categoryorder="array", categoryarray=names, range=[-0.6, len(names) - 0.4]),
+            row=row,
+            col=col,
         )
     fig.update_annotations(font_size=12.5)
     return fig
 
 
-def _dot(subject, uid: str, row: pd.Series) -> go.Scatter:
+def _padded(rows: pd.DataFrame, metric: str, variant: str) -> list[float] | None:
+    """The range of a panel's values and intervals with a tenth to spare on both sides."""
+    found = rows[(rows["metric"] == metric) & (rows["variant"] == variant)]
+    values = found[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return None
+    spare = 0.1 * (values.max() - values.min()) or 0.1 * abs(values.max()) or 1.0
+    return [float(values.min() - spare), float(values.max() + spare)]
+
+
+def _dot(subject: Subject, uid: str, row: pd.Series) -> go.Scatter:
     low, value, high = (float(row[c]) for c in ("ci_low", "value", "ci_high"))
     style = subject.style
     return go.Scatter(

@@ -1,6 +1,6 @@
 """A run directory as the report reads it: missing frames, columns and facts are made up for here, once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -120,6 +120,11 @@ def entries(info: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     """The dicts listed under a key of run.json; empty when the key is absent or something else."""
     found = info.get(key)
     return [e for e in found if isinstance(e, Mapping)] if isinstance(found, list | tuple) else []
+
+
+def values(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """The given columns of every row, as plain Python values."""
+    return zip(*(frame[column].tolist() for column in columns), strict=True)
 
 
 def of_scene(frame: pd.DataFrame, scene: Scene) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Colours, dashes and markers: hue and marker tell the kind, lightness and dash the subject within it.
+"""Colours, dashes and markers: hue, dash and marker tell the kind, lightness and marker the subject within it.
 
 Hues follow Okabe and Ito (blue, green, vermillion, purple). The first shade of every kind has its own
 lightness, so kinds stay apart in grey print and for every common form of colour blindness.
@@ -13,9 +13,23 @@ SHADES: dict[str, tuple[str, ...]] = {
     "SSM": ("#ef671a", "#ac4000", "#ff9560", "#cd4e00"),
     "other": ("#943280", "#cc67b5", "#ef88d6", "#b04d9a"),
 }
-MARKERS = {"TBM": "circle", "hybrid": "diamond", "SSM": "square", "other": "triangle-up"}
-MATPLOTLIB_MARKERS = {"TBM": "o", "hybrid": "D", "SSM": "s", "other": "^"}
-DASHES = ("solid", "dash", "dashdot", "longdash")
+MARKERS = {
+    "TBM": ("circle", "cross"),
+    "hybrid": ("diamond", "star"),
+    "SSM": ("square", "x"),
+    "other": ("triangle-up", "triangle-down"),
+}
+DASHES = {"TBM": "solid", "hybrid": "dashdot", "SSM": "dash", "other": "longdash"}
+MATPLOTLIB_MARKERS = {
+    "circle": "o",
+    "cross": "P",
+    "diamond": "D",
+    "star": "*",
+    "square": "s",
+    "x": "X",
+    "triangle-up": "^",
+    "triangle-down": "v",
+}
 MATPLOTLIB_DASHES = {"solid": "-", "dash": (0, (4, 2)), "dashdot": (0, (6, 2, 1.5, 2)), "longdash": (0, (9, 3))}
 
 CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
@@ -35,7 +49,7 @@ class Style:
     dash: str
     marker: str
     hollow: bool
-    """True from the fifth subject of a kind on, where shades repeat."""
+    """True for every second subject of a kind: its marker is drawn empty."""
 
     def band(self, alpha: float = 0.16) -> str:
         """The line's colour, translucent, for its interval."""
@@ -63,7 +77,7 @@ def styles(kinds: Sequence[str]) -> list[Style]:
         kind = given if given in SHADES else "other"
         place = seen.get(kind, 0)
         seen[kind] = place + 1
-        shades = SHADES[kind]
-        hollow = (place // len(shades)) % 2 == 1
-        found.append(Style(shades[place % len(shades)], DASHES[place % len(DASHES)], MARKERS[kind], hollow))
+        shades, markers = SHADES[kind], MARKERS[kind]
+        marker = markers[place // 2 % len(markers)]
+        found.append(Style(shades[place % len(shades)], DASHES[kind], marker, hollow=place % 2 == 1))
     return found

@@ -9,7 +9,7 @@ import pandas as pd
 
 from repflow.report._labels import count, estimate, is_number, number
 from repflow.report._pathplots import column_title, path_columns, path_rows
-from repflow.report._source import Scene, Source, Subject, entries, of_scene
+from repflow.report._source import Scene, Source, Subject, entries, of_scene, values
 from repflow.report._texts import quantity
 
 
@@ -25,7 +25,8 @@ def path_table(source: Source, scene: Scene, variant: str, tokens: str) -> PathT
     """Subjects by path metrics; an en dash where a subject lacks one."""
     rows = path_rows(source, scene, tokens)
     columns = path_columns(rows, variant)
-    known = {(r.subject, r.metric, r.variant): (r.value, r.ci_low, r.ci_high) for r in rows.itertuples(index=False)}
+    found = values(rows, "subject", "metric", "variant", "value", "ci_low", "ci_high")
+    known = {(s, m, v): (value, low, high) for s, m, v, value, low, high in found}
     lines = tuple(
         (s, tuple(estimate(*known.get((s.label, m, v), (None, None, None))) for m, v in columns))
         for s in source.subjects

@@ -15,7 +15,9 @@ class Quantity:
     formula: str
     logarithmic: bool = False
     unit: bool = False
-    """True where the scale is that of a cosine or a share, so the axis should show 0 .. 1 whole."""
+    """True where the scale is that of a cosine, so the axis should show 0 .. 1 whole."""
+    angle: bool = False
+    """True for angles, whose axis need not reach down to 0."""
 
 
 _ALL = (
@@ -34,8 +36,8 @@ _ALL = (
         "Adjacent cosine",
         "cosine with the site before",
         "How little a block turns a token's state: the cosine between the state before and after it.",
-        "Near 1 means the block hardly changes direction. The residual stream pushes this towards 1 by construction, so "
-        "read it with the update ratio; the step into the final norm is a rescaling, not a layer.",
+        "Near 1 means the block hardly changes direction. The residual stream pushes this towards 1 by construction, "
+        "so read it with the update ratio; the step into the final norm is a rescaling, not a layer.",
         "mean over tokens of cos(h at the site before, h at this site)",
         unit=True,
     ),
@@ -86,8 +88,9 @@ _ALL = (
         "Sequence curvature",
         "mean angle (radians)",
         "How sharply the path through a sequence turns from one token to the next.",
-        "π/2 is a walk of unrelated steps, larger turns back on itself, smaller is straighter.",
+        "Smaller is straighter: π/2 is a walk of unrelated steps, 2π/3 (2.09) a string of unrelated states.",
         "mean angle between h<sub>t+1</sub> − h<sub>t</sub> and h<sub>t+2</sub> − h<sub>t+1</sub>",
+        angle=True,
     ),
     Quantity(
         "dropped_share",
@@ -102,8 +105,8 @@ _ALL = (
         "Offset profile",
         "cosine at distance k",
         "How alike two tokens are that stand k places apart.",
-        "Bright only at the bottom: tokens resemble their neighbours (local). Bright all the way up: the whole sequence "
-        "has become alike (global).",
+        "Bright only at the bottom: tokens resemble their neighbours (local). Bright all the way up: the whole "
+        "sequence has become alike (global).",
         "mean over t of cos(h<sub>t</sub>, h<sub>t+k</sub>), k in powers of two",
         unit=True,
     ),
@@ -122,7 +125,8 @@ _ALL = (
         "CKA, calibrated",
         "calibrated CKA",
         "Cross-model CKA on a scale where 0 is the level that unrelated sequences reach.",
-        "0 means no more alike than by chance at the 5% level, 1 is the maximum.",
+        "0 means no more alike than by chance at the 5% level, 1 is the maximum. Compare the raw map beside it: what "
+        "is bright there and dark here is chance.",
         "clip((s − τ)/(s<sub>max</sub> − τ), 0, 1), τ from permuting whole sequences",
         unit=True,
     ),

@@ -43,7 +43,7 @@
     if (!view) { return; }
     var other = tokens !== null && view.tokens !== tokens;
     this.note.hidden = !other;
-    this.note.textContent = other ? "not measured under " + tokens + "; shown: " + view.tokens : "";
+    this.note.textContent = other ? "shown for tokens: " + view.tokens : "";
     this.tables.forEach(function (t) {
       t.hidden = t.dataset.tokens !== view.tokens || t.dataset.choice !== view.choice;
     });

@@ -1,0 +1,204 @@
+"""The HTML report: self-contained, escaped, whole, and tolerant of what is missing."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import TRIO, make_run
+
+from repflow.core import BadFile
+from repflow.report import write_report
+
+NASTY = "<img src=x onerror=alert(1)>"
+SMALL = (("EleutherAI/pythia-160m", "gpt_neox", "TBM", 3, "trained"), (NASTY, "mamba", "SSM", 2, "normal:0"))
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, and the text of scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.scripts, self.texts = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        (self.scripts if self.elements and self.elements[-1][0] == "script" else self.texts).append(data)
+
+
+def page(run):
+    return Elements(write_report(run).read_text(encoding="utf-8"))
+
+
+def data(run):
+    text = write_report(run).read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    assert found
+    return json.loads(found.group(1)), found.group(1)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path, SMALL, scenes=(("text", 64), ("kvpr", 128)))
+
+
+def test_written_beside_the_run_or_where_asked(run, tmp_path):
+    assert write_report(run) == tmp_path / "report.html"
+    assert write_report(run, tmp_path / "a" / "b.html").is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "report.html"]
+
+
+def test_nothing_is_loaded_from_elsewhere(run):
+    loads = [
+        (t, a.get(k)) for t, a in page(run).elements for k in ("src", "href", "data", "poster", "srcset") if a.get(k)
+    ]
+    assert loads
+    assert all(value.startswith(("#", "data:")) for _, value in loads), loads
+    policy = [a["content"] for t, a in page(run).elements if t == "meta" and "http-equiv" in a]
+    assert policy
+    assert "default-src 'none'" in policy[0]
+    assert not [t for t, _ in page(run).elements if t in ("link", "iframe", "object", "embed", "base")]
+
+
+def test_names_with_html_stay_text(run):
+    run.info["warnings"] = [f"{NASTY} was odd"]
+    run.findings.append({"id": "x", "subject": NASTY, "claim": NASTY, "value": 0.5, "interval": [0.4, 0.6]})
+    found = page(run)
+    assert "img" not in {tag for tag, _ in found.elements}
+    assert NASTY in "".join(found.texts)
+
+
+def test_a_script_end_in_a_task_name_does_not_end_the_script(tmp_path):
+    run = make_run(tmp_path, SMALL, scenes=(("</script><img src=x>", 64),))
+    found, text = data(run)
+    assert "<" not in text
+    assert found
+    assert "img" not in {tag for tag, _ in page(run).elements}
+
+
+def test_plotly_sees_names_escaped(run):
+    found, text = data(run)
+    traces = [t for p in found.values() for v in p["views"] for f in v["figures"] if f for t in f["data"]]
+    strings = json.dumps([[t.get(k) for k in ("name", "meta", "x", "y", "hovertemplate")] for t in traces])
+    assert "&lt;img src=x onerror=alert(1)&gt;" in strings
+    assert NASTY not in json.dumps(found)
+    assert NASTY not in text
+
+
+def test_every_panel_of_the_page_has_its_data_and_the_reverse(run):
+    found, _ = data(run)
+    panels = [a["data-panel"] for _, a in page(run).elements if "data-panel" in a]
+    assert sorted(panels) == sorted(found)
+    assert len(panels) == len(set(panels))
+    anchors = [a["href"][1:] for t, a in page(run).elements if t == "a" and a.get("href", "").startswith("#")]
+    ids = [a["id"] for _, a in page(run).elements if "id" in a]
+    assert set(anchors) <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_policies_and_variants_are_offered(run):
+    found, _ = data(run)
+    views = next(p["views"] for key, p in found.items() if key.endswith("inter_token_cosine"))
+    assert [(v["tokens"], v["choice"]) for v in views] == [
+        ("all", "raw"), ("no_sink", "raw"), ("all", "standardised"), ("no_sink", "standardised"),
+    ]  # fmt: skip
+
+
+def test_says_what_was_run(run):
+    text = "".join(page(run).texts)
+    for words in (
+        "2 subjects",
+        "3 blocks",
+        "untrained state-space model",
+        "seed 0",
+        "transformers 5.23.0",
+        "64 tokens",
+    ):
+        assert words.lower() in text.lower()
+    assert "CUDA kernels" in text
+
+
+@pytest.mark.parametrize("gone", ["layers", "pairs", "paths"])
+def test_missing_frames_leave_the_rest(run, gone):
+    found, _ = data(replace(run, **{gone: None}))
+    assert found
+    empty = getattr(run, gone).iloc[:0]
+    assert data(replace(run, **{gone: empty}))[0].keys() == found.keys()
+
+
+def test_an_empty_run_says_so(tmp_path):
+    run = make_run(tmp_path, SMALL[:1])
+    bare = replace(run, layers=None, pairs=None, paths=pd.DataFrame(), info={}, findings=None)
+    assert "No rows" in "".join(page(bare).texts)
+
+
+def test_missing_values_and_intervals_are_drawn_as_gaps(run):
+    for frame in (run.layers, run.pairs, run.paths):
+        frame.loc[frame.index[::3], ["ci_low", "ci_high"]] = np.nan
+        frame.loc[frame.index[::5], "value"] = np.nan
+    _, text = data(run)
+    assert "NaN" not in text
+    assert "Infinity" not in text
+
+
+def test_a_single_site_and_subject(tmp_path):
+    run = make_run(tmp_path, SMALL[:1], policies=("all",))
+    run.layers = run.layers[run.layers["site"] == "block.1"]
+    run.pairs = run.pairs[(run.pairs["site_a"] == "block.1") & (run.pairs["site_b"] == "block.1")]
+    assert data(run)[0]
+
+
+def test_long_specs_are_short_in_legends_and_whole_in_the_table(tmp_path):
+    label = TRIO[2][0]
+    run = make_run(tmp_path, ((label, "falcon_h1", "hybrid", 2, "normal:0"),))
+    found, _ = data(run)
+    names = {
+        t["name"]
+        for p in found.values()
+        for v in p["views"]
+        for f in v["figures"]
+        if f
+        for t in f["data"]
+        if "name" in t
+    }
+    assert names == {"falcon_h1 768×16 · normal:0"}
+    assert label in "".join(page(run).texts)
+
+
+def test_a_folder_that_cannot_be_written_is_named(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadFile, match="file"):
+        write_report(run, tmp_path / "file" / "report.html")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+def test_a_browser_draws_it_without_a_request_or_an_error(run):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = write_report(run)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page()
+        requests, errors = [], []
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        tab.on("dialog", lambda dialog: errors.append(dialog.message))
+        tab.goto(path.as_uri())
+        tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        tab.wait_for_function(
+            "document.querySelectorAll('.plot').length === document.querySelectorAll('.plot .main-svg:first-child').length"
+        )
+        assert tab.locator("text=onerror=alert(1)").count()
+        tab.click("#policy button[data-tokens=no_sink]")
+        tab.click(".key >> nth=0")
+        tab.wait_for_function("document.querySelector('.plot').data.some(t => t.visible === false)")
+        browser.close()
+    assert not errors
+    assert requests == [path.as_uri()]
