@@ -1,5 +1,39 @@
-"""repflow measures how contextual representations flow through the depth of sequence models."""
+"""repflow measures how contextual representations flow through the depth of sequence models.
+
+`flow(subjects, task=...)` measures and returns a `Run`; `open(directory)` reads one; `watch(model)` measures a model
+that somebody else is running. Everything heavy loads on first use.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from repflow._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from repflow.core import RepflowError
+    from repflow.studies.api import compare, flow, open
+    from repflow.studies.run import Run
+    from repflow.studies.watch import Watch, watch
+
+__all__ = ["RepflowError", "Run", "Watch", "__version__", "compare", "flow", "open", "watch"]
+
+_HOMES = {
+    "RepflowError": "repflow.core",
+    "Run": "repflow.studies.run",
+    "Watch": "repflow.studies.watch",
+    "compare": "repflow.studies.api",
+    "flow": "repflow.studies.api",
+    "open": "repflow.studies.api",
+    "watch": "repflow.studies.watch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'repflow' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

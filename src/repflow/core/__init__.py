@@ -16,6 +16,7 @@ from repflow.core.errors import (
 )
 from repflow.core.protocols import Task, Tokenizer
 from repflow.core.records import (
+    POLICIES,
     Estimate,
     Example,
     Kind,
@@ -30,6 +31,7 @@ from repflow.core.records import (
 )
 
 __all__ = [
+    "POLICIES",
     "BadFile",
     "BadSetting",
     "BadSpec",

@@ -7,6 +7,10 @@ Kind = Literal["TBM", "SSM", "hybrid", "other"]
 """What a model's blocks are made of: attention, state-space mixers, both, or something else."""
 
 
+POLICIES = ("all", "no_special", "no_sink")
+"""Which tokens count: all; all but BOS, EOS and the like; neither those nor tokens of outlying norm."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A place on the residual stream. See `sites_for` for the contract."""

@@ -1,6 +1,6 @@
 """Streaming metrics: observe a batch, merge states, read values. One metric a file."""
 
-from repflow.metrics.batch import POLICIES, Batch, Options, pad
+from repflow.metrics.batch import Batch, Options, pad
 from repflow.metrics.bootstrap import REPLICATES, interval, poisson_weights
 from repflow.metrics.calibration import Calibration, Moments, calibration_from, merge_moments, moments
 from repflow.metrics.cross_cka import CrossCka, cross_example_cka, cross_token_cka
@@ -14,7 +14,6 @@ from repflow.metrics.view import SiteView
 __all__ = [
     "DEFAULT",
     "METRICS",
-    "POLICIES",
     "REPLICATES",
     "Batch",
     "Calibration",

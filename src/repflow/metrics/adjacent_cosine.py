@@ -1,11 +1,13 @@
 """adjacent_cosine: how much the direction of a token's state survives one step of depth."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from repflow.metrics.tensors import row_dot, row_norm
-from repflow.metrics.view import SiteView, masked_mean
+from repflow.metrics.tensors import row_dot
+from repflow.metrics.trace import Trace, masked_mean
+from repflow.metrics.view import SiteView
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,17 @@ class AdjacentCosine:
     name: str = "adjacent_cosine"
     variants: tuple[str, ...] = ("raw", "standardised")
 
-    def measure(self, view: SiteView) -> dict[str, Tensor]:
-        if view.previous is None:
+    def collect(self, view: SiteView) -> dict[str, Tensor]:
+        if view.previous is None or view.standardised is None or view.previous.standardised is None:
             return {}
-        values = {"raw": masked_mean(view.cosine_to_previous, view.keep_step)}
         here, before = view.standardised, view.previous.standardised
-        if here is not None and before is not None:
-            norms = row_norm(here) * row_norm(before)
-            values["standardised"] = masked_mean(row_dot(here, before) / norms, view.keep_step)
-        return values
+        assert view.standardised_norm is not None, "standardised states have norms"
+        assert view.previous.standardised_norm is not None, "standardised states have norms"
+        norms = view.standardised_norm.double() * view.previous.standardised_norm.double()
+        return {"standardised": row_dot(here, before).double() / norms}
+
+    def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
+        # By way of the step, which keeps its digits where the two states are close.
+        dot = trace.previous_norm.square() + trace.step_dot_previous
+        cosines = {"raw": dot / (trace.previous_norm * trace.norm), **collected}
+        return {variant: masked_mean(cosine, trace.keep_step) for variant, cosine in cosines.items()}

@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from repflow.core import Site, unknown
+from repflow.core import POLICIES, Site, unknown
 from repflow.metrics.bootstrap import REPLICATES, poisson_weights
 from repflow.metrics.tensors import as_list, as_tensor
 
-POLICIES = ("all", "no_special", "no_sink")
 SINK_FACTOR = 10.0
 GRAM_ROWS = 256
 
@@ -50,6 +49,15 @@ class Batch:
     sites: tuple[Site, ...]
     """In the order in which the forward pass reaches them."""
     options: Options = Options()
+
+    @cached_property
+    def plain(self) -> Bool[Tensor, "n t"]:
+        """Real and not special."""
+        return self.real & ~self.special
+
+    @cached_property
+    def padded(self) -> bool:
+        return not bool(self.real.all())
 
     @cached_property
     def weights(self) -> Float64[Tensor, "n r"]:

@@ -14,6 +14,7 @@ from repflow.metrics.hsic import centred_hsic, cka
 from repflow.metrics.metric import Observer
 from repflow.metrics.tensors import as_list
 from repflow.metrics.token_cka import MIN_ROWS
+from repflow.metrics.trace import Trace
 from repflow.metrics.view import SiteView
 
 BLOCK = 64
@@ -85,13 +86,14 @@ class _ExampleRowsObserver:
         last = torch.where(self.batch.real, positions, -1).amax(1).clamp(min=0)
         self.rows.append(view.states[torch.arange(len(last), device=last.device), last])
 
-    def finish(self, finite: Tensor) -> Grams:
+    def finish(self, trace: Trace) -> Grams:
+        finite = trace.finite.cpu()
         width = max(row.shape[-1] for row in self.rows)
-        rows = torch.stack([torch.nn.functional.pad(row, (0, width - row.shape[-1])) for row in self.rows], 1)
-        ids = torch.tensor(self.batch.example_ids, dtype=torch.int64)[finite.cpu()]
+        rows = torch.stack([torch.nn.functional.pad(row, (0, width - row.shape[-1])) for row in self.rows], 1).cpu()
+        ids = torch.tensor(self.batch.example_ids, dtype=torch.int64)[finite]
         sites = len(self.rows)
-        nothing = Grams(ids[:0], rows.cpu()[:0], ids[:0], torch.zeros(0, sites, BLOCK, BLOCK))
-        return nothing.merge(Grams(ids, rows[finite].cpu(), ids[:0], nothing.closed))
+        nothing = Grams(ids[:0], rows[:0], ids[:0], torch.zeros(0, sites, BLOCK, BLOCK))
+        return nothing.merge(Grams(ids, rows[finite], ids[:0], nothing.closed))
 
 
 def block_gram(rows: Float32[Tensor, "n s d"]) -> Float32[Tensor, "s n n"]:

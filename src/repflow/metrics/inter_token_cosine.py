@@ -1,10 +1,13 @@
 """inter_token_cosine: how alike the tokens of one sequence are at a site."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float32, Float64
+import torch
+from jaxtyping import Float32
 from torch import Tensor
 
+from repflow.metrics.trace import Trace
 from repflow.metrics.view import SiteView, unit_weights
 
 
@@ -19,16 +22,23 @@ class InterTokenCosine:
     name: str = "inter_token_cosine"
     variants: tuple[str, ...] = ("raw", "standardised")
 
-    def measure(self, view: SiteView) -> dict[str, Tensor]:
-        values = {"raw": mean_pair_cosine(view.states, unit_weights(view.norm, view.keep))}
+    def collect(self, view: SiteView) -> dict[str, Tensor]:
+        sums = {"raw": sum_of_units(view.states, unit_weights(view.norm, view.keep))}
         if view.standardised is not None and view.standardised_norm is not None:
-            weights = unit_weights(view.standardised_norm, view.keep)
-            values["standardised"] = mean_pair_cosine(view.standardised, weights)
-        return values
+            sums["standardised"] = sum_of_units(view.standardised, unit_weights(view.standardised_norm, view.keep))
+        return sums
+
+    def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
+        del trace
+        return {variant: _mean_cosine(found[..., 0], found[..., 1]) for variant, found in collected.items()}
 
 
-def mean_pair_cosine(states: Float32[Tensor, "n t d"], weights: Float32[Tensor, "n p t"]) -> Float64[Tensor, "p n"]:
-    """Mean cosine over pairs of the rows that `weights` turns into unit vectors."""
-    count = (weights > 0).sum(-1).double()
-    total = (weights @ states).double().square().sum(-1)
-    return ((total - count) / (count * (count - 1))).T
+def sum_of_units(states: Float32[Tensor, "n t d"], weights: Float32[Tensor, "n p t"]) -> Float32[Tensor, "p n 2"]:
+    """The squared norm of the sum of the rows that `weights` turns into unit vectors, and their number."""
+    square = (weights @ states).square().sum(-1)
+    return torch.stack([square, (weights > 0).sum(-1).float()], -1).transpose(0, 1)
+
+
+def _mean_cosine(square: Tensor, count: Tensor) -> Tensor:
+    square, count = square.double(), count.double()
+    return (square - count) / (count * (count - 1))

@@ -10,16 +10,19 @@ from torch import Tensor
 
 from repflow.metrics.batch import Batch
 from repflow.metrics.states import Means, State, observe_means
+from repflow.metrics.trace import Trace
 from repflow.metrics.view import SiteView
 
 
 class Observer(Protocol):
     """Watches one batch pass through the sites, in depth order."""
 
-    def see(self, view: SiteView) -> None: ...
+    def see(self, view: SiteView) -> None:
+        """Take what must be taken while the states are there."""
+        ...
 
-    def finish(self, finite: Tensor) -> State:
-        """The batch's state, on the CPU. Examples whose `finite` [n] is False are left out of it."""
+    def finish(self, trace: Trace) -> State:
+        """The batch's state, on the CPU. Examples that `trace.finite` denies are left out of it."""
         ...
 
 
@@ -46,8 +49,15 @@ class SiteMetric(Protocol):
     @property
     def variants(self) -> tuple[str, ...]: ...
 
-    def measure(self, view: SiteView) -> Mapping[str, Float64[Tensor, "p n"]]:
-        """Values by variant, NaN where undefined; a variant that does not exist at this site is left out."""
+    def collect(self, view: SiteView) -> Mapping[str, Tensor]:
+        """What must be computed while the states are there, by a name of the metric's own; often nothing.
+
+        A name given at one site and not at another stands for NaN there.
+        """
+        ...
+
+    def values(self, collected: Mapping[str, Tensor], trace: Trace) -> Mapping[str, Float64[Tensor, "s p n"]]:
+        """Values by variant, NaN where undefined, from what was collected (stacked over sites) and the trace."""
         ...
 
 
@@ -74,19 +84,22 @@ class PerSite:
 class _PerSiteObserver:
     metric: SiteMetric
     batch: Batch
-    seen: list[Tensor] = field(default_factory=list[Tensor])
-    """One [v, p, n] per site."""
+    seen: list[Mapping[str, Tensor]] = field(default_factory=list[Mapping[str, Tensor]])
 
     def see(self, view: SiteView) -> None:
-        measured = self.metric.measure(view)
-        missing = view.norm.new_full((len(self.batch.options.policies), view.norm.shape[0]), torch.nan)
-        self.seen.append(torch.stack([measured.get(v, missing) for v in self.metric.variants]))
+        self.seen.append(self.metric.collect(view))
 
-    def finish(self, finite: Tensor) -> Means:
+    def finish(self, trace: Trace) -> Means:
         """Cells are [site, variant, policy]."""
-        return observe_means(only(torch.stack(self.seen), finite).cpu(), self.batch.weights)
+        found = self.metric.values(self._stacked(), trace)
+        shape = (len(self.seen), len(self.batch.options.policies), trace.norm.shape[1])
+        missing = trace.norm.new_full(shape, torch.nan)
+            (len(self.seen), len(self.batch.options.policies), trace.norm.shape[1]), torch.nan
+        )
+        values = torch.stack([found.get(variant, missing) for variant in self.metric.variants], 1)
+        return observe_means(torch.where(trace.finite, values, torch.nan).cpu(), self.batch.weights)
 
-
-def only(values: Tensor, finite: Tensor) -> Tensor:
-    """`values` [..., n] with NaN at the examples that are not finite."""
-    return torch.where(finite.to(values.device), values, torch.nan)
+    def _stacked(self) -> dict[str, Tensor]:
+        examples = {name: value for site in self.seen for name, value in site.items()}
+        missing = {name: torch.full_like(value, torch.nan) for name, value in examples.items()}
+        return {name: torch.stack([site.get(name, missing[name]) for site in self.seen]) for name in examples}

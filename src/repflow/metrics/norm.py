@@ -1,11 +1,13 @@
 """norm: the size of token states."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from repflow.metrics.view import SiteView, masked_mean, masked_median
+from repflow.metrics.trace import Trace, masked_mean
+from repflow.metrics.view import SiteView, masked_median
 
 
 @dataclass(frozen=True)
@@ -15,11 +17,16 @@ class Norm:
     name: str = "norm"
     variants: tuple[str, ...] = ("mean", "median", "max")
 
-    def measure(self, view: SiteView) -> dict[str, Tensor]:
-        norms = view.norm.expand_as(view.keep)
-        largest = torch.where(view.keep, norms, -torch.inf).amax(-1)
+    def collect(self, view: SiteView) -> dict[str, Tensor]:
+        del view
+        return {}
+
+    def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
+        del collected
+        norms, keep = trace.norm[:, None].expand_as(trace.keep), trace.keep
+        largest = torch.where(keep, norms, -torch.inf).amax(-1)
         return {
-            "mean": masked_mean(view.norm, view.keep),
-            "median": masked_median(norms, view.keep),
-            "max": torch.where(view.keep.any(-1), largest, torch.nan),
+            "mean": masked_mean(trace.norm, keep),
+            "median": masked_median(norms, keep),
+            "max": torch.where(keep.any(-1), largest, torch.nan),
         }

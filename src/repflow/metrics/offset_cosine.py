@@ -1,12 +1,14 @@
 """offset_cosine: likeness of tokens a given distance apart."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from repflow.metrics.tensors import row_dot
-from repflow.metrics.view import SiteView, masked_mean
+from repflow.metrics.trace import Trace, masked_mean
+from repflow.metrics.view import SiteView
 
 LONGEST = 2**15
 
@@ -25,14 +27,17 @@ class OffsetCosine:
     def variants(self) -> tuple[str, ...]:
         return tuple(f"k={k}" for k in self.offsets)
 
-    def measure(self, view: SiteView) -> dict[str, Tensor]:
-        half = view.batch.real.sum(1) // 2
+    def collect(self, view: SiteView) -> dict[str, Tensor]:
+        states, half = view.states, view.states.shape[1] // 2
+        return {f"k={k}": row_dot(states[:, :-k], states[:, k:]) for k in self.offsets if k <= half}
+
+    def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
+        half = trace.batch.real.sum(1) // 2
         values: dict[str, Tensor] = {}
         for k in self.offsets:
-            if 2 * k > view.states.shape[1]:
+            if f"k={k}" not in collected:
                 break
-            dots = row_dot(view.states[:, :-k], view.states[:, k:])
-            cosines = dots / (view.norm[:, :-k] * view.norm[:, k:])
-            mean = masked_mean(cosines, view.keep[:, :, :-k] & view.keep[:, :, k:])
+            cosines = collected[f"k={k}"].double() / (trace.norm[..., :-k] * trace.norm[..., k:])
+            mean = masked_mean(cosines, trace.keep[..., :-k] & trace.keep[..., k:])
             values[f"k={k}"] = torch.where(half >= k, mean, torch.nan)
         return values

@@ -8,17 +8,14 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from repflow.metrics.batch import Batch
-from repflow.metrics.metric import Observer, only
+from repflow.metrics.metric import Observer
 from repflow.metrics.states import Means, observe_means
 from repflow.metrics.tensors import angle, row_dot, row_norm
-from repflow.metrics.view import SiteView, masked_mean
+from repflow.metrics.trace import Trace, masked_mean
+from repflow.metrics.view import SiteView
 
 CELLS: tuple[tuple[str, str], ...] = (
-    *(
-        (metric, scale)
-        for metric in ("v_loc", "v_glob", "path_energy", "path_length")
-        for scale in ("rms", "raw", "unit")
-    ),
+    *((name, scale) for name in ("v_loc", "v_glob", "path_energy", "path_length") for scale in ("rms", "raw", "unit")),
     ("tortuosity", "raw"),
     ("depth_curvature", "raw"),
 )
@@ -47,88 +44,68 @@ class Path:
 @dataclass
 class _PathObserver:
     batch: Batch
-    sites: int = 0
     first: Tensor | None = None
     mean: Tensor | None = None
     unit_sum: Tensor | None = None
-    last_step: tuple[Tensor, Tensor] | None = None
-    """The step before, [n, t, d], and its norm."""
-    keep: Tensor | None = None
+    last_step: Tensor | None = None
     straight: Tensor | None = None
-    """||h_L - h_0|| up to here."""
-    sums: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-    """Per-token sums over the path, [n, t] float64."""
+    """||h_L - h_0|| up to here, [n, t]."""
+    gaps: list[Tensor] = field(default_factory=list[Tensor])
+    """||h_l - mean of h_0 .. h_{l-1}||^2 for l >= 1, [n, t] each."""
+    turns: list[Tensor] = field(default_factory=list[Tensor])
+    """Inner products of successive steps, from the second step on, [n, t] each."""
 
     def see(self, view: SiteView) -> None:
         if view.site.is_final_norm:
             return
-        self._place(view)
-        if view.previous is not None:
-            self._move(view)
-
-    def finish(self, finite: Tensor) -> Means:
-        """Cells are [CELLS, policy]."""
-        values = only(torch.stack([masked_mean(v, self._kept()) for v in self._per_token()]), finite)
-        return observe_means(values.cpu(), self.batch.weights)
-
-    def _place(self, view: SiteView) -> None:
-        """Take in where the path is: its spread about its mean, and its mean square."""
-        self.sites += 1
-        inverse = torch.where(view.norm > 0, 1.0 / view.norm, torch.nan).float()[..., None]
+        inverse = torch.where(view.norm > 0, view.norm.reciprocal(), torch.nan)[..., None]
         if self.first is None or self.mean is None or self.unit_sum is None:
-            self.first = view.states
-            self.mean = view.states.clone()
-            self.unit_sum = view.states * inverse
-            self.keep = view.keep
-        else:
-            gap = view.states - self.mean
-            self._add("scatter", row_dot(gap, gap) * ((self.sites - 1) / self.sites))
-            self.mean.add_(gap, alpha=1.0 / self.sites)
-            self.unit_sum.addcmul_(view.states, inverse)
-            self.keep = self._kept() & view.keep
-            self.straight = row_norm(torch.sub(view.states, self.first, out=gap))
-        self._add("square", view.norm.square())
-
-    def _move(self, view: SiteView) -> None:
-        """Take in the step from the site before."""
-        assert view.previous is not None
-        length = view.step_norm
-        radial = view.norm - view.previous.norm
-        unit_square = ((length.square() - radial.square()) / (view.norm * view.previous.norm)).clamp(min=0.0)
-        self._add("energy", length.square())
-        self._add("length", length)
-        self._add("unit_energy", unit_square)
-        self._add("unit_length", unit_square.sqrt())
+            self.first, self.mean, self.unit_sum = view.states, view.states.clone(), view.states * inverse
+            return
+        gap = view.states - self.mean
+        self.gaps.append(row_dot(gap, gap))
+        self.mean.add_(gap, alpha=1.0 / (len(self.gaps) + 1))
+        self.unit_sum.addcmul_(view.states, inverse)
+        self.straight = row_norm(torch.sub(view.states, self.first, out=gap))
         if self.last_step is not None:
-            step, norm = self.last_step
-            cosine = row_dot(step, view.step) / (norm * length)
-            self._add("angle", angle(cosine))
-        self.last_step = (view.step, length)
+            self.turns.append(row_dot(self.last_step, view.step))
+        self.last_step = view.step
 
-    def _per_token(self) -> list[Float64[Tensor, "n t"]]:
+    def finish(self, trace: Trace) -> Means:
+        """Cells are [CELLS, policy]."""
+        keep = trace.keep[: len(self.gaps) + 1].all(0)[None]
+        values = torch.cat([masked_mean(value[None], keep) for value in self._per_token(trace)])
+        return observe_means(torch.where(trace.finite, values, torch.nan).cpu(), self.batch.weights)
+
+    def _per_token(self, trace: Trace) -> list[Float64[Tensor, "n t"]]:
         """One value per token for each of CELLS."""
-        assert self.unit_sum is not None
-        points, steps = self.sites, self.sites - 1
-        nothing = torch.full_like(self.sums["square"], torch.nan)
-        mean_square = self.sums["square"] / points
-        energy, length = self.sums.get("energy", nothing), self.sums.get("length", nothing)
-        unit_energy, unit_length = self.sums.get("unit_energy", nothing), self.sums.get("unit_length", nothing)
-        v_glob = self.sums.get("scatter", nothing) / points
-        unit_mean = row_norm(self.unit_sum) / points
-        straight = nothing if self.straight is None else self.straight
-        per_step = 1.0 / steps if steps else torch.nan
+        steps, points = len(self.gaps), len(self.gaps) + 1
+        norm, step = trace.norm[:points], trace.step_norm[1:points]
+        mean_square = norm.square().mean(0)
+        if self.straight is None or self.unit_sum is None:
+            return [torch.full_like(mean_square, torch.nan)] * len(CELLS)
+        energy, length = step.square().sum(0), step.sum(0)
+        unit_step = self._unit_steps(norm, step)
+        unit_energy, unit_length = unit_step.sum(0), unit_step.sqrt().sum(0)
+        # Welford's recurrence: the l-th gap adds its square times (l-1)/l to the scatter.
+        share = torch.arange(1, points, device=norm.device, dtype=torch.float64)
+        v_glob = (torch.stack(self.gaps).double() * (share / (share + 1))[:, None, None]).sum(0) / points
+        unit_mean = row_norm(self.unit_sum).double() / points
         return [
-            *(energy / mean_square * per_step, energy * per_step, unit_energy * per_step),
-            *(v_glob / mean_square, v_glob, 1.0 - unit_mean.square() if steps else nothing),
+            *(energy / mean_square / steps, energy / steps, unit_energy / steps),
+            *(v_glob / mean_square, v_glob, 1.0 - unit_mean.square()),
             *(energy / mean_square, energy, unit_energy),
             *(length / mean_square.sqrt(), length, unit_length),
-            length / straight,
-            self.sums["angle"] / (steps - 1) if steps > 1 else nothing,
+            length / self.straight.double(),
+            self._curvature(step),
         ]
 
-    def _add(self, name: str, values: Float64[Tensor, "n t"]) -> None:
-        self.sums[name] = self.sums[name] + values if name in self.sums else values
+    def _unit_steps(self, norm: Float64[Tensor, "l n t"], step: Float64[Tensor, "m n t"]) -> Float64[Tensor, "m n t"]:
+        """Squared steps between unit states, from the steps' length and their radial part."""
+        radial = norm[1:] - norm[:-1]
+        return ((step.square() - radial.square()) / (norm[1:] * norm[:-1])).clamp(min=0.0)
 
-    def _kept(self) -> Tensor:
-        assert self.keep is not None, "a path with no site"
-        return self.keep
+    def _curvature(self, step: Float64[Tensor, "m n t"]) -> Float64[Tensor, "n t"]:
+        if not self.turns:
+            return torch.full_like(step[0], torch.nan)
+        return angle(torch.stack(self.turns).double() / (step[1:] * step[:-1])).mean(0)

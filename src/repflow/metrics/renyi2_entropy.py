@@ -1,10 +1,12 @@
 """renyi2_entropy: the spread of a sequence's spectrum, in nats."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from repflow.metrics.participation_ratio import participation_ratios
+from repflow.metrics.trace import Trace
 from repflow.metrics.view import SiteView
 
 
@@ -15,5 +17,9 @@ class Renyi2Entropy:
     name: str = "renyi2_entropy"
     variants: tuple[str, ...] = ("uncentred", "centred")
 
-    def measure(self, view: SiteView) -> dict[str, Tensor]:
-        return {variant: ratio.log() for variant, ratio in participation_ratios(view).items()}
+    def collect(self, view: SiteView) -> dict[str, Tensor]:
+        return {"both": participation_ratios(view)}
+
+    def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
+        del trace
+        return {variant: collected["both"][:, i].log() for i, variant in enumerate(self.variants)}

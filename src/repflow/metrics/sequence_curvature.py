@@ -1,11 +1,13 @@
 """sequence_curvature: how sharply a sequence's trajectory turns at a site."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from repflow.metrics.tensors import angle, row_dot, row_norm
-from repflow.metrics.view import SiteView, masked_mean
+from repflow.metrics.trace import Trace, masked_mean
+from repflow.metrics.view import SiteView
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,15 @@ class SequenceCurvature:
     name: str = "sequence_curvature"
     variants: tuple[str, ...] = ("raw",)
 
-    def measure(self, view: SiteView) -> dict[str, Tensor]:
+    def collect(self, view: SiteView) -> dict[str, Tensor]:
         if view.states.shape[1] < 3:
             return {}
         differences = view.states[:, 1:] - view.states[:, :-1]
-        length = row_norm(differences)
-        dots = row_dot(differences[:, 1:], differences[:, :-1])
-        angles = angle(dots / (length[:, 1:] * length[:, :-1]))
-        return {"raw": masked_mean(angles, view.keep[:, :, :-2] & view.keep[:, :, 1:-1] & view.keep[:, :, 2:])}
+        return {"length": row_norm(differences), "dot": row_dot(differences[:, 1:], differences[:, :-1])}
+
+    def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
+        if not collected:
+            return {}
+        length, keep = collected["length"].double(), trace.keep
+        angles = angle(collected["dot"].double() / (length[..., 1:] * length[..., :-1]))
+        return {"raw": masked_mean(angles, keep[..., :-2] & keep[..., 1:-1] & keep[..., 2:])}

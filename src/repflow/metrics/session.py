@@ -14,6 +14,7 @@ from repflow.metrics.calibration import Calibration
 from repflow.metrics.metric import Metric, Observer
 from repflow.metrics.states import State
 from repflow.metrics.tensors import as_list
+from repflow.metrics.trace import Trace
 from repflow.metrics.view import SiteView
 
 
@@ -43,45 +44,56 @@ class Session:
     metrics: Sequence[Metric]
     batch: Batch
     calibration: Calibration | None = None
-    seconds: float = 0.0
     _observers: list[Observer] = field(init=False)
+    _trace: Trace = field(init=False)
     _view: SiteView | None = field(default=None, init=False)
-    _first_bad: Tensor = field(init=False)
-    _tokens: list[Tensor] = field(default_factory=list[Tensor], init=False)
 
     def __post_init__(self) -> None:
         self._observers = [metric.observe(self.batch) for metric in self.metrics]
-        self._first_bad = torch.full((len(self.batch.example_ids),), -1, device=self.batch.real.device)
+        self._trace = Trace(self.batch)
 
     def see(self, site: Site, states: Tensor) -> None:
-        """Take in one site's states [n, t, d], in any float dtype."""
-        before = self._view
-        view = SiteView(site, states.detach().float(), self.batch, before, self.calibration)
+        """Take in one site's states [n, t, d], in any float dtype.
+
+        They are copied, since a model may go on to change them in place, and zeroed at padding, where anything may
+        stand. Autocasting is off meanwhile: in a training loop it would take the metrics' own products to bfloat16.
+        """
+        with torch.autocast(states.device.type, enabled=False):
+            self._take(SiteView(site, self._copied(states), self.batch, self._view, self.calibration))
+
+    def _copied(self, states: Tensor) -> Tensor:
+        if self.batch.padded:
+            return torch.where(self.batch.real[..., None], states.detach(), 0.0).float()
+        return states.detach().to(torch.float32, copy=True)
+
+    def _take(self, view: SiteView) -> None:
+        self._trace.see(view)
         for observer in self._observers:
             observer.see(view)
-        bad = ~view.finite & (self._first_bad < 0)
-        self._first_bad = torch.where(bad, len(self._tokens), self._first_bad)
-        self._tokens.append(view.keep.sum(-1))
         view.release()
         self._view = view
 
     def finish(self) -> dict[str, Any]:
         """The batch's states by metric name, and its `counts`."""
-        finite = self._first_bad < 0
-        states: dict[str, Any] = {
-            metric.name: observer.finish(finite) for metric, observer in zip(self.metrics, self._observers, strict=True)
-        }
-        states["counts"] = self._counts(finite)
+        self._view = None
+        with torch.autocast(self.batch.real.device.type, enabled=False):
+            states: dict[str, Any] = {
+                metric.name: observer.finish(self._trace)
+                for metric, observer in zip(self.metrics, self._observers, strict=True)
+            }
+            states["counts"] = self._counts()
         return states
 
-    def _counts(self, finite: Tensor) -> Counts:
+    def _counts(self) -> Counts:
+        trace = self._trace
+        bad = trace.bad.cpu()
         stopped = tuple(
-            (example_id, site)
-            for example_id, site in zip(self.batch.example_ids, as_list(self._first_bad), strict=True)
-            if site >= 0
+            (example_id, as_list(bad[:, row]).index(True))
+            for row, example_id in enumerate(self.batch.example_ids)
+            if bool(bad[:, row].any())
         )
-        tokens = torch.where(finite, torch.stack(self._tokens), 0).sum(-1)
-        return Counts(int(finite.sum()), tokens.cpu(), stopped)
+        tokens = torch.where(trace.finite, trace.keep.sum(-1), 0).sum(-1)
+        return Counts(int(trace.finite.sum()), tokens.cpu(), stopped)
 
 
 def merge(a: States, b: States) -> dict[str, Any]:

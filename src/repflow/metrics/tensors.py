@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def row_norm(x: Tensor) -> Tensor:
-    """Euclidean norm along the last dimension, as float64."""
-    return torch.linalg.vector_norm(x, dim=-1).double()
+    """Euclidean norm along the last dimension."""
+    return torch.linalg.vector_norm(x, dim=-1)
 
 
 def row_dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product along the last dimension, as float64."""
-    return torch.linalg.vecdot(a, b).double()
+    """Inner product along the last dimension."""
+    return torch.linalg.vecdot(a, b)
 
 
 def angle(cosine: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from repflow.metrics.batch import Batch
 from repflow.metrics.hsic import centred_hsic, cka, subset
 from repflow.metrics.metric import Observer
 from repflow.metrics.tensors import as_list
-from repflow.metrics.view import SiteView
+from repflow.metrics.trace import Trace
+from repflow.metrics.view import SiteView, gather_rows
 
 MIN_ROWS = 4
 
@@ -64,18 +65,14 @@ class _TokenCkaObserver:
     batch: Batch
     grams: list[Tensor] = field(default_factory=list[Tensor])
     """One [n, m, m] per site."""
-    keep: Tensor | None = None
-    """[p, n, m], counted at every site."""
 
     def see(self, view: SiteView) -> None:
         self.grams.append(view.gram.centred)
-        here = view.gram_keep()
-        self.keep = here if self.keep is None else self.keep & here
 
-    def finish(self, finite: Tensor) -> HsicSums:
-        assert self.keep is not None, "no site was seen"
-        keep, alive = self.keep.cpu(), as_list(finite)
-        policies, sites, weights = len(keep), len(self.grams), self.batch.weights
+    def finish(self, trace: Trace) -> HsicSums:
+        keep = gather_rows(trace.keep.all(0), *self.batch.gram_index).cpu()
+        alive, weights = as_list(trace.finite), self.batch.weights
+        policies, sites = len(keep), len(self.grams)
         total = torch.zeros(policies, weights.shape[1], sites, sites, dtype=torch.float64)
         count, skipped = torch.zeros(policies, dtype=torch.int64), torch.zeros(policies, dtype=torch.int64)
         for row in range(len(weights)):

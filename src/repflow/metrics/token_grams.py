@@ -9,15 +9,20 @@ from torch import Tensor
 
 from repflow.metrics.batch import Batch
 from repflow.metrics.metric import Observer
+from repflow.metrics.trace import Trace
 from repflow.metrics.view import SiteView, gather_rows, gram_of
 
 ROWS = 64
 """Tokens an example; HSIC_1 is unbiased at any number of rows, so a smaller sample costs width of interval only."""
 
 
+EXAMPLES = 128
+"""Only examples with a lower id are kept, so that memory stays the same however many there are."""
+
+
 @dataclass(frozen=True)
 class GramBank:
-    """Grams among sampled tokens, by example; grows by 16 KiB an example and site."""
+    """Grams among sampled tokens, by example: 16 KiB an example and site."""
 
     ids: Int64[Tensor, " n"]
     """Ascending."""
@@ -50,15 +55,14 @@ class _TokenGramsObserver:
     index: Tensor
     valid: Tensor
     grams: list[Tensor] = field(default_factory=list[Tensor])
-    keep: Tensor | None = None
 
     def see(self, view: SiteView) -> None:
         self.grams.append(gram_of(view.states, self.index, self.valid).centred)
-        here = gather_rows(view.keep, self.index) & self.valid
-        self.keep = here if self.keep is None else self.keep & here
 
-    def finish(self, finite: Tensor) -> GramBank:
-        assert self.keep is not None, "no site was seen"
-        ids = torch.tensor(self.batch.example_ids, dtype=torch.int64)[finite.cpu()]
-        grams = torch.stack(self.grams, 1)[finite].cpu()
-        return GramBank(ids, grams, self.keep.transpose(0, 1)[finite].cpu())
+    def finish(self, trace: Trace) -> GramBank:
+        ids = torch.tensor(self.batch.example_ids, dtype=torch.int64)
+        wanted = trace.finite.cpu() & (ids < EXAMPLES)
+        keep = gather_rows(trace.keep.all(0), self.index, self.valid)
+        ids, grams, keep = ids[wanted], torch.stack(self.grams, 1).cpu()[wanted], keep.transpose(0, 1).cpu()[wanted]
+        bank = GramBank(ids, grams, keep)
+        return bank.merge(GramBank(ids[:0], grams[:0], keep[:0]))

@@ -1,10 +1,12 @@
 """update_cosine: whether a block's update adds to, turns or takes from the state it starts from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from repflow.metrics.view import SiteView, masked_mean
+from repflow.metrics.trace import Trace, masked_mean
+from repflow.metrics.view import SiteView
 
 
 @dataclass(frozen=True)
@@ -14,8 +16,11 @@ class UpdateCosine:
     name: str = "update_cosine"
     variants: tuple[str, ...] = ("raw",)
 
-    def measure(self, view: SiteView) -> dict[str, Tensor]:
-        if view.previous is None:
-            return {}
-        cosine = view.step_dot_previous / (view.previous.norm * view.step_norm)
-        return {"raw": masked_mean(cosine, view.keep_step)}
+    def collect(self, view: SiteView) -> dict[str, Tensor]:
+        del view
+        return {}
+
+    def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
+        del collected
+        cosine = trace.step_dot_previous / (trace.previous_norm * trace.step_norm)
+        return {"raw": masked_mean(cosine, trace.keep_step)}

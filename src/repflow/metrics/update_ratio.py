@@ -1,10 +1,12 @@
 """update_ratio: how large a block's update is beside what it updates."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from repflow.metrics.view import SiteView, masked_mean
+from repflow.metrics.trace import Trace, masked_mean
+from repflow.metrics.view import SiteView
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,10 @@ class UpdateRatio:
     name: str = "update_ratio"
     variants: tuple[str, ...] = ("raw",)
 
-    def measure(self, view: SiteView) -> dict[str, Tensor]:
-        if view.previous is None:
-            return {}
-        return {"raw": masked_mean(view.step_norm / view.previous.norm, view.keep_step)}
+    def collect(self, view: SiteView) -> dict[str, Tensor]:
+        del view
+        return {}
+
+    def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
+        del collected
+        return {"raw": masked_mean(trace.step_norm / trace.previous_norm, trace.keep_step)}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from repflow.core import Site
@@ -23,63 +23,45 @@ class SiteView:
     previous: "SiteView | None" = None
     """The site before; None at the first."""
     calibration: Calibration | None = None
-    shared: dict[str, dict[str, Tensor]] = field(default_factory=dict[str, dict[str, Tensor]])
+    shared: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     """Results that more than one metric reads."""
 
     def release(self) -> None:
         """Forget the site before and what was derived from it, so that its states can be freed."""
         self.previous = None
         self.shared.clear()
-        for name in ("gram", "step"):
+        for name in ("gram", "gram_keep", "step"):
             self.__dict__.pop(name, None)
 
     @cached_property
-    def norm(self) -> Float64[Tensor, "n t"]:
+    def norm(self) -> Float32[Tensor, "n t"]:
         """Euclidean norm of each token's state."""
         return row_norm(self.states)
 
     @cached_property
-    def finite(self) -> Bool[Tensor, " n"]:
-        """Whether every real token's state is finite."""
-        return (torch.isfinite(self.norm) | ~self.batch.real).all(1)
-
-    @cached_property
     def keep(self) -> Bool[Tensor, "p n t"]:
         """Which tokens count here, by policy."""
-        real, special = self.batch.real, self.batch.special
-        policies = {"all": lambda: real, "no_special": lambda: real & ~special, "no_sink": lambda: self.no_sink}
-        return torch.stack([policies[p]() for p in self.batch.options.policies])
+        return torch.stack([self._counted(policy) for policy in self.batch.options.policies])
 
     @cached_property
     def no_sink(self) -> Bool[Tensor, "n t"]:
         """Real, not special, and of a norm within `sink_factor` medians of the real tokens' norms."""
         bound = self.batch.options.sink_factor * masked_median(self.norm, self.batch.real)
-        return self.batch.real & ~self.batch.special & (self.norm <= bound[:, None])
-
-    @cached_property
-    def keep_step(self) -> Bool[Tensor, "p n t"]:
-        """Which tokens count both here and at the site before."""
-        return self.keep & _before(self).keep
+        return self.batch.plain & (self.norm <= bound[:, None])
 
     @cached_property
     def step(self) -> Float32[Tensor, "n t d"]:
         """States here minus states at the site before."""
-        return self.states - _before(self).states
+        return self.states - self.before.states
 
     @cached_property
-    def step_norm(self) -> Float64[Tensor, "n t"]:
+    def step_norm(self) -> Float32[Tensor, "n t"]:
         return row_norm(self.step)
 
     @cached_property
-    def step_dot_previous(self) -> Float64[Tensor, "n t"]:
+    def step_dot_previous(self) -> Float32[Tensor, "n t"]:
         """Inner product of the step with the state it starts from."""
-        return row_dot(self.step, _before(self).states)
-
-    @cached_property
-    def cosine_to_previous(self) -> Float64[Tensor, "n t"]:
-        """cos(h_prev, h), by way of the step, which keeps its digits when they are close; NaN where either is zero."""
-        before = _before(self).norm
-        return (before.square() + self.step_dot_previous) / (before * self.norm)
+        return row_dot(self.step, self.before.states)
 
     @cached_property
     def standardised(self) -> Float32[Tensor, "n t d"] | None:
@@ -90,7 +72,7 @@ class SiteView:
         return (self.states - mean) * inverse
 
     @cached_property
-    def standardised_norm(self) -> Float64[Tensor, "n t"] | None:
+    def standardised_norm(self) -> Float32[Tensor, "n t"] | None:
         return None if self.standardised is None else row_norm(self.standardised)
 
     @cached_property
@@ -98,10 +80,20 @@ class SiteView:
         """Inner products of the sampled tokens, about the sample's mean."""
         return gram_of(self.states, *self.batch.gram_index)
 
+    @cached_property
     def gram_keep(self) -> Bool[Tensor, "p n m"]:
-        """Which rows of `gram` count, by policy."""
-        index, valid = self.batch.gram_index
-        return gather_rows(self.keep, index) & valid
+        """Which rows of `gram` count here, by policy."""
+        return gather_rows(self.keep, *self.batch.gram_index)
+
+    @property
+    def before(self) -> "SiteView":
+        assert self.previous is not None, f"{self.site.name} has no site before it"
+        return self.previous
+
+    def _counted(self, policy: str) -> Bool[Tensor, "n t"]:
+        if policy == "all":
+            return self.batch.real
+        return self.no_sink if policy == "no_sink" else self.batch.plain
 
 
 @dataclass(frozen=True)
@@ -134,18 +126,7 @@ def gram_of(states: Float32[Tensor, "n t d"], index: Int64[Tensor, "n m"], valid
     )
 
 
-def gather_rows(keep: Bool[Tensor, "p n t"], index: Int64[Tensor, "n m"]) -> Bool[Tensor, "p n m"]:
-    return keep.gather(2, index.expand(keep.shape[0], -1, -1))
-
-
-def masked_mean(values: Float64[Tensor, "n t"], keep: Bool[Tensor, "p n t"]) -> Float64[Tensor, "p n"]:
-    """Mean over counted tokens whose value is finite; NaN where there is none."""
-    usable = keep & torch.isfinite(values)
-    total = torch.where(usable, values, 0.0).sum(-1)
-    return total / usable.sum(-1)
-
-
-def masked_median(values: Float64[Tensor, "*n t"], keep: Bool[Tensor, "*n t"]) -> Float64[Tensor, "*n"]:
+def masked_median(values: Float[Tensor, "*n t"], keep: Bool[Tensor, "*n t"]) -> Float[Tensor, "*n"]:
     """Median over counted tokens (the mean of the middle two where their number is even); NaN where there is none."""
     ordered = torch.where(keep, values, torch.inf).sort(-1).values
     count = keep.sum(-1, keepdim=True)
@@ -154,12 +135,13 @@ def masked_median(values: Float64[Tensor, "*n t"], keep: Bool[Tensor, "*n t"]) -
     return torch.where(count > 0, (low + high) / 2, torch.nan)[..., 0]
 
 
-def unit_weights(norm: Float64[Tensor, "n t"], keep: Bool[Tensor, "p n t"]) -> Float32[Tensor, "n p t"]:
+def unit_weights(norm: Float32[Tensor, "n t"], keep: Bool[Tensor, "p n t"]) -> Float32[Tensor, "n p t"]:
     """1/norm at counted tokens with a direction, 0 elsewhere: states weighted so are unit rows."""
-    usable = keep & (norm > 0)
-    return torch.where(usable, 1.0 / norm, 0.0).float().transpose(0, 1)
+    return torch.where(keep & (norm > 0), norm.reciprocal(), 0.0).transpose(0, 1)
 
 
-def _before(view: SiteView) -> SiteView:
-    assert view.previous is not None, f"{view.site.name} has no site before it"
-    return view.previous
+def gather_rows(
+    keep: Bool[Tensor, "*p n t"], index: Int64[Tensor, "n m"], valid: Bool[Tensor, "n m"]
+) -> Bool[Tensor, "*p n m"]:
+    """Which of the rows named by `index` are counted."""
+    return keep.gather(-1, index.expand(*keep.shape[:-2], -1, -1)) & valid

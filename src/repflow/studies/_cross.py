@@ -56,9 +56,7 @@ def cross_tables(
     return tables
 
 
-def _compare(
-    tables: Tables, a: Measured, b: Measured, settings: MeasureSettings, warn: Callable[[str], None]
-) -> None:
+def _compare(tables: Tables, a: Measured, b: Measured, settings: MeasureSettings, warn: Callable[[str], None]) -> None:
     names = f"{a.origin.subject} and {b.origin.subject} on {a.origin.task}"
     one_tokenizer = a.tokenizer == b.tokenizer
     if not one_tokenizer and a.prompts != b.prompts:

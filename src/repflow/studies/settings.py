@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from repflow.core import BadSetting, unknown
+from repflow.core import POLICIES, BadSetting, unknown
 
 ZOO = ("zoo:smollm2-135m",)
 """What a command runs on when no subject is named."""
@@ -64,11 +64,10 @@ class MeasureSettings:
     """Seeds generated examples, bootstrap weights and permutations."""
 
     def __post_init__(self) -> None:
-        from repflow.metrics import METRICS, POLICIES
+        if self.metrics:
+            from repflow.metrics import named
 
-        for name in self.metrics:
-            if name not in METRICS:
-                raise unknown("metric", name, METRICS)
+            named(self.metrics)
         for policy in self.tokens:
             if policy not in POLICIES:
                 raise unknown("token policy", policy, POLICIES)

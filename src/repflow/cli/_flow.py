@@ -1,0 +1,69 @@
+"""repflow flow"""
+
+from dataclasses import dataclass, field
+
+import tyro
+
+from repflow.cli._arguments import parse, yaml_settings
+from repflow.cli._progress import watching
+from repflow.core import BadSetting
+from repflow.studies.settings import (
+    ZOO,
+    FlowSettings,
+    MeasureSettings,
+    ModelSettings,
+    OutputSettings,
+    TaskSettings,
+    flow_settings,
+)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Measure how representations flow through the depth of models, and write a run directory with its report.
+
+    Example: repflow flow zoo:smollm2-135m --task text --text book.txt --context 512 --examples 64 --out runs/book
+
+    --config FILE.yaml fills any of the settings below by name; flags win over it.
+    """
+
+    subjects: tyro.conf.Positional[tuple[str, ...]] = ZOO
+    """Models: hub id, local directory, file.gguf, zoo:NAME, config:FAMILY[,key=value]...; add @init=SCHEME[:SEED]."""
+    task: TaskSettings = field(default_factory=TaskSettings)
+    measure: MeasureSettings = field(default_factory=MeasureSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+    no_report: bool = False
+    """Write the numbers only; `repflow report DIR` makes the report later."""
+
+
+def flow(arguments: list[str]) -> int:
+    """Run the study, write its report, print its summary."""
+    values, rest = yaml_settings(arguments)
+    asked = parse(Flow, "flow", rest, _defaults(values))
+    settings = FlowSettings(asked.subjects, asked.task, asked.measure, asked.model, asked.output)
+    from repflow.studies.flow import run_flow
+
+    with watching() as progress:
+        run = run_flow(settings, progress)
+        if not asked.no_report:
+            progress.note("writing the report")
+            from repflow.report import write_report
+
+            write_report(run)
+    from repflow.store import summary
+
+    summary(run)
+    return 0
+
+
+def _defaults(values: dict[str, object]) -> Flow:
+    subjects = values.pop("subjects", list(ZOO))
+    named = [subjects] if isinstance(subjects, str) else subjects
+    if not isinstance(named, list) or not all(isinstance(s, str) for s in named):
+        raise BadSetting(f"subjects must be a list of names, got {subjects!r}")
+    no_report = values.pop("no_report", False)
+    settings = flow_settings(tuple(named), values)
+    return Flow(
+        settings.subjects, settings.task, settings.measure, settings.model, settings.output, no_report=bool(no_report)
+    )

@@ -1,0 +1,94 @@
+"""Entry point: finds the command, turns errors into one line and an exit code."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from repflow._version import __version__
+from repflow.core import Interrupted, RepflowError, unknown
+
+COMMANDS = {
+    "flow": "measure how representations flow through the depth of models",
+    "report": "write the HTML report and the figures of a run",
+    "show": "print a run's main numbers",
+    "compare": "set two runs side by side",
+    "doctor": "say what this machine can run, and how fast",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0 when done, 2 for the caller's mistake, 130 when interrupted, 1 for anything else."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _dispatch(arguments)
+    except Interrupted as stop:
+        _say(f"{stop}\nresume with: {_resume_line(arguments)}")
+        return stop.exit_code
+    except RepflowError as error:
+        _say(f"repflow: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("repflow: interrupted")
+        return Interrupted.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"repflow {__version__}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        raise unknown("command", name, COMMANDS)
+    return _command(name)(rest)
+
+
+def _command(name: str) -> Callable[[list[str]], int]:
+    if name == "flow":
+        from repflow.cli._flow import flow
+
+        return flow
+    from repflow.cli import _runs
+
+    return {"report": _runs.report, "show": _runs.show, "compare": _runs.compare, "doctor": _runs.doctor}[name]
+
+
+def _usage() -> str:
+    lines = [f"  {name:9s} {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: repflow COMMAND ...",
+            "",
+            "How representations flow through the depth of Transformers, state-space models and hybrids.",
+            "",
+            *lines,
+            "",
+            "repflow COMMAND --help says more; repflow --version says which this is.",
+            "A first run: repflow flow",
+        ]
+    )
+
+
+def _resume_line(arguments: list[str]) -> str:
+    import shlex
+
+    kept = [argument for argument in arguments if argument not in ("--overwrite", "--resume")]
+    return f"repflow {shlex.join(kept)} --resume"
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """SIGTERM ends a run like Ctrl-C does: what is done stays, and can be resumed."""
+    del signum, frame
+    raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

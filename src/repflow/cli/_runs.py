@@ -1,0 +1,88 @@
+"""repflow report, show, compare and doctor: commands that read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from repflow.cli._arguments import parse
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write the HTML report of a run, and its figures for papers."""
+
+    directory: tyro.conf.Positional[Path]
+    """A run directory."""
+    figures: bool = False
+    """Also write figures/*.pdf and *.png."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """Print a run's main numbers."""
+
+    directory: tyro.conf.Positional[Path]
+    """A run directory."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Set two runs side by side: every number both have, the difference, and its interval where it can be paired."""
+
+    a: tyro.conf.Positional[Path]
+    """A run directory."""
+    b: tyro.conf.Positional[Path]
+    """Another."""
+    metric: str | None = None
+    """Only this metric."""
+    csv: Path | None = None
+    """Write all rows to this CSV file instead of printing the largest differences."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what this machine can run: versions, device, the kernels of every family, the metrics."""
+
+
+def report(arguments: list[str]) -> int:
+    asked = parse(Report, "report", arguments)
+    from repflow.report import write_figures, write_report
+    from repflow.store import open_run
+
+    run = open_run(asked.directory)
+    print(write_report(run))
+    if asked.figures:
+        for path in write_figures(run):
+            print(path)
+    return 0
+
+
+def show(arguments: list[str]) -> int:
+    asked = parse(Show, "show", arguments)
+    from repflow.store import open_run, summary
+
+    summary(open_run(asked.directory))
+    return 0
+
+
+def compare(arguments: list[str]) -> int:
+    asked = parse(Compare, "compare", arguments)
+    from repflow.store import compare as compared
+    from repflow.store import open_run, print_comparison
+
+    found = compared(open_run(asked.a), open_run(asked.b), metric=asked.metric)
+    if asked.csv is None:
+        print_comparison(found)
+    else:
+        found.to_csv(asked.csv, index=False)
+        print(asked.csv)
+    return 0
+
+
+def doctor(arguments: list[str]) -> int:
+    parse(Doctor, "doctor", arguments)
+    from repflow.cli._doctor import examine
+
+    examine()
+    return 0

@@ -1,0 +1,40 @@
+"""The public functions of the package: the commands, from Python."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repflow.engines import Progress
+from repflow.studies.flow import run_flow
+from repflow.studies.run import Run
+from repflow.studies.settings import ZOO, flow_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def flow(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:
+    """Measure how representations flow through the depth of models; the command `repflow flow` from Python.
+
+    Args:
+        subjects: specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...
+        progress: told of the run's course; silent without it.
+        settings: any setting of the command by its name with underscores, e.g. `task="kvpr"`, `context=[300, 1000]`,
+            `examples=64`, `out="runs/one"`, `resume=True`. `repflow flow --help` lists them all.
+
+    Returns the finished run. Raises a RepflowError for anything the caller can mend.
+    """
+    named = (subjects,) if isinstance(subjects, str) else tuple(subjects)
+    return run_flow(flow_settings(named, settings), progress)
+
+
+def open(directory: str | Path) -> Run:
+    """Open a finished run directory. Raises BadFile when it is none, StoreConflict when it is unfinished."""
+    return Run.load(directory)
+
+
+def compare(a: Run, b: Run, *, metric: str | None = None) -> "pd.DataFrame":
+    """Rows that two runs share, their difference, and its paired interval where both read the same examples."""
+    from repflow.store import compare as compared
+
+    return compared(a, b, metric=metric)
