@@ -7,7 +7,6 @@ import pytest
 from repflow.core import BadFile, BadSetting, NotEnoughData, UnknownName
 from repflow.tasks import KvprTask, examples_sha256, longest
 
-
 PINNED = ("31569046-bbaf-4475-b717-d721fe958617", "49a42c25-3710-405d-a111-e2e0b20d056b")
 
 
@@ -155,7 +154,8 @@ def test_many_long_prompts_take_few_tokenisations(words):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"positions": 1}, {"gold": 5}, {"gold": -1}, {"gold": 1, "crossed": True}, {"data": "x", "keys": "hex8"}]
+    "settings",
+    [{"positions": 1}, {"gold": 5}, {"gold": -1}, {"gold": 1, "crossed": True}, {"data": "x", "keys": "hex8"}],
 )
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(BadSetting):

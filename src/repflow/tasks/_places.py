@@ -3,7 +3,7 @@
 With P evenly spaced places there are P - 1 slots between them, and the k-th distractor to arrive goes to the end of
 slot `order[k mod (P - 1)]`. Gold at place p stands after the first p slots. Hence for one set of distractors: a smaller
 prompt is a larger one with distractors removed, their order is the same at every place, and the gold's index is within
-one of the evenly spaced p/(P - 1) x number of distractors.
+one of the evenly spaced p/(P - 1) x number of distractors (within two for more than five places).
 """
 
 from collections.abc import Sequence
