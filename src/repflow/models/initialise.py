@@ -41,7 +41,7 @@ def reinitialise(model: nn.Module, init: Init) -> tuple[str, ...]:
             fresh = dict(random_model(_own_config(model), init.seed).named_parameters())
             return _assign_each(model, lambda name, _module, _tensor: fresh[name])
         if init.scheme == "permuted":
-            return _assign_each(model, lambda name, _module, tensor: _permuted(tensor, _generator(init.seed, name)))
+            return _assign_each(model, lambda name, _module, tensor: _permuted(init.seed, name, tensor))
         fill = _FILLS[init.scheme]
         return _assign_each(model, lambda name, module, tensor: _generic(fill, init.seed, name, module, tensor))
 
@@ -86,7 +86,10 @@ def _is_recurrence(name: str) -> bool:
     return last in RECURRENCE or last.startswith("time_mix_") or (last == "bias" and path[-1:] == ["dt_proj"])
 
 
-def _permuted(tensor: Tensor, generator: torch.Generator) -> Tensor:
+def _permuted(seed: int, name: str, tensor: Tensor) -> Tensor | None:
+    if _is_recurrence(name):
+        return None
+    generator = _generator(seed, name)
     flat = tensor.detach().cpu().reshape(-1)
     return flat[torch.randperm(flat.numel(), generator=generator)].reshape(tensor.shape)
 

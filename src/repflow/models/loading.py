@@ -1,6 +1,6 @@
 """Loads a subject: model, tokenizer, facts and sites."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -142,8 +142,3 @@ def _sites(
     with torch.no_grad():
         hf_taps, reason = find_hf_taps(model.base_model, base_name(model), taps, ids)
     return taps, hf_taps, reason, next(iter(states.values())).shape[-1]
-
-
-def with_label(loaded: Loaded, label: str) -> Loaded:
-    """The same subject under another name in its rows."""
-    return replace(loaded, facts=replace(loaded.facts, label=label))

@@ -129,8 +129,10 @@ def _by_structure(model: nn.Module, blocks: str | None) -> tuple[str, str]:
     if len(lists) == 1:
         parent = lists[0].rpartition(".")[0]
         siblings = [name for name, _ in model.get_submodule(parent).named_children()]
-        later = {_joined(parent, name) for name in siblings[siblings.index(lists[0].rpartition(".")[2]) + 1 :]}
-        norms = [name for name, _ in _outer_norms(model) if name in later]
+        place = siblings.index(lists[0].rpartition(".")[2])
+        beside = [name for name, _ in _outer_norms(model) if name.rpartition(".")[0] == parent]
+        after = [name for name in beside if siblings.index(name.rpartition(".")[2]) > place]
+        norms = after or beside
         if len(norms) == 1:
             return lists[0], norms[0]
     raise ModelProblem(f"cannot tell the blocks of {type(model).__name__}: {describe_modules(model)}; {BY_HAND}")

@@ -17,6 +17,7 @@ def _mamba2(shape: Shape) -> dict[str, object]:
         "n_groups": 1,
         "state_size": state,
         "chunk_size": chunk(shape),
+        "tie_word_embeddings": True,
     }
 
 

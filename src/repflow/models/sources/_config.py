@@ -48,7 +48,10 @@ def _build_config(chosen: Family, options: dict[str, object], tokenizer: Any) ->
 
 
 def _own_settings(config: Any) -> list[str]:
-    return [key for key in config.to_dict() if not key.startswith("_")]
+    from transformers import PretrainedConfig
+
+    common = PretrainedConfig().to_dict()
+    return [key for key in config.to_dict() if key not in common]
 
 
 def _one_line(error: Exception) -> str:
