@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from repflow.core.records import Example
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """The part of a Hugging Face tokenizer that tasks use."""
 
@@ -17,6 +18,7 @@ class Tokenizer(Protocol):
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str: ...
 
 
+@runtime_checkable
 class Task(Protocol):
     """A source of examples: settings in, tokenised prompts out."""
 
