@@ -1,7 +1,7 @@
 """What the parts expect of each other."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from repflow.core.records import Example
 
