@@ -94,8 +94,6 @@ class _PerSiteObserver:
         found = self.metric.values(self._stacked(), trace)
         shape = (len(self.seen), len(self.batch.options.policies), trace.norm.shape[1])
         missing = trace.norm.new_full(shape, torch.nan)
-            (len(self.seen), len(self.batch.options.policies), trace.norm.shape[1]), torch.nan
-        )
         values = torch.stack([found.get(variant, missing) for variant in self.metric.variants], 1)
         return observe_means(torch.where(trace.finite, values, torch.nan).cpu(), self.batch.weights)
 
