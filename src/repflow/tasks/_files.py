@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from repflow.core import BadFile
 
@@ -82,11 +82,11 @@ def blocks(path: Path) -> Iterator[str]:
         raise BadFile(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> io.BufferedIOBase:
     with path.open("rb") as stream:
         magic = stream.read(2)
     zipped = magic == b"\x1f\x8b" or path.suffix == ".gz"
-    return cast(BinaryIO, gzip.open(path, "rb") if zipped else path.open("rb"))
+    return gzip.open(path, "rb") if zipped else path.open("rb")
 
 
 def lines(path: Path) -> Iterator[str]:

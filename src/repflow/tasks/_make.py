@@ -1,14 +1,11 @@
 """From the settings of a command to a task."""
 
-from typing import Literal
-
 from repflow.core import BadSetting, unknown
 from repflow.tasks.kvpr import KvprTask
 from repflow.tasks.mdqa import MdqaTask
 from repflow.tasks.text import TextTask
 
 TASKS = ("text", "kvpr", "mdqa")
-KeysSetting = Literal["auto", "uuid", "hex8", "hex4"]
 
 
 def make_task(
@@ -18,7 +15,7 @@ def make_task(
     data: str | None = None,
     pack: bool = True,
     column: str = "text",
-    keys: KeysSetting = "auto",
+    keys: str = "auto",
     positions: int = 5,
     gold: int | None = None,
     crossed: bool = False,

@@ -6,21 +6,22 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from repflow.core import BadFile
 from repflow.tasks._files import need_fields, records
 
 Pair = tuple[str, str]
-KeyStyle = Literal["uuid", "hex8", "hex4"]
 FIELDS = ("ordered_kv_records", "key", "value")
 
-_WRITE: dict[KeyStyle, Callable[[int], str]] = {
+STYLES = ("uuid", "hex8", "hex4")
+"""How generated keys and values are written, the longest first."""
+_WRITE: dict[str, Callable[[int], str]] = {
     "uuid": lambda bits: str(uuid.UUID(int=bits, version=4)),
     "hex8": lambda bits: f"{bits >> 96:08x}",
     "hex4": lambda bits: f"{bits >> 112:04x}",
 }
-MOST_PAIRS: dict[KeyStyle, int] = {"uuid": 1 << 20, "hex8": 1 << 20, "hex4": 1 << 14}
+MOST_PAIRS: dict[str, int] = {"uuid": 1 << 20, "hex8": 1 << 20, "hex4": 1 << 14}
 """Pairs one example can have at most: half of the four-digit strings, so that drawing new ones stays quick."""
 
 
@@ -29,7 +30,7 @@ class PairStream:
     """Endless distinct keys and values of one example, drawn as far as they are asked for."""
 
     seed: str
-    style: KeyStyle
+    style: str
     _drawn: list[Pair] = field(default_factory=list[Pair])
     _state: list[Iterator[str]] = field(default_factory=list[Iterator[str]])
 

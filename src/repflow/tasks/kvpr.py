@@ -4,17 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from repflow.core import BadSetting, Example, NotEnoughData, Tokenizer, unknown
 from repflow.tasks._files import sha256_of
-from repflow.tasks._pairs import MOST_PAIRS, KeyStyle, KvRecord, PairStream, line_of, quoted, read_pairs
+from repflow.tasks._pairs import MOST_PAIRS, STYLES, KvRecord, PairStream, line_of, quoted, read_pairs
 from repflow.tasks._places import arrange, arrivals, check_places, places_of
 from repflow.tasks._prompts import Prompt, Question, assemble, check_size
 
 INSTRUCTION = "Find the value that belongs to the given key in the JSON object below."
 LEAST_PAIRS = 4
-STYLES: tuple[KeyStyle, ...] = ("uuid", "hex8", "hex4")
 _TRIED = 8
 _MARGIN = 1.05
 
@@ -31,8 +30,8 @@ class KvprTask:
 
     data: str | None = None
     """A published JSONL(.gz) file with `ordered_kv_records, key, value`; None generates the pairs."""
-    keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto"
-    """Generated keys and values: UUIDs or hex strings; `auto` takes the longest of which the context holds 4 pairs."""
+    keys: str = "auto"
+    """Generated keys and values: `uuid`, `hex8`, `hex4`; `auto` takes the longest of which the context holds 4 pairs."""
     positions: int = 5
     """Number of evenly spaced places for the gold pair."""
     gold: int | None = None
@@ -77,14 +76,14 @@ class KvprTask:
         style = self._style(tokenizer, context, seed) if self.keys == "auto" else self.keys
         return (self._generated(style, seed, group) for group in count())
 
-    def _style(self, tokenizer: Tokenizer, context: int, seed: int) -> KeyStyle:
+    def _style(self, tokenizer: Tokenizer, context: int, seed: int) -> str:
         for style in STYLES[:-1]:
             tried = (self._generated(style, seed, group) for group in range(_TRIED))
             if max(q.tokens(tokenizer, self.least, 0) for q in tried) * _MARGIN <= context:
                 return style
         return STYLES[-1]
 
-    def _generated(self, style: KeyStyle, seed: int, group: int) -> Question:
+    def _generated(self, style: str, seed: int, group: int) -> Question:
         stream = PairStream(f"repflow kvpr {seed} {group}", style)
 
         def draw(pairs: int, place: int) -> Prompt:
