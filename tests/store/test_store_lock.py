@@ -1,5 +1,7 @@
 """One writer at a time."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import subprocess
@@ -11,6 +13,8 @@ import pytest
 from store_runs import create, finish, names
 
 from repflow.core import StoreConflict
+from repflow.store import _lock
+from repflow.store._lock import DirectoryLock
 
 
 def test_two_writers_of_one_directory(tmp_path: Path) -> None:
@@ -73,3 +77,56 @@ def test_writers_in_a_race_take_turns(tmp_path: Path) -> None:
         worker.join()
     with create(tmp_path, {"context": 1}, resume=True) as writer:
         assert writer.load_part("n")[1] == {"n": 30}
+
+
+def test_a_lock_on_a_deleted_file_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, deleted = _lock._lock, []
+
+    def deleted_meanwhile(descriptor: int, path: Path) -> None:
+        if not deleted:
+            path.unlink()
+            deleted.append(path)
+        lock(descriptor, path)
+
+    monkeypatch.setattr(_lock, "_lock", deleted_meanwhile)
+    held = DirectoryLock.acquire(tmp_path)
+    assert deleted
+    with pytest.raises(StoreConflict, match="being written"):
+        DirectoryLock.acquire(tmp_path)
+    held.release()
+    held.release()
+    DirectoryLock.acquire(tmp_path).release()
+
+
+def test_what_another_writer_did_before_the_lock_was_ours_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = DirectoryLock.acquire
+
+    def after_another(directory: Path) -> DirectoryLock:
+        monkeypatch.setattr(DirectoryLock, "acquire", acquire)
+        with create(directory) as other:
+            finish(other)
+        return acquire(directory)
+
+    for flags in ({"resume": True}, {}):
+        directory = tmp_path / str(len(flags))
+        monkeypatch.setattr(DirectoryLock, "acquire", after_another)
+        if flags:
+            with create(directory, **flags) as writer:
+                assert writer.finished
+        else:
+            with pytest.raises(StoreConflict, match="holds a finished run"):
+                create(directory)
+        assert ".repflow.lock" not in names(directory)
+
+
+def test_a_file_system_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.warns(UserWarning, match="has no locks; keep other writers away"):
+        writer = create(tmp_path)
+    with writer:
+        finish(writer)
