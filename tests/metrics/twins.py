@@ -200,11 +200,11 @@ def path_of_example(e: Example, metric: str, scale: str, policy: str) -> float:
 def hsic1(x: Array, y: Array) -> float:
     """HSIC_1 of Song et al. 2012, by its three terms, from rows about their mean (which it is blind to)."""
     n = len(x)
-    k, l = ((r - r.mean(0)) @ (r - r.mean(0)).T for r in (x, y))
-    k, l = k - np.diag(np.diag(k)), l - np.diag(np.diag(l))
+    K, L = ((r - r.mean(0)) @ (r - r.mean(0)).T for r in (x, y))
+    K, L = K - np.diag(np.diag(K)), L - np.diag(np.diag(L))
     one = np.ones(n)
     terms = (
-        np.trace(k @ l) + (one @ k @ one) * (one @ l @ one) / ((n - 1) * (n - 2)) - 2 / (n - 2) * (one @ k @ l @ one)
+        np.trace(K @ L) + (one @ K @ one) * (one @ L @ one) / ((n - 1) * (n - 2)) - 2 / (n - 2) * (one @ K @ L @ one)
     )
     return float(terms / (n * (n - 3)))
 
