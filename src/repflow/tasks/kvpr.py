@@ -31,7 +31,7 @@ class KvprTask:
     data: str | None = None
     """A published JSONL(.gz) file with `ordered_kv_records, key, value`; None generates the pairs."""
     keys: str = "auto"
-    """Generated keys and values: `uuid`, `hex8`, `hex4`; `auto` takes the longest of which the context holds 4 pairs."""
+    """Generated keys and values: `uuid`, `hex8`, `hex4`; `auto` takes the longest of which 4 pairs fit."""
     positions: int = 5
     """Number of evenly spaced places for the gold pair."""
     gold: int | None = None
