@@ -33,6 +33,13 @@ class Elements(HTMLParser):
         (self.scripts if self.elements and self.elements[-1][0] == "script" else self.texts).append(data)
 
 
+@pytest.fixture(autouse=True)
+def without_plotly(monkeypatch, request):
+    """Plotly's own 5 MB are left out except where a browser runs them."""
+    if "browser" not in request.node.name:
+        monkeypatch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+
+
 def page(run):
     return Elements(write_report(run).read_text(encoding="utf-8"))
 
@@ -46,7 +53,16 @@ def data(run):
 
 @pytest.fixture
 def run(tmp_path):
-    return make_run(tmp_path, SMALL, scenes=(("text", 64), ("kvpr", 128)))
+    return make_run(tmp_path, SMALL)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A run with two scenes and its page, parsed once."""
+    run = make_run(tmp_path_factory.mktemp("made"), SMALL, scenes=(("text", 64), ("kvpr", 128)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        return page(run), data(run)[0]
 
 
 def test_written_beside_the_run_or_where_asked(run, tmp_path):
@@ -55,16 +71,15 @@ def test_written_beside_the_run_or_where_asked(run, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "report.html"]
 
 
-def test_nothing_is_loaded_from_elsewhere(run):
-    loads = [
-        (t, a.get(k)) for t, a in page(run).elements for k in ("src", "href", "data", "poster", "srcset") if a.get(k)
-    ]
+def test_nothing_is_loaded_from_elsewhere(made):
+    found = made[0].elements
+    loads = [(t, a[k]) for t, a in found for k in ("src", "href", "data", "poster", "srcset") if a.get(k)]
     assert loads
     assert all(value.startswith(("#", "data:")) for _, value in loads), loads
-    policy = [a["content"] for t, a in page(run).elements if t == "meta" and "http-equiv" in a]
+    policy = [a["content"] for t, a in found if t == "meta" and "http-equiv" in a]
     assert policy
     assert "default-src 'none'" in policy[0]
-    assert not [t for t, _ in page(run).elements if t in ("link", "iframe", "object", "embed", "base")]
+    assert not [t for t, _ in found if t in ("link", "iframe", "object", "embed", "base")]
 
 
 def test_names_with_html_stay_text(run):
@@ -92,27 +107,34 @@ def test_plotly_sees_names_escaped(run):
     assert NASTY not in text
 
 
-def test_every_panel_of_the_page_has_its_data_and_the_reverse(run):
-    found, _ = data(run)
-    panels = [a["data-panel"] for _, a in page(run).elements if "data-panel" in a]
+def test_every_panel_of_the_page_has_its_data_and_the_reverse(made):
+    parsed, found = made
+    panels = [a["data-panel"] for _, a in parsed.elements if "data-panel" in a]
     assert sorted(panels) == sorted(found)
     assert len(panels) == len(set(panels))
-    anchors = [a["href"][1:] for t, a in page(run).elements if t == "a" and a.get("href", "").startswith("#")]
-    ids = [a["id"] for _, a in page(run).elements if "id" in a]
+    anchors = [a["href"][1:] for t, a in parsed.elements if t == "a" and a.get("href", "").startswith("#")]
+    ids = [a["id"] for _, a in parsed.elements if "id" in a]
     assert set(anchors) <= set(ids)
     assert len(ids) == len(set(ids))
 
 
-def test_policies_and_variants_are_offered(run):
-    found, _ = data(run)
+def test_plotly_accepts_every_figure(made):
+    graph_objects = pytest.importorskip("plotly.graph_objects")
+    for place in made[1].values():
+        for drawn in place["views"][-1]["figures"]:
+            assert graph_objects.Figure(drawn)
+
+
+def test_policies_and_variants_are_offered(made):
+    _, found = made
     views = next(p["views"] for key, p in found.items() if key.endswith("inter_token_cosine"))
     assert [(v["tokens"], v["choice"]) for v in views] == [
         ("all", "raw"), ("no_sink", "raw"), ("all", "standardised"), ("no_sink", "standardised"),
     ]  # fmt: skip
 
 
-def test_says_what_was_run(run):
-    text = "".join(page(run).texts)
+def test_says_what_was_run(made):
+    text = "".join(made[0].texts)
     for words in (
         "2 subjects",
         "3 blocks",
@@ -192,9 +214,7 @@ def test_a_browser_draws_it_without_a_request_or_an_error(run):
         tab.on("dialog", lambda dialog: errors.append(dialog.message))
         tab.goto(path.as_uri())
         tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        tab.wait_for_function(
-            "document.querySelectorAll('.plot').length === document.querySelectorAll('.plot .main-svg:first-child').length"
-        )
+        tab.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
         assert tab.locator("text=onerror=alert(1)").count()
         tab.click("#policy button[data-tokens=no_sink]")
         tab.click(".key >> nth=0")

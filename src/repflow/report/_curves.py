@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from repflow.report._labels import escaped, interval, number
-from repflow.report._plotly import FINAL_X, LEGEND, axis, depth_axis, figure
+from repflow.report._plotly import FINAL_X, LEGEND, Figure, Trace, axis, depth_axis, figure, trace
 from repflow.report._source import Scene, Source, Subject, of_scene
 from repflow.report._texts import Quantity
 
@@ -39,25 +38,27 @@ def curves(
     *,
     height: int = 330,
     legend: bool = True,
-) -> go.Figure:
+) -> Figure:
     """One quantity against relative depth, a line a subject.
 
     Traces named by `uid` ending: `-line` (embed and blocks only), `-low`/`-high` (the interval's edges),
     `-final` (the final norm), `-tie` (the dotted connector to it).
     """
     frame = curve_rows(source, scene, quantity.metric, variant, tokens)
-    fig = figure(height, showlegend=legend, legend=LEGEND)
+    traces: list[Trace] = []
     for place, subject in enumerate(source.subjects):
-        rows = frame[frame["subject"] == subject.label]
-        fig.add_traces(list(_subject_traces(subject, f"s{place}", rows)))
+        traces += _subject_traces(subject, f"s{place}", frame[frame["subject"] == subject.label])
     values = frame[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
-    fig.update_layout(
+    top = 34 + 20 * ((len(source.subjects) - 1) // 4) if legend else 12
+    return figure(
+        height,
+        traces,
+        showlegend=legend,
+        legend=LEGEND,
+        margin={"l": 62, "r": 16, "t": top, "b": 52},
         xaxis=depth_axis(bool((frame["site"] == "final_norm").any())),
         yaxis=_value_axis(quantity, values[np.isfinite(values)]),
     )
-    if legend:
-        fig.update_layout(margin_t=34 + 20 * ((len(source.subjects) - 1) // 4))
-    return fig
 
 
 def _value_axis(quantity: Quantity, values: np.ndarray) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return [step * 10.0**power for power in range(first, last + 1) for step in steps]
 
 
-def _subject_traces(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[go.Scatter]:
+def _subject_traces(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[Trace]:
     blocks, final = rows[rows["site"] != "final_norm"], rows[rows["site"] == "final_norm"]
     if len(blocks):
         yield from _band(subject, uid, blocks)
@@ -87,7 +88,7 @@ def _subject_traces(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[
         yield _final(subject, uid, final, alone=not len(blocks))
 
 
-def _band(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[go.Scatter]:
+def _band(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[Trace]:
     """The interval's edges, once for each stretch of sites that has intervals."""
     known = rows[["ci_low", "ci_high"]].apply(pd.to_numeric).notna().all(axis=1).to_numpy()
     starts = np.flatnonzero(known & ~np.r_[False, known[:-1]])
@@ -95,7 +96,8 @@ def _band(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[go.Scatter
     for start, end in zip(starts, ends, strict=True):
         part = rows.iloc[start:end]
         for column, name, fill in (("ci_low", "low", None), ("ci_high", "high", "tonexty")):
-            yield go.Scatter(
+            yield trace(
+                "scatter",
                 uid=f"{uid}-{name}",
                 x=rounded(part["depth"]),
                 y=rounded(part[column]),
@@ -109,9 +111,10 @@ def _band(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[go.Scatter
             )
 
 
-def _line(subject: Subject, uid: str, rows: pd.DataFrame) -> go.Scatter:
+def _line(subject: Subject, uid: str, rows: pd.DataFrame) -> Trace:
     style = subject.style
-    return go.Scatter(
+    return trace(
+        "scatter",
         uid=f"{uid}-line",
         name=escaped(subject.short),
         meta=[escaped(subject.label)],
@@ -126,9 +129,10 @@ def _line(subject: Subject, uid: str, rows: pd.DataFrame) -> go.Scatter:
     )
 
 
-def _final(subject: Subject, uid: str, rows: pd.DataFrame, *, alone: bool) -> go.Scatter:
+def _final(subject: Subject, uid: str, rows: pd.DataFrame, *, alone: bool) -> Trace:
     low, value, high = (pd.to_numeric(rows[c]).to_numpy(dtype=float) for c in ("ci_low", "value", "ci_high"))
-    return go.Scatter(
+    return trace(
+        "scatter",
         uid=f"{uid}-final",
         name=escaped(subject.short),
         meta=[escaped(subject.label)],
@@ -150,8 +154,9 @@ def _final(subject: Subject, uid: str, rows: pd.DataFrame, *, alone: bool) -> go
     )
 
 
-def _tie(subject: Subject, uid: str, last: pd.Series, final: pd.Series) -> go.Scatter:
-    return go.Scatter(
+def _tie(subject: Subject, uid: str, last: pd.Series, final: pd.Series) -> Trace:
+    return trace(
+        "scatter",
         uid=f"{uid}-tie",
         x=[float(last["depth"]), FINAL_X],
         y=rounded([last["value"], final["value"]]),

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from repflow.report._curves import curve_rows
 from repflow.report._labels import escaped, interval
-from repflow.report._plotly import axis, figure
+from repflow.report._plotly import Figure, Trace, axis, figure, trace
 from repflow.report._source import Scene, Source, of_scene, values
 from repflow.report._style import BELOW_ZERO, CIVIDIS, MUTED
 
@@ -39,7 +38,7 @@ def cka_rows(source: Source, scene: Scene, a: str, b: str, metric: str, variant:
 _SWAP = {f"{name}_{x}": f"{name}_{y}" for name in ("subject", "site", "depth") for x, y in ("ab", "ba")}
 
 
-def cka_heatmap(rows: pd.DataFrame, title_a: str, title_b: str, *, height: int = 372, scale: bool = False) -> go.Figure:
+def cka_heatmap(rows: pd.DataFrame, title_a: str, title_b: str, *, height: int = 372, scale: bool = False) -> Figure:
     """Sites of a (upwards) against sites of b (to the right), cells square, the final norm set apart.
 
     `rows` come from `cka_rows`. Values below 0 keep their own colour and a minus sign. `scale` draws the
@@ -50,25 +49,19 @@ def cka_heatmap(rows: pd.DataFrame, title_a: str, title_b: str, *, height: int =
     names_a, names_b = _spaced(sites_a), _spaced(sites_b)
     grid = [[cells.get((a, b)) for b in names_b] for a in names_a]
     tall = 50 + (height - 50) * min(1.0, max(0.3, len(names_a) / max(1, len(names_b))))
-    fig = figure(round(tall), margin={"l": 44, "r": 10, "t": 6, "b": 44})
-    fig.add_trace(
-        _heatmap(
-            grid,
-            [escaped(n) for n in names_b],
-            [escaped(n) for n in names_a],
-            f"{escaped(title_a)} <b>%{{y}}</b><br>{escaped(title_b)} <b>%{{x}}</b><br>",
-            scale,
-        )
+    hover = f"{escaped(title_a)} <b>%{{y}}</b><br>{escaped(title_b)} <b>%{{x}}</b><br>"
+    return figure(
+        round(tall),
+        [_heatmap(grid, [escaped(n) for n in names_b], [escaped(n) for n in names_a], hover, scale)],
+        margin={"l": 44, "r": 10, "t": 6, "b": 44},
+        xaxis={**_site_axis(names_b), "constrain": "domain"},
+        yaxis={**_site_axis(names_a), "constrain": "domain", "scaleanchor": "x", "scaleratio": 1},
     )
-    fig.update_layout(xaxis=_site_axis(names_b), yaxis=_site_axis(names_a))
-    fig.update_yaxes(scaleanchor="x", scaleratio=1, constrain="domain")
-    fig.update_xaxes(constrain="domain")
-    return fig
 
 
 def offset_heatmap(
     source: Source, scene: Scene, subject: str, tokens: str, *, height: int = 300, scale: bool = False
-) -> go.Figure:
+) -> Figure:
     """Cosine of tokens k places apart: sites to the right, k upwards."""
     frame = of_scene(source.layers, scene)
     found = frame[(frame["metric"] == "offset_cosine") & (frame["subject"] == subject) & (frame["tokens"] == tokens)]
@@ -80,12 +73,15 @@ def offset_heatmap(
         rows = curve_rows(source, scene, "offset_cosine", variant, tokens, subject)
         known = {site: tuple(found) for site, *found in values(rows, "site", *_ESTIMATE)}
         grid.append([known.get(name) for name in names])
-    fig = figure(height, margin={"l": 48, "r": 10, "t": 6, "b": 44})
     hover = "<b>%{x}</b>, k = <b>%{y}</b><br>"
     offsets = [escaped(v.removeprefix("k=")) for v in variants]
-    fig.add_trace(_heatmap(grid, [escaped(n) for n in names], offsets, hover, scale))
-    fig.update_layout(xaxis=_site_axis(names), yaxis=axis("distance k (tokens)", type="category", showgrid=False))
-    return fig
+    return figure(
+        height,
+        [_heatmap(grid, [escaped(n) for n in names], offsets, hover, scale)],
+        margin={"l": 48, "r": 10, "t": 6, "b": 44},
+        xaxis=_site_axis(names),
+        yaxis=axis("distance k (tokens)", type="category", showgrid=False),
+    )
 
 
 def _offset(variant: str) -> float:
@@ -93,13 +89,12 @@ def _offset(variant: str) -> float:
     return float(text) if text.replace(".", "", 1).isdigit() else float("inf")
 
 
-def _heatmap(
-    grid: list[list[tuple[float, ...] | None]], x: list[str], y: list[str], hover: str, scale: bool
-) -> go.Heatmap:
+def _heatmap(grid: list[list[tuple[float, ...] | None]], x: list[str], y: list[str], hover: str, scale: bool) -> Trace:
     shown = [[_value(c) for c in row] for row in grid]
     negative = any(v is not None and v < 0 for row in shown for v in row)
     signs = [["−" if v is not None and v < 0 else "" for v in row] for row in shown] if negative else None
-    return go.Heatmap(
+    return trace(
+        "heatmap",
         x=x,
         y=y,
         z=shown,

@@ -83,10 +83,7 @@ def _scene(source: Source, place: int, scene: Scene, found: list[Panel]) -> dict
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    views = [
-        {"tokens": v.tokens, "choice": v.choice, "figures": [f and f.to_plotly_json() for f in v.figures]}
-        for v in panel.views
-    ]
+    views = [{"tokens": v.tokens, "choice": v.choice, "figures": v.figures} for v in panel.views]
     return {"key": panel.key, "panel": panel, "data": {"views": views}}
 
 

@@ -6,11 +6,11 @@ from itertools import combinations
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from repflow.report._curves import curves
 from repflow.report._heatmaps import cka_heatmap, cka_rows, offset_heatmap
 from repflow.report._pathplots import path_dots, path_rows
+from repflow.report._plotly import Figure
 from repflow.report._source import POLICIES, Scene, Source, Subject, of_scene
 from repflow.report._tables import PathTable, path_table
 from repflow.report._texts import Quantity, quantity
@@ -26,7 +26,7 @@ class View:
 
     tokens: str
     choice: str
-    figures: tuple[go.Figure | None, ...] = ()
+    figures: tuple[Figure | None, ...] = ()
     table: PathTable | None = None
 
 
@@ -154,7 +154,7 @@ def _cross_panel(source: Source, scene: Scene) -> Iterator[Panel]:
     yield Panel("cross_cka", "CKA between models", texts, views, cells, layout, scale=True, folded=len(places) > 12)
 
 
-def _cka_views(frame: pd.DataFrame, draw: Callable[[str, str], tuple[go.Figure | None, ...]]) -> tuple[View, ...]:
+def _cka_views(frame: pd.DataFrame, draw: Callable[[str, str], tuple[Figure | None, ...]]) -> tuple[View, ...]:
     return tuple(
         View(tokens, variant, draw(variant, tokens))
         for variant in ordered(frame["variant"], VARIANTS)
@@ -164,7 +164,7 @@ def _cka_views(frame: pd.DataFrame, draw: Callable[[str, str], tuple[go.Figure |
 
 def _heat(
     source: Source, scene: Scene, a: Subject, b: Subject, metric: str, variant: str, tokens: str
-) -> go.Figure | None:
+) -> Figure | None:
     rows = cka_rows(source, scene, a.label, b.label, metric, variant, tokens)
     return cka_heatmap(rows, "" if a is b else a.short, "" if a is b else b.short) if len(rows) else None
 

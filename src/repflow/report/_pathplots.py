@@ -1,13 +1,13 @@
 """Path metrics as dots with intervals: one small panel a metric, one line a subject."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from repflow.report._curves import rounded
 from repflow.report._labels import escaped, estimate
-from repflow.report._plotly import axis, figure
+from repflow.report._plotly import Figure, Trace, axis, figure, trace
 from repflow.report._source import Scene, Source, Subject, of_scene
 from repflow.report._texts import PATH_METRICS, PROFILE_METRICS, quantity
 
@@ -37,45 +37,61 @@ def column_title(metric: str, variant: str) -> str:
     return quantity(metric).title + (over.get(variant, "") if metric in PROFILE_METRICS else "")
 
 
-def path_dots(source: Source, scene: Scene, variant: str, tokens: str) -> go.Figure:
+def path_dots(source: Source, scene: Scene, variant: str, tokens: str) -> Figure:
     """Every path metric of one scale variant, subjects from top to bottom in the run's order."""
     rows = path_rows(source, scene, tokens)
     columns = path_columns(rows, variant)
-    across = min(3, max(1, len(columns)))
-    down = max(1, -(-len(columns) // across))
     drawn = [s for s in source.subjects if (rows["subject"] == s.label).any()]
-    row_height = 46 + 24 * max(1, len(drawn))
-    fig = make_subplots(
-        rows=down,
-        cols=across,
-        shared_yaxes=True,
-        horizontal_spacing=0.035,
-        vertical_spacing=min(0.9 / max(1, down - 1), 74 / (row_height * down + 74 * (down - 1))) if down > 1 else 0.0,
-        subplot_titles=[escaped(column_title(m, v)) for m, v in columns],
-    )
-    look = figure(row_height * down + 74 * (down - 1) + 60, margin={"l": 20, "r": 18, "t": 34, "b": 30})
-    fig.update_layout(look.layout.to_plotly_json())
-    for place, (metric, kind) in enumerate(columns):
-        row, col = place // across + 1, place % across + 1
+    names = [escaped(s.short) for s in reversed(drawn)]
+    boxes, height = _boxes(len(columns), len(drawn))
+    traces: list[Trace] = []
+    layout: dict[str, Any] = {"annotations": []}
+    for place, ((metric, kind), (across, upwards)) in enumerate(zip(columns, boxes, strict=True)):
+        tail = str(place + 1) if place else ""
+        found = rows[(rows["metric"] == metric) & (rows["variant"] == kind)]
         for number, subject in enumerate(drawn):
-            found = rows[(rows["subject"] == subject.label) & (rows["metric"] == metric) & (rows["variant"] == kind)]
-            if len(found):
-                fig.add_trace(_dot(subject, f"s{number}", found.iloc[0]), row=row, col=col)
-        fig.update_xaxes(axis("", range=_padded(rows, metric, kind), nticks=5), row=row, col=col)
-        names = [escaped(s.short) for s in reversed(drawn)]
-        fig.update_yaxes(
-            axis("", type="category", categoryorder="array", categoryarray=names, range=[-0.6, len(names) - 0.4]),
-            row=row,
-            col=col,
-        )
-    fig.update_annotations(font_size=12.5)
-    return fig
+            mine = found[found["subject"] == subject.label]
+            if len(mine):
+                traces.append(_dot(subject, f"s{number}", mine.iloc[0], tail))
+        layout[f"xaxis{tail}"] = axis("", range=_padded(found), nticks=5, domain=across, anchor=f"y{tail}")
+        layout[f"yaxis{tail}"] = _names_axis(names, upwards, f"x{tail}", shown=place % _ACROSS == 0)
+        layout["annotations"].append(_heading(column_title(metric, kind), across, upwards))
+    return figure(height, traces, margin={"l": 20, "r": 18, "t": 34, "b": 30}, **layout)
 
 
-def _padded(rows: pd.DataFrame, metric: str, variant: str) -> list[float] | None:
+_ACROSS, _SPACE = 3, 74
+
+
+def _boxes(n: int, subjects: int) -> tuple[list[tuple[list[float], list[float]]], int]:
+    """Where each of n panels lies, three to a row, as x and y domains; and the figure's height in pixels."""
+    down = -(-n // _ACROSS)
+    tall = 22 + 24 * max(1, subjects)
+    inner = max(1, tall * down + _SPACE * (down - 1))
+    wide, gap = 0.31, 0.035
+    boxes: list[tuple[list[float], list[float]]] = []
+    for place in range(n):
+        row, column = divmod(place, _ACROSS)
+        top = 1 - row * (tall + _SPACE) / inner
+        left = column * (wide + gap)
+        boxes.append(([left, left + wide], [max(0.0, top - tall / inner), top]))
+    return boxes, inner + 64
+
+
+def _names_axis(names: list[str], domain: list[float], anchor: str, *, shown: bool) -> dict[str, Any]:
+    order = {"type": "category", "categoryorder": "array", "categoryarray": names}
+    reach = [-0.6, len(names) - 0.4]
+    return axis("", **order, range=reach, domain=domain, anchor=anchor, showticklabels=shown)
+
+
+def _heading(text: str, across: list[float], upwards: list[float]) -> dict[str, Any]:
+    middle = (across[0] + across[1]) / 2
+    place = {"x": middle, "y": upwards[1], "xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom"}
+    return {"text": escaped(text), "showarrow": False, "font": {"size": 12.5}, **place}
+
+
+def _padded(rows: pd.DataFrame) -> list[float] | None:
     """The range of a panel's values and intervals with a tenth to spare on both sides."""
-    found = rows[(rows["metric"] == metric) & (rows["variant"] == variant)]
-    values = found[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
+    values = rows[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
     values = values[np.isfinite(values)]
     if not values.size:
         return None
@@ -83,11 +99,14 @@ def _padded(rows: pd.DataFrame, metric: str, variant: str) -> list[float] | None
     return [float(values.min() - spare), float(values.max() + spare)]
 
 
-def _dot(subject: Subject, uid: str, row: pd.Series) -> go.Scatter:
+def _dot(subject: Subject, uid: str, row: pd.Series, axes: str) -> Trace:
     low, value, high = (float(row[c]) for c in ("ci_low", "value", "ci_high"))
     style = subject.style
-    return go.Scatter(
+    return trace(
+        "scatter",
         uid=f"{uid}-line",
+        xaxis=f"x{axes}",
+        yaxis=f"y{axes}",
         name=escaped(subject.short),
         meta=[escaped(subject.label)],
         x=rounded([value]),

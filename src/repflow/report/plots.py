@@ -7,6 +7,7 @@ from repflow.core import NotEnoughData, unknown
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from repflow.report._plotly import Figure
     from repflow.report._source import Scene, Source
 
 
@@ -98,7 +99,7 @@ class Plots:
         source, scene = self._scene(task, context)
         name = self._subject(source, subject)
         policy = _first(_rows(source.layers, scene, metric="offset_cosine", subject=name), "tokens", tokens)
-        return _heatmaps.offset_heatmap(source, scene, name, policy, height=380, scale=True)
+        return _drawn(_heatmaps.offset_heatmap(source, scene, name, policy, height=380, scale=True))
 
     def cka(
         self,
@@ -123,7 +124,7 @@ class Plots:
         variant = _first(met, "variant", variant)
         policy = _first(met[met["variant"] == variant], "tokens", tokens)
         found = _heatmaps.cka_rows(source, scene, a, b, metric, variant, policy)
-        return _heatmaps.cka_heatmap(found, a if a != b else "", b if a != b else "", height=480, scale=True)
+        return _drawn(_heatmaps.cka_heatmap(found, a if a != b else "", b if a != b else "", height=480, scale=True))
 
     def paths(
         self, *, task: str | None = None, context: int | None = None, variant: str = "rms", tokens: str | None = None
@@ -133,16 +134,18 @@ class Plots:
 
         source, scene = self._scene(task, context)
         policy = _first(_rows(source.paths, scene), "tokens", tokens)
-        return _pathplots.path_dots(source, scene, variant, policy)
+        return _drawn(_pathplots.path_dots(source, scene, variant, policy))
 
-    def _curve(self, metric: str, task: str | None, context: int | None, variant: str | None, tokens: str | None):
+    def _curve(
+        self, metric: str, task: str | None, context: int | None, variant: str | None, tokens: str | None
+    ) -> "go.Figure":
         from repflow.report import _curves, _texts
 
         source, scene = self._scene(task, context)
         rows = _rows(source.layers, scene, metric=metric)
         kind = _first(rows, "variant", variant)
         policy = _first(rows[rows["variant"] == kind], "tokens", tokens)
-        return _curves.curves(source, scene, _texts.quantity(metric), kind, policy, height=420)
+        return _drawn(_curves.curves(source, scene, _texts.quantity(metric), kind, policy, height=420))
 
     def _scene(self, task: str | None, context: int | None) -> "tuple[Source, Scene]":
         from repflow.report import _source
@@ -163,6 +166,14 @@ class Plots:
         if given not in labels:
             raise unknown("subject", given, [s.label for s in source.subjects])
         return labels[given]
+
+
+def _drawn(spec: "Figure") -> "go.Figure":
+    """The figure for a notebook, without plotly's own template."""
+    import plotly.graph_objects as go
+
+    layout = {**spec["layout"], "template": go.layout.Template()}
+    return go.Figure(data=spec["data"], layout=layout)
 
 
 def _rows(frame: Any, scene: "Scene", **wanted: str) -> Any:
