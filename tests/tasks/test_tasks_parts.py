@@ -2,16 +2,28 @@
 
 import gzip
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repflow.core import BadFile, BadSetting, Example, UnknownName
-from repflow.tasks import KvprTask, MdqaTask, TextTask, kvpr_correct, make_task, mdqa_correct, normalise_answer
+from repflow.tasks import (
+    KvprTask,
+    MdqaTask,
+    TextTask,
+    examples_sha256,
+    kvpr_correct,
+    make_task,
+    mdqa_correct,
+    normalise_answer,
+)
 from repflow.tasks._files import records
 from repflow.tasks._fit import largest_fit
+from repflow.tasks._pairs import PairStream
 from repflow.tasks._places import arrange, arrivals, slot_order
+from repflow.tasks._prompts import Prompt, Question
 from repflow.tasks._tokens import token_span
 
 
@@ -204,3 +216,35 @@ def test_unknown_task_offers_the_nearest():
 def test_settings_that_do_nothing_for_a_task_are_refused(name, given_too, said):
     with pytest.raises(BadSetting, match=said):
         make_task(name, **given_too)
+
+
+def test_examples_of_a_group_fit_at_every_place(words):
+    question = Question(lambda items, place: Prompt("w " * (10 * items + place), (0, 1), 0, items), 50, ("a",))
+    assert question.fit(words, 105, (0,), least=2, guess=2) == 10
+    assert question.fit(words, 105, (0, 3, 6), least=2, guess=2) == 9
+    assert question.fit(words, 24, (0, 3, 6), least=2, guess=2) < 2
+
+
+@pytest.mark.parametrize("style", ["uuid", "hex8", "hex4"])
+def test_generated_keys_and_values_are_all_different(style):
+    pairs = PairStream("any", style).first(3000)
+    assert len({text for pair in pairs for text in pair}) == 6000
+    assert PairStream("any", style).first(10) == pairs[:10]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": 1},
+        {"ids": (1, 3)},
+        {"group": 1},
+        {"gold_position": 1},
+        {"n_positions": 3},
+        {"gold_span": (0, 1)},
+        {"gold_class": 1},
+        {"answers": ("b",)},
+    ],
+)
+def test_digest_depends_on_all_that_matters(change):
+    example = Example(0, (1, 2), "p", 0, 0, 2, (0, 2), ("a",), 0)
+    assert examples_sha256([example]) != examples_sha256([replace(example, **change)])
