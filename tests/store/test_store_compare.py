@@ -1,6 +1,7 @@
 """Two runs side by side: what is matched, what is paired, what is refused."""
 
 import dataclasses
+import io
 import math
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rich.console import Console
 from store_rows import MakeRun, layer_row, pair_row, path_row, run_info
 
 from repflow.core import BadFile, BadSetting, CallerError, UnknownName
-from repflow.store import compare
+from repflow.store import compare, print_comparison
 from repflow.store._pairing import percentile_interval
 
 B = 200
@@ -193,3 +195,33 @@ def test_the_interval_is_the_percentile_one(replicates: np.ndarray) -> None:
         np.testing.assert_allclose([low[line], high[line]], np.percentile(finite, [2.5, 97.5]))
     assert math.isnan(low[2])
     assert math.isnan(high[2])
+
+
+def printed(frame: pd.DataFrame) -> str:
+    stream = io.StringIO()
+    print_comparison(frame, console=Console(file=stream, width=80))
+    return stream.getvalue()
+
+
+def test_a_printed_comparison_has_a_line_a_quantity(make_run: MakeRun, noise: np.ndarray) -> None:
+    a, b = [0.2, 0.3, 0.4, math.nan], [0.2, 0.38, 0.1, 0.5]
+    wobble = np.array([[1.0], [0.01], [0.01], [1.0]]) * noise
+    first = make_run("a", layers(a), run_info("[m]"), replicates={"layers": np.asarray(a)[:, None] + 0 * wobble})
+    other = make_run("b", layers(b), run_info("[m]"), replicates={"layers": np.asarray(b)[:, None] + wobble})
+    text = printed(compare(first, other))
+    (line,) = [line for line in text.splitlines() if line.startswith("inter_token_cosine")]
+    assert line.split() == ["inter_token_cosine", "raw", "all", "3", "2", "-0.073", "-0.300", "block.1"]
+    assert "m: text, 128 tokens" in text
+    assert "the paired difference leaves out 0; no correction" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_printed_comparison_says_what_is_not_paired(make_run: MakeRun) -> None:
+    a = make_run("a", layers([0.2, 0.2], subject="[m]"), run_info("[m]"))
+    b = make_run("b", layers([0.2, 0.9], subject="[/n]"), run_info("[/n]"))
+    text = printed(compare(a, b))
+    (line,) = [line for line in text.splitlines() if line.startswith("inter_token_cosine")]
+    assert line.split()[3:5] == ["2", "1"]
+    assert "[m] (a) against [/n] (b): text, 128 tokens" in text
+    assert "apart: rows where the two 95% intervals do not meet" in " ".join(text.split())
+    assert "not paired: layers: a run kept no bootstrap replicates" in text

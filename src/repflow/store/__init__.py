@@ -1,9 +1,31 @@
 """A run directory: written whole or not at all, resumable, and the only thing reports and comparisons read."""
 
+from typing import TYPE_CHECKING
+
 from repflow.store._compare import compare
 from repflow.store._layout import SCHEMA_VERSION
 from repflow.store._run import Run, open_run
-from repflow.store._summary import summary
 from repflow.store._writer import RunWriter
 
-__all__ = ["SCHEMA_VERSION", "Run", "RunWriter", "compare", "open_run", "summary"]
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+__all__ = ["SCHEMA_VERSION", "Run", "RunWriter", "compare", "open_run", "print_comparison", "summary"]
+
+
+def summary(run: Run, *, console: "Console | None" = None) -> None:
+    """Print a run for a terminal of 80 columns or more, or a file: subjects, headline numbers, warnings, the report.
+
+    Reads the stored rows only. Numbers a study did not measure are left out.
+    """
+    from repflow.store._summary import print_summary
+
+    print_summary(run, console=console)
+
+
+def print_comparison(frame: "pd.DataFrame", *, console: "Console | None" = None) -> None:
+    """Print what `compare` returned, one line a quantity, for a terminal of 80 columns or more, or a file."""
+    from repflow.store._print import print_rows
+
+    print_rows(frame, console=console)

@@ -4,25 +4,22 @@ import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from repflow.store._rich import cell, number, plain_table
 from repflow.store._run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
-    from rich.table import Table
 
 _POLICIES = ("no_sink", "all")
 _DEPTHS = (("1/3 of depth", 1 / 3), ("middle", 1 / 2), ("last block", 1.0))
 
 
-def summary(run: Run, *, console: "Console | None" = None) -> None:
-    """Print a run for a terminal of 80 columns or more, or a file: subjects, headline numbers, warnings, the report.
-
-    Reads the stored rows only. Numbers a study did not measure are left out.
-    """
-    from rich.console import Console
-    from rich.text import Text
-
+def print_summary(run: Run, *, console: Console | None = None) -> None:
+    """See `repflow.store.summary`."""
     out = console or Console()
     out.print(Text(f"{run.info['command']} run in {run.directory}", style="bold"), soft_wrap=True)
     out.print(_subjects(run))
@@ -45,34 +42,34 @@ def summary(run: Run, *, console: "Console | None" = None) -> None:
     out.print(Text(where), soft_wrap=True)
 
 
-def _subjects(run: Run) -> "Table":
-    table = _table(None)
+def _subjects(run: Run) -> Table:
+    table = plain_table(None)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("subject", overflow="fold", ratio=1)
     for name in ("kind", "init", "blocks", "width", "params"):
         table.add_column(name, justify="left" if name in ("kind", "init") else "right", overflow="fold")
-    for number, subject in enumerate(run.subjects, start=1):
+    for place, subject in enumerate(run.subjects, start=1):
         names = ("label", "kind", "init", "n_blocks", "width")
-        cells = [_cell(subject.get(name, "-")) for name in names]
-        table.add_row(_cell(number), *cells, _cell(_count(subject.get("n_parameters"))))
+        cells = [cell(subject.get(name, "-")) for name in names]
+        table.add_row(cell(place), *cells, cell(_count(subject.get("n_parameters"))))
     return table
 
 
-def _headline(run: Run, task: str, context: int, tokens: str | None) -> "Table | None":
+def _headline(run: Run, task: str, context: int, tokens: str | None) -> Table | None:
     """A few lines a subject; None when none of the numbers was measured."""
-    table = _table(f"{task}, {context} tokens")
+    table = plain_table(f"{task}, {context} tokens")
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("quantity")
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("95% interval", justify="right", no_wrap=True)
     table.add_column("site", overflow="fold")
-    for number, subject in enumerate(run.subjects, start=1):
+    for place, subject in enumerate(run.subjects, start=1):
         here = {"subject": subject.get("label"), "task": task, "context": context, "tokens": tokens}
         found = [(name, row) for name, row in _rows_of(run, here) if row is not None]
         for line, (name, row) in enumerate(found):
-            cells = (name, _number(row["value"]), _interval(row), row.get("site", ""))
+            cells = (name, number(row["value"]), _interval(row), row.get("site", ""))
             last = line == len(found) - 1
-            table.add_row(_cell("" if line else number), *map(_cell, cells), end_section=last)
+            table.add_row(cell("" if line else place), *map(cell, cells), end_section=last)
     return table if table.row_count else None
 
 
@@ -85,22 +82,6 @@ def _rows_of(run: Run, here: dict[str, Any]) -> "list[tuple[str, pd.Series | Non
         ("adjacent cosine, least", _nearest(adjacent, adjacent["value"].min(), "value")),
         *((f"{metric} (rms)", _nearest(_where(paths, metric=metric))) for metric in ("v_loc", "v_glob")),
     ]
-
-
-def _table(title: str | None) -> "Table":
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    heading = None if title is None else Text(title)
-    return Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-
-
-def _cell(value: Any) -> Any:
-    """Text, so that brackets in a label are not read as markup."""
-    from rich.text import Text
-
-    return Text(str(value))
 
 
 def _where(frame: "pd.DataFrame", **wanted: Any) -> "pd.DataFrame":
@@ -120,13 +101,7 @@ def _nearest(rows: "pd.DataFrame", target: float = 0.0, column: str = "value") -
 
 def _interval(row: "pd.Series") -> str:
     low, high = row["ci_low"], row["ci_high"]
-    return "-" if math.isnan(low) or math.isnan(high) else f"{_number(low)} to {_number(high)}"
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{value:.3f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.1e}"
+    return "-" if math.isnan(low) or math.isnan(high) else f"{number(low)} to {number(high)}"
 
 
 def _count(value: Any) -> str:
