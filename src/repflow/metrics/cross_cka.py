@@ -17,6 +17,8 @@ from repflow.metrics.token_cka import MIN_ROWS
 from repflow.metrics.token_grams import GramBank
 
 ALPHA = 0.05
+MIN_PERMUTATIONS = 19
+"""Fewer cannot reach the level alpha."""
 _NULL_STREAM = 0x6E756C6C
 
 
@@ -39,20 +41,25 @@ class CrossCka:
 def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates: int, permutations: int) -> CrossCka:
     """Token CKA between two models that read the same tokens; blocks are examples.
 
-    A row counts if it counts in both models. The null pairs each sequence with another one's, the same permutation
-    at every site; tokens themselves are never permuted, since they are correlated within a sequence.
+    A row counts if it counts in both models. Every example gives as many rows as the shortest, so that any two can be
+    paired; those with fewer than half the usual number, or fewer than 4, are left out. The null pairs each sequence
+    with another one's, the same permutation at every site; tokens themselves are never permuted, since they are
+    correlated within a sequence.
     """
     _same_examples(a.ids, b.ids)
     keep = a.keep[:, policy] & b.keep[:, policy]
-    rows = int(keep.sum(-1).min())
-    if rows < MIN_ROWS:
-        raise NotEnoughData(f"cka between models needs 4 shared tokens in every example, one has {rows}")
-    index = [mask.nonzero()[:rows, 0] for mask in keep]
-    left = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(a.grams, index, strict=True)])
-    right = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(b.grams, index, strict=True)])
-    orders = _permutations(seed, len(left), permutations)
+    counts = keep.sum(-1)
+    least = max(MIN_ROWS, int(counts.median()) // 2) if len(counts) else MIN_ROWS
+    used = counts >= least
+    if not bool(used.any()):
+        raise NotEnoughData(f"cka between models needs examples of at least {MIN_ROWS} tokens that count in both")
+    rows = int(counts[used].min())
+    index = [mask.nonzero()[:rows, 0] for mask in keep[used]]
+    left = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(a.grams[used], index, strict=True)])
+    right = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(b.grams[used], index, strict=True)])
+    orders = _permutations(seed, len(left), permutations if len(left) > 1 else 0)
     nulls = [_total(left, right[order]) for order in orders]
-    return _result(left, right, nulls, a.ids, seed, replicates)
+    return _result(left, right, nulls, a.ids[used], seed, replicates)
 
 
 def cross_example_cka(a: Grams, b: Grams, seed: int, replicates: int, permutations: int) -> CrossCka:
@@ -107,7 +114,9 @@ def _weighted(blocks: list[Tensor], weights: Float64[Tensor, "n r"]) -> Float64[
 
 
 def _threshold(observed: Float64[Tensor, "a b"], nulls: list[Tensor]) -> Float64[Tensor, "a b"]:
-    """The order statistic ceil((1 - alpha)(K + 1)) of the observed value and the K nulls."""
+    """The order statistic ceil((1 - alpha)(K + 1)) of the observed value and the K nulls; NaN without enough nulls."""
+    if len(nulls) < MIN_PERMUTATIONS:
+        return torch.full_like(observed, torch.nan)
     ordered = torch.stack([observed, *nulls]).sort(0).values
     return ordered[math.ceil((1 - ALPHA) * len(ordered)) - 1]
 

@@ -97,24 +97,26 @@ class _ExampleRowsObserver:
 
 
 def block_gram(rows: Float32[Tensor, "n s d"]) -> Float32[Tensor, "s n n"]:
-    """Grams of one block's rows about their mean, at every site."""
-    by_site = (rows - rows.mean(0)).transpose(0, 1)
+    """Grams of one block's rows about their mean, at every site; exactly 0 where the rows are alike."""
+    by_site = (rows - rows[:1]).transpose(0, 1)
+    by_site = by_site - by_site.mean(1, keepdim=True)
     return by_site @ by_site.mT
 
 
-def example_cka(grams: Grams, seed: int, replicates: int) -> tuple[Float64[Tensor, "r s s"], int]:
-    """CKA of all pairs of sites over blocks of examples, replicates behind the estimate, and the number of blocks.
+def example_cka(grams: Grams, seed: int, replicates: int) -> tuple[Float64[Tensor, "r s s"], int, int]:
+    """CKA of all pairs of sites over blocks of examples, replicates behind the estimate; blocks used; blocks left out.
 
     Blocks of fewer than 4 examples are left out. The unit of resampling is the block, so one block has no interval.
     """
-    blocks = {b: gram for b, (ids, gram) in grams.by_block().items() if len(ids) >= MIN_ROWS}
+    found = grams.by_block()
+    blocks = {b: gram for b, (ids, gram) in found.items() if len(ids) >= MIN_ROWS}
     sites = grams.closed.shape[1]
     weights = poisson_weights(seed, tuple(blocks), replicates)
     total = torch.zeros(1 + replicates, sites, sites, dtype=torch.float64)
     for row, gram in zip(weights, blocks.values(), strict=True):
         total.addcmul_(row[:, None, None], centred_hsic(gram))
     own = total.diagonal(dim1=-2, dim2=-1)
-    return cka(total, own, own), len(blocks)
+    return cka(total, own, own), len(blocks), len(found) - len(blocks)
 
 
 def _join(a: Tensor, b: Tensor) -> Tensor:

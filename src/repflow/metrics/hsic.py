@@ -12,11 +12,14 @@ def u_centre(grams: Float32[Tensor, "s n n"]) -> Float32[Tensor, "s n n"]:
     the digits that the three-term formula of Song et al. 2012 loses.
     """
     n = grams.shape[-1]
-    hollow = grams - torch.diag_embed(grams.diagonal(dim1=-2, dim2=-1))
-    rows = hollow.sum(-1) / (n - 2)
+    centred = grams.clone()
+    diagonal = centred.diagonal(dim1=-2, dim2=-1)
+    diagonal.zero_()
+    rows = centred.sum(-1) / (n - 2)
     total = rows.sum(-1) / (n - 1)
-    centred = hollow - rows[:, :, None] - rows[:, None, :] + total[:, None, None]
-    return centred - torch.diag_embed(centred.diagonal(dim1=-2, dim2=-1))
+    centred.sub_(rows[:, :, None]).sub_(rows[:, None, :]).add_(total[:, None, None])
+    diagonal.zero_()
+    return centred
 
 
 def double_centre(grams: Float32[Tensor, "s n n"]) -> Float32[Tensor, "s n n"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from repflow.metrics.batch import Batch
 from repflow.metrics.metric import Observer
 from repflow.metrics.states import Means, observe_means
-from repflow.metrics.tensors import angle, row_dot, row_norm
+from repflow.metrics.tensors import angle, row_norm
 from repflow.metrics.trace import Trace, masked_mean
 from repflow.metrics.view import SiteView
 
@@ -28,7 +28,7 @@ class Path:
 
     path_energy = sum ||h_{l+1} - h_l||^2, path_length = sum ||h_{l+1} - h_l||, v_loc = path_energy / L,
     v_glob = mean_l ||h_l - mean h||^2, tortuosity = path_length / ||h_L - h_0|| (at least 1),
-    depth_curvature = mean angle in radians between successive steps (in [0, pi], needs two steps).
+    depth_curvature = mean angle in radians between successive steps (in [0, pi], needs two that are not zero).
     Variants: `raw`; `rms`, with every h_l divided by the path's own root mean ||h_l||^2; `unit`, with every h_l on
     the unit sphere. Both are blind to a common scale. The final norm is not part of a path.
     Memory: four states' worth of buffers (running mean, unit sum, first state, last step), whatever the depth.
@@ -47,11 +47,13 @@ class _PathObserver:
     first: Tensor | None = None
     mean: Tensor | None = None
     unit_sum: Tensor | None = None
+    """Sum of u_l - u_0 over the unit states."""
     last_step: Tensor | None = None
-    straight: Tensor | None = None
-    """||h_L - h_0|| up to here, [n, t]."""
+    first_inverse: Tensor | None = None
+    straights: list[Tensor] = field(default_factory=list[Tensor])
+    """||h_l - h_0|| for l >= 1, [n, t] each."""
     gaps: list[Tensor] = field(default_factory=list[Tensor])
-    """||h_l - mean of h_0 .. h_{l-1}||^2 for l >= 1, [n, t] each."""
+    """||h_l - mean of h_0 .. h_{l-1}|| for l >= 1, [n, t] each."""
     turns: list[Tensor] = field(default_factory=list[Tensor])
     """Inner products of successive steps, from the second step on, [n, t] each."""
 
@@ -59,16 +61,17 @@ class _PathObserver:
         if view.site.is_final_norm:
             return
         inverse = torch.where(view.norm > 0, view.norm.reciprocal(), torch.nan)[..., None]
-        if self.first is None or self.mean is None or self.unit_sum is None:
-            self.first, self.mean, self.unit_sum = view.states, view.states.clone(), view.states * inverse
+        if self.first is None or self.first_inverse is None or self.mean is None or self.unit_sum is None:
+            self.first, self.first_inverse = view.states, inverse
+            self.mean, self.unit_sum = view.states.clone(), torch.zeros_like(view.states)
             return
         gap = view.states - self.mean
-        self.gaps.append(row_dot(gap, gap))
+        self.gaps.append(row_norm(gap))
         self.mean.add_(gap, alpha=1.0 / (len(self.gaps) + 1))
-        self.unit_sum.addcmul_(view.states, inverse)
-        self.straight = row_norm(torch.sub(view.states, self.first, out=gap))
+        self.unit_sum.addcmul_(view.states, inverse).addcmul_(self.first, self.first_inverse, value=-1.0)
+        self.straights.append(row_norm(torch.sub(view.states, self.first, out=gap)))
         if self.last_step is not None:
-            self.turns.append(row_dot(self.last_step, view.step))
+            self.turns.append(view.scratch.dot(self.last_step, view.step))
         self.last_step = view.step
 
     def finish(self, trace: Trace) -> Means:
@@ -82,30 +85,34 @@ class _PathObserver:
         steps, points = len(self.gaps), len(self.gaps) + 1
         norm, step = trace.norm[:points], trace.step_norm[1:points]
         mean_square = norm.square().mean(0)
-        if self.straight is None or self.unit_sum is None:
+        if not steps or self.unit_sum is None:
             return [torch.full_like(mean_square, torch.nan)] * len(CELLS)
         energy, length = step.square().sum(0), step.sum(0)
-        unit_step = self._unit_steps(norm, step)
+        straight = torch.stack(self.straights).double()
+        unit_step = _unit_square(step, norm[1:], norm[:-1])
         unit_energy, unit_length = unit_step.sum(0), unit_step.sqrt().sum(0)
         # Welford's recurrence: the l-th gap adds its square times (l-1)/l to the scatter.
         share = torch.arange(1, points, device=norm.device, dtype=torch.float64)
-        v_glob = (torch.stack(self.gaps).double() * (share / (share + 1))[:, None, None]).sum(0) / points
-        unit_mean = row_norm(self.unit_sum).double() / points
+        v_glob = (torch.stack(self.gaps).double().square() * (share / (share + 1))[:, None, None]).sum(0) / points
+        unit_straight = _unit_square(straight, norm[1:], norm[:1])
+        unit_v_glob = unit_straight.sum(0) / points - (row_norm(self.unit_sum).double() / points).square()
         return [
             *(energy / mean_square / steps, energy / steps, unit_energy / steps),
-            *(v_glob / mean_square, v_glob, 1.0 - unit_mean.square()),
+            *(v_glob / mean_square, v_glob, unit_v_glob),
             *(energy / mean_square, energy, unit_energy),
             *(length / mean_square.sqrt(), length, unit_length),
-            length / self.straight.double(),
+            length / straight[-1],
             self._curvature(step),
         ]
-
-    def _unit_steps(self, norm: Float64[Tensor, "l n t"], step: Float64[Tensor, "m n t"]) -> Float64[Tensor, "m n t"]:
-        """Squared steps between unit states, from the steps' length and their radial part."""
-        radial = norm[1:] - norm[:-1]
-        return ((step.square() - radial.square()) / (norm[1:] * norm[:-1])).clamp(min=0.0)
 
     def _curvature(self, step: Float64[Tensor, "m n t"]) -> Float64[Tensor, "n t"]:
         if not self.turns:
             return torch.full_like(step[0], torch.nan)
-        return angle(torch.stack(self.turns).double() / (step[1:] * step[:-1])).mean(0)
+        return angle(torch.stack(self.turns).double() / (step[1:] * step[:-1])).nanmean(0)
+
+
+def _unit_square(
+    distance: Float64[Tensor, "m n t"], norm: Float64[Tensor, "m n t"], other: Float64[Tensor, "#m n t"]
+) -> Float64[Tensor, "m n t"]:
+    """Squared distance of two unit states, from the distance of the states and its radial part."""
+    return ((distance.square() - (norm - other).square()) / (norm * other)).clamp(min=0.0)

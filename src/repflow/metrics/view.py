@@ -10,7 +10,21 @@ from torch import Tensor
 from repflow.core import Site
 from repflow.metrics.batch import Batch
 from repflow.metrics.calibration import Calibration
-from repflow.metrics.tensors import row_dot, row_norm
+from repflow.metrics.tensors import row_norm
+
+
+class Scratch:
+    """Room for the elementwise products behind inner products, kept from one use to the next."""
+
+    def __init__(self) -> None:
+        self._room: Tensor | None = None
+
+    def dot(self, a: Float32[Tensor, "n t d"], b: Float32[Tensor, "n t d"]) -> Float32[Tensor, "n t"]:
+        """Inner products along the last dimension. A fresh product each time would cost more than the arithmetic."""
+        if self._room is None or self._room.numel() < a.numel():
+            self._room = torch.empty(a.numel(), dtype=a.dtype, device=a.device)
+        product = self._room[: a.numel()].view(a.shape)
+        return torch.mul(a, b, out=product).sum(-1)
 
 
 @dataclass
@@ -23,6 +37,7 @@ class SiteView:
     previous: "SiteView | None" = None
     """The site before; None at the first."""
     calibration: Calibration | None = None
+    scratch: Scratch = field(default_factory=Scratch)
     shared: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     """Results that more than one metric reads."""
 
@@ -61,7 +76,7 @@ class SiteView:
     @cached_property
     def step_dot_previous(self) -> Float32[Tensor, "n t"]:
         """Inner product of the step with the state it starts from."""
-        return row_dot(self.step, self.before.states)
+        return self.scratch.dot(self.step, self.before.states)
 
     @cached_property
     def standardised(self) -> Float32[Tensor, "n t d"] | None:
@@ -69,7 +84,7 @@ class SiteView:
         if self.calibration is None:
             return None
         mean, inverse = self.calibration.at(self.site.index)
-        return (self.states - mean) * inverse
+        return torch.sub(self.states, mean).mul_(inverse)
 
     @cached_property
     def standardised_norm(self) -> Float32[Tensor, "n t"] | None:
@@ -77,8 +92,8 @@ class SiteView:
 
     @cached_property
     def gram(self) -> "Gram":
-        """Inner products of the sampled tokens, about the sample's mean."""
-        return gram_of(self.states, *self.batch.gram_index)
+        """Inner products of the sampled tokens."""
+        return gram_of(self.states, self.norm, *self.batch.gram_index)
 
     @cached_property
     def gram_keep(self) -> Bool[Tensor, "p n m"]:
@@ -98,8 +113,7 @@ class SiteView:
 
 @dataclass(frozen=True)
 class Gram:
-    """Inner products of m rows about a centre c: centred[i, j] = (x_i - c)(x_j - c); the centre keeps float32 exact
-    where all rows share a large offset."""
+    """Inner products of m rows about a centre c: centred[i, j] = (x_i - c)(x_j - c)."""
 
     centred: Float32[Tensor, "n m m"]
     to_centre: Float32[Tensor, "n m"]
@@ -108,17 +122,30 @@ class Gram:
 
     def raw(self) -> Float32[Tensor, "n m m"]:
         """x_i . x_j"""
-        return (
-            self.centred + self.to_centre[:, :, None] + self.to_centre[:, None, :] + self.centre_square[:, None, None]
-        )
+        return self.centred + self.to_centre[:, :, None] + (self.to_centre + self.centre_square[:, None])[:, None, :]
 
 
-def gram_of(states: Float32[Tensor, "n t d"], index: Int64[Tensor, "n m"], valid: Bool[Tensor, "n m"]) -> Gram:
-    """Gram matrices of the rows named by `index`; rows that are not `valid` count as the centre."""
+def gram_of(
+    states: Float32[Tensor, "n t d"],
+    norm: Float32[Tensor, "n t"],
+    index: Int64[Tensor, "n m"],
+    valid: Bool[Tensor, "n m"],
+) -> Gram:
+    """Gram matrices of the rows named by `index`; rows that are not `valid` count as the centre.
+
+    The centre is the mean of the rows of ordinary norm, reached by way of the row of median norm: so float32 keeps
+    its digits beside a token of huge norm and under an offset that all share, and rows that are alike give exactly 0.
+    """
+    sampled = torch.where(valid, norm.gather(1, index), torch.nan)
+    median = sampled.nanmedian(1)
+    ordinary = (sampled <= 10.0 * median.values[:, None]).float()
     rows = states.gather(1, index[..., None].expand(-1, -1, states.shape[-1]))
-    share = valid / valid.sum(1, keepdim=True).clamp(min=1)
-    centre = torch.einsum("nm,nmd->nd", share.to(rows.dtype), rows)
-    rows = (rows - centre[:, None]) * valid[..., None]
+    anchor = rows[torch.arange(len(rows), device=rows.device), median.indices]
+    rows -= anchor[:, None]
+    shift = (ordinary[:, None] @ rows) / ordinary.sum(1).clamp(min=1.0)[:, None, None]
+    rows -= shift
+    rows *= valid[..., None]
+    centre = anchor + shift[:, 0]
     return Gram(
         centred=rows @ rows.mT,
         to_centre=(rows @ centre[..., None])[..., 0],

@@ -59,7 +59,7 @@ def tables_of(
             for p, policy in enumerate(options.policies):
                 _pairs(tables, origin, sites, variant, policy, values[p], int(state.count[p]))
         elif metric.name == "example_cka":
-            values, blocks = example_cka(state, options.seed, options.replicates)
+            values, blocks, _ = example_cka(state, options.seed, options.replicates)
             if blocks:
                 _pairs(tables, origin, sites, "example", "all", values.numpy(), blocks, counts.examples)
     _profiles(tables, origin, sites, states, options)
