@@ -50,12 +50,13 @@ def cka_heatmap(rows: pd.DataFrame, title_a: str, title_b: str, *, height: int =
     grid = [[cells.get((a, b)) for b in names_b] for a in names_a]
     tall = 50 + (height - 50) * min(1.0, max(0.3, len(names_a) / max(1, len(names_b))))
     hover = f"{escaped(title_a)} <b>%{{y}}</b><br>{escaped(title_b)} <b>%{{x}}</b><br>"
+    square = {"constrain": "domain", "constraintoward": "top", "scaleanchor": "x", "scaleratio": 1}
     return figure(
         round(tall),
         [_heatmap(grid, [escaped(n) for n in names_b], [escaped(n) for n in names_a], hover, scale)],
         margin={"l": 44, "r": 10, "t": 6, "b": 44},
         xaxis={**_site_axis(names_b), "constrain": "domain"},
-        yaxis={**_site_axis(names_a), "constrain": "domain", "scaleanchor": "x", "scaleratio": 1},
+        yaxis={**_site_axis(names_a), **square},
     )
 
 

@@ -107,7 +107,7 @@ def _curve(source: Source, scene: Scene, metric: str, like: pd.Series) -> Figure
     axes.grid(axis="y", linewidth=0.6)
     axes.set_axisbelow(True)
     columns = 2 if max(map(len, names)) < 26 else 1
-    fig.legend(handles, names, loc="outside lower center", frameon=False, ncols=columns, handlelength=3.2)
+    fig.legend(handles, names, loc="outside lower center", frameon=False, ncols=columns, handlelength=4.6)
     return fig
 
 
@@ -120,6 +120,7 @@ def _draw(axes: Axes, subject: Subject, rows: pd.DataFrame):
         "marker": MATPLOTLIB_MARKERS[subject.style.marker],
         "color": style.colour,
         "markersize": 3.2,
+        "markeredgewidth": 0.8,
         "markerfacecolor": "white" if style.hollow else style.colour,
     }
     blocks = ~final
