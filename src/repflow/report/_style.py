@@ -1,6 +1,6 @@
 """Colours, dashes and markers: hue, dash and marker tell the kind, lightness and marker the subject within it.
 
-Hues follow Okabe and Ito (blue, green, vermillion, purple). The first shade of every kind has its own
+Hues follow Okabe and Ito (blue, green, vermilion, purple). The first shade of every kind has its own
 lightness, so kinds stay apart in grey print and for every common form of colour blindness.
 """
 
