@@ -1,5 +1,6 @@
 """The site contract (METHODS 1) on every registered family, seen with plain hooks."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,3 +116,14 @@ def test_facts(subject: Loaded) -> None:
     assert (facts.max_positions is None) == (FAMILIES[facts.family].positions is None or facts.kind in ("SSM", "other"))
     assert not subject.model.training
     assert not any(p.requires_grad for p in subject.model.parameters())
+
+
+def test_a_model_that_makes_nan_still_has_its_sites(tmp_path: Path) -> None:
+    subject = load("config:mamba,layers=3,width=16")
+    with torch.no_grad():
+        subject.model.get_parameter("backbone.layers.1.mixer.out_proj.weight").fill_(float("nan"))
+    subject.model.save_pretrained(tmp_path)
+    subject.tokenizer.save_pretrained(tmp_path)
+    again = load(str(tmp_path))
+    assert again.taps == subject.taps
+    assert len(again.facts.weights_sha256) == 64

@@ -9,46 +9,69 @@ from repflow.models.sources._opened import Opened, Request
 
 def open_hub(name: str, request: Request) -> Opened:
     """Raises ModelProblem when the id is unknown, private or out of reach."""
-    local = _is_cached(name, request)
-    options = {
-        "dtype": request.dtype,
+    if _is_cached(name, request.revision):
+        try:
+            return _open(name, request, local=True)
+        except (OSError, ModelProblem):
+            # The cache holds a part only; the rest has to come from the hub.
+            pass
+    _check_reachable(name, request.revision)
+    try:
+        return _open(name, request, local=False)
+    except OSError as error:
+        raise _trouble(name, request.revision, error) from error
+
+
+def hub_tokenizer(name: str) -> Any:
+    """The tokenizer of a hub id. Raises ModelProblem."""
+    if _is_cached(name, None):
+        try:
+            return _tokenizer(name, {"local_files_only": True})
+        except (OSError, ModelProblem):
+            pass
+    _check_reachable(name, None)
+    try:
+        return _tokenizer(name, {})
+    except OSError as error:
+        raise _trouble(name, None, error) from error
+
+
+def _open(name: str, request: Request, *, local: bool) -> Opened:
+    options: dict[str, Any] = {
         "revision": request.revision,
         "trust_remote_code": request.trust_remote_code,
+        "local_files_only": local,
     }
-    try:
-        tokenizer = hub_tokenizer(name, request.revision, request.trust_remote_code, local)
-        model, warnings = pretrained_model(name, {**options, "local_files_only": local})
-    except OSError as error:
-        if not local:
-            raise _trouble(name, request.revision, error) from error
-        try:
-            tokenizer = hub_tokenizer(name, request.revision, request.trust_remote_code)
-            model, warnings = pretrained_model(name, options)
-        except OSError as second:
-            raise _trouble(name, request.revision, second) from second
+    tokenizer = _tokenizer(name, options)
+    model, warnings = pretrained_model(name, {**options, "dtype": request.dtype})
     return Opened(model, tokenizer, warnings=warnings)
 
 
-def hub_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False, local: bool = False) -> Any:
-    """The tokenizer of a hub id. Raises ModelProblem."""
+def _tokenizer(name: str, options: dict[str, Any]) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(
-            name, revision=revision, trust_remote_code=trust_remote_code, local_files_only=local, use_fast=True
-        )
-    except OSError as error:
-        if local:
-            raise
-        raise _trouble(name, revision, error) from error
+        return AutoTokenizer.from_pretrained(name, use_fast=True, **options)
+    except OSError:
+        raise
     except Exception as error:
         raise ModelProblem(f"cannot load the tokenizer of {name}: {one_line(error)}") from error
 
 
-def _is_cached(name: str, request: Request) -> bool:
+def _is_cached(name: str, revision: str | None) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(name, "config.json", revision=request.revision), str)
+    return isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
+
+
+def _check_reachable(name: str, revision: str | None) -> None:
+    """One question to the hub without retries; a download retries for most of a minute when there is no network."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(name, revision=revision, timeout=20)
+    except Exception as error:
+        raise _trouble(name, revision, error) from error
 
 
 def _trouble(name: str, revision: str | None, error: BaseException) -> ModelProblem:
@@ -64,8 +87,8 @@ def _trouble(name: str, revision: str | None, error: BaseException) -> ModelProb
         return ModelProblem(f"no model {name} on the Hugging Face hub, or it is private, and no such local directory")
     if _is_connection(causes):
         return ModelProblem(
-            f"{name} is not in the local cache and the Hugging Face hub cannot be reached; connect, or download the "
-            "model elsewhere and give its directory instead of the id"
+            f"{name} is not complete in the local cache and the Hugging Face hub cannot be reached; connect, or "
+            "download the model elsewhere and give its directory instead of the id"
         )
     return ModelProblem(f"cannot load {name} from the Hugging Face hub: {one_line(error)}")
 
@@ -82,5 +105,10 @@ def _is_connection(causes: list[BaseException]) -> bool:
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
     kinds = (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError, TimeoutError)
-    words = ("couldn't connect", "could not connect", "offline", "connection", "timed out", "name resolution")
-    return any(isinstance(c, kinds) or any(word in str(c).lower() for word in words) for c in causes)
+    words = ("couldn't connect", "could not connect", "offline", "name resolution")
+    return any(
+        isinstance(cause, kinds)
+        or any(kind.__name__ == "TransportError" for kind in type(cause).__mro__)
+        or any(word in str(cause).lower() for word in words)
+        for cause in causes
+    )
