@@ -21,12 +21,13 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], default: T | No
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
+            options: dict[str, Any] = {} if default is None else {"default": default}
             return tyro.cli(
                 kind,
                 prog=f"repflow {command}",
                 args=list(arguments),
-                default=default,
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+                **options,
             )
     except SystemExit as stop:
         if not stop.code:

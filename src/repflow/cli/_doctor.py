@@ -27,8 +27,11 @@ def _kernels() -> Table:
     table = Table(title="What each family runs on here", title_justify="left")
     for heading in ("family", "kernel", "why", "for more speed"):
         table.add_column(heading, overflow="fold")
+    alike: dict[tuple[str, str, str], list[str]] = {}
     for choice in kernel_choices():
-        table.add_row(choice.family, choice.kernel, choice.reason, choice.advice or "-")
+        alike.setdefault((choice.kernel, choice.reason, choice.advice or "-"), []).append(choice.family)
+    for row, families in alike.items():
+        table.add_row(", ".join(families), *row)
     return table
 
 

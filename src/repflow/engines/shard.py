@@ -92,7 +92,7 @@ def calibrate(reader: Reader, examples: Sequence[Example], options: Options) -> 
 
         def take(site: Site, states: Tensor, batch: Batch = batch) -> None:
             view = SiteView(site, states.detach().float(), batch)
-            if not bool(view.finite.all()):
+            if not bool((torch.isfinite(view.norm) | ~batch.real).all()):
                 raise ModelProblem(
                     f"{reader.label}: non-finite states at {site.name} on the calibration examples; "
                     "try --dtype float32, or check the weights"
