@@ -8,6 +8,7 @@ import torch
 
 from repflow.core import Tap, sites_for
 from repflow.models.families import FAMILIES
+from repflow.models.hf_taps import match_hf_taps
 from repflow.models.loading import Loaded, load
 from repflow.models.probing import find_taps
 
@@ -127,3 +128,14 @@ def test_a_model_that_makes_nan_still_has_its_sites(tmp_path: Path) -> None:
     again = load(str(tmp_path))
     assert again.taps == subject.taps
     assert len(again.facts.weights_sha256) == 64
+
+
+def test_a_list_that_matches_no_site_gives_none_and_says_why() -> None:
+    subject = load("config:gpt2,layers=2,width=16")
+    states = {tap.site.name: torch.full((1, 2, 16), float(i)) for i, tap in enumerate(subject.taps)}
+    listed = [states["embed"], states["block.1"]]
+    assert [t.module for t in match_hf_taps(listed, states, subject.taps)[0]] == ["transformer.h.0", "transformer.h.1"]
+    taps, reason = match_hf_taps([*listed, states["block.0"]], states, subject.taps)
+    assert taps == ()
+    assert reason == "entry 2 of the model's list of hidden states equals none of its sites"
+    assert match_hf_taps((), states, subject.taps) == ((), "the model returns no list of hidden states")

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from repflow.core import BadSetting, CallerError, ModelProblem, SubjectFacts, Tap
 from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES
-from repflow.models.hf_taps import find_hf_taps
+from repflow.models.hf_taps import match_hf_taps
 from repflow.models.initialise import reinitialise
-from repflow.models.probing import base_name, check_contract, find_taps
+from repflow.models.probing import check_contract, find_taps
 from repflow.models.quiet import quiet
 from repflow.models.sources import Opened, Request, open_source
 from repflow.models.spec import Init, SubjectSpec
@@ -134,11 +134,11 @@ def _sites(
     rows = model.get_input_embeddings().weight.shape[0]
     ids = torch.arange(PROBE_TOKENS, device=device).remainder(rows).unsqueeze(0)
 
-    def run() -> None:
-        model.base_model(input_ids=ids, use_cache=False)
+    def run() -> Any:
+        return model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True)
 
     taps = find_taps(model, run, blocks=blocks, final_norm=final_norm)
-    states = check_contract(model, taps, run)
-    with torch.no_grad():
-        hf_taps, reason = find_hf_taps(model.base_model, base_name(model), taps, ids)
-    return taps, hf_taps, reason, next(iter(states.values())).shape[-1]
+    outputs: list[Any] = []
+    states = check_contract(model, taps, lambda: outputs.append(run()))
+    hf_taps, reason = match_hf_taps(getattr(outputs[0], "hidden_states", None) or (), states, taps)
+    return taps, hf_taps, reason, states["embed"].shape[-1]
