@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from repflow.core import ModelProblem, Site, Tap
+from repflow.models.recording import input_state, output_state
 
 Sink = Callable[[Site, Tensor], None]
 
@@ -38,21 +39,18 @@ def _attach(model: nn.Module, tap: Tap, sink: Sink) -> RemovableHandle:
     if tap.where == "input":
 
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            sink(tap.site, _states([*args, *kwargs.values()], tap))
+            sink(tap.site, _found(input_state(args, kwargs), tap))
 
         return module.register_forward_pre_hook(before, with_kwargs=True)
 
     def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         del args, kwargs
-        sink(tap.site, _states(output if isinstance(output, tuple | list) else [output], tap))
+        sink(tap.site, _found(output_state(output), tap))
 
     return module.register_forward_hook(after, with_kwargs=True)
 
 
-def _states(values: Sequence[Any], tap: Tap) -> Tensor:
-    """The first [batch, tokens, width] float tensor among a module's inputs or outputs."""
-    for value in values:
-        if isinstance(value, Tensor) and value.is_floating_point() and value.dim() == 3:
-            return value
-    kinds = ", ".join(type(v).__name__ for v in values) or "nothing"
-    raise ModelProblem(f"site {tap.site.name}: the {tap.where} of {tap.module!r} holds no states, only {kinds}")
+def _found(states: Tensor | None, tap: Tap) -> Tensor:
+    if states is None:
+        raise ModelProblem(f"site {tap.site.name}: the {tap.where} of {tap.module!r} holds no [batch, tokens, width]")
+    return states

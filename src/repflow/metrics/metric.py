@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float64
@@ -14,6 +14,7 @@ from repflow.metrics.trace import Trace
 from repflow.metrics.view import SiteView
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Watches one batch pass through the sites, in depth order."""
 
@@ -26,6 +27,7 @@ class Observer(Protocol):
         ...
 
 
+@runtime_checkable
 class Metric(Protocol):
     """A quantity that can be measured in a streaming pass."""
 
@@ -40,6 +42,7 @@ class Metric(Protocol):
     def observe(self, batch: Batch) -> Observer: ...
 
 
+@runtime_checkable
 class SiteMetric(Protocol):
     """A quantity with one value per example, site, variant and token policy."""
 

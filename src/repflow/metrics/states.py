@@ -1,7 +1,7 @@
 """States of metrics: frozen dataclasses of tensors and counts that merge, pack and unpack alike."""
 
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ from torch import Tensor
 from repflow.metrics.tensors import as_tensor
 
 
+@runtime_checkable
 class State(Protocol):
     """`merge` is associative and the state of no examples is its identity."""
 
-    def merge(self, other: Self) -> Self: ...
+    def merge(self, other: Any) -> Any: ...
 
 
 S = TypeVar("S", bound=State)

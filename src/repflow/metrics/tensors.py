@@ -3,8 +3,8 @@
 
 from typing import Any
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -28,7 +28,7 @@ def entropy_of(shares: Tensor) -> Tensor:
     return torch.special.entr(shares).sum(-1)
 
 
-def as_tensor(array: "np.ndarray[Any, Any]") -> Tensor:
+def as_tensor(array: NDArray[Any]) -> Tensor:
     """A tensor over the array's memory."""
     return torch.from_numpy(array)
 

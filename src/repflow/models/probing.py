@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from repflow.core import ModelProblem, Tap, sites_for
-from repflow.models._recording import Call, recorded
 from repflow.models.families import FAMILIES
+from repflow.models.recording import Call, recorded
 
 BY_HAND = "name them by hand: --blocks MODULE --final-norm MODULE (blocks= and final_norm= in Python)"
 
