@@ -27,7 +27,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.in_place:
-            x += self.mix(x)
+            x += self.mix(x.clone())
             return x
         return x + self.mix(x)
 

@@ -21,6 +21,7 @@ class Block(nn.Module):
         self.fails = False
 
     def forward(self, hidden_states: Tensor, mask: Tensor | None = None) -> Any:
+        assert mask is None or mask.shape[0] == hidden_states.shape[0]
         if self.fails:
             raise RuntimeError("the block broke")
         out = hidden_states + self.mix(hidden_states)
@@ -72,6 +73,10 @@ def _hooks(model: nn.Module) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
+def ignore(_site: Site, _states: Tensor) -> None:
+    """A sink that takes nothing."""
+
+
 def _record(model: nn.Module, taps: Sequence[Tap] = TAPS) -> list[tuple[str, Tensor]]:
     seen: list[tuple[str, Tensor]] = []
     with tapped(model, taps, lambda site, states: seen.append((site.name, states.clone()))):
@@ -113,7 +118,7 @@ def test_a_three_dimensional_mask_is_not_taken_for_the_states() -> None:
 def test_the_models_output_is_bitwise_unchanged() -> None:
     model = Model()
     plain = model(IDS)
-    with tapped(model, TAPS, lambda _, states: None):
+    with tapped(model, TAPS, ignore):
         assert torch.equal(model(IDS), plain)
 
 
@@ -130,7 +135,7 @@ def test_every_forward_pass_inside_is_seen_and_none_outside() -> None:
 def test_hooks_go_after_an_exception_inside_a_block() -> None:
     model = Model()
     model.blocks[1].fails = True
-    with pytest.raises(RuntimeError, match="the block broke"), tapped(model, TAPS, lambda _, states: None):
+    with pytest.raises(RuntimeError, match="the block broke"), tapped(model, TAPS, ignore):
         model(IDS)
     assert _hooks(model) == 0
 
@@ -149,7 +154,7 @@ def test_hooks_go_after_an_exception_inside_the_sink(error: type[BaseException])
 
 def test_hooks_go_after_an_exception_in_the_callers_own_code() -> None:
     model = Model()
-    with pytest.raises(ZeroDivisionError), tapped(model, TAPS, lambda _, states: None):
+    with pytest.raises(ZeroDivisionError), tapped(model, TAPS, ignore):
         _ = 1 / 0
     assert _hooks(model) == 0
 
@@ -157,7 +162,7 @@ def test_hooks_go_after_an_exception_in_the_callers_own_code() -> None:
 def test_a_module_that_is_not_there_is_named_and_no_hook_stays() -> None:
     model = Model()
     wrong = Tap(sites_for(2)[2], "blocks.7", "output")
-    with pytest.raises(ModelProblem, match=r"block\.1.*blocks\.7"), tapped(model, [*TAPS, wrong], lambda _, s: None):
+    with pytest.raises(ModelProblem, match=r"block\.1.*blocks\.7"), tapped(model, [*TAPS, wrong], ignore):
         raise AssertionError("not reached")
     assert _hooks(model) == 0
 
@@ -174,7 +179,7 @@ def test_a_module_without_states_is_named(where: str) -> None:
 
     model = Ids()
     tap = Tap(sites_for(1)[0], "inner", "input" if where == "input" else "output")
-    with pytest.raises(ModelProblem, match=f"embed.*{where} of 'inner'"), tapped(model, [tap], lambda _, s: None):
+    with pytest.raises(ModelProblem, match=f"embed.*{where} of 'inner'"), tapped(model, [tap], ignore):
         model(IDS)
     assert _hooks(model) == 0
 
@@ -193,7 +198,7 @@ def test_other_peoples_hooks_stay_and_tapping_nests() -> None:
 
 def test_gradients_flow_as_without_taps() -> None:
     model = Model()
-    with tapped(model, TAPS, lambda _, states: None):
+    with tapped(model, TAPS, ignore):
         model(IDS).square().sum().backward()
     tapped_grad = model.embed.weight.grad.clone()
     model.zero_grad()

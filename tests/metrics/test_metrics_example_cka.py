@@ -21,7 +21,7 @@ def _expected(made: Trajectory, minimum: int = 4) -> np.ndarray:
     return np.array([[twins.cka([(x[m], y[m]) for m in members]) for y in rows] for x in rows])
 
 
-def _value(state: Grams) -> tuple[torch.Tensor, int]:
+def _value(state: Grams) -> tuple[torch.Tensor, int, int]:
     return example_cka(state, QUICK.seed, QUICK.replicates)
 
 
@@ -29,20 +29,20 @@ def _value(state: Grams) -> tuple[torch.Tensor, int]:
 def test_it_is_the_ratio_of_hsics_summed_over_blocks_of_ids(ids: range | list[int]) -> None:
     n = len(ids)
     made = trajectory(n=n, t=6, d=10, lengths=[2 + i % 5 for i in range(n)], ids=list(ids))
-    value, _ = _value(run(made, [NAME])[NAME])
+    value, _, _ = _value(run(made, [NAME])[NAME])
     np.testing.assert_allclose(value[0].numpy(), _expected(made), rtol=0, atol=1e-5)
 
 
 def test_small_blocks_are_left_out_and_blocks_are_counted() -> None:
     made = trajectory(n=11, t=2, ids=[*range(5), *range(64, 67), *range(130, 133)])
-    value, blocks = _value(run(made, [NAME])[NAME])
-    assert blocks == 1
+    value, blocks, left_out = _value(run(made, [NAME])[NAME])
+    assert (blocks, left_out) == (1, 2)
     np.testing.assert_allclose(value[0].numpy(), _expected(made), rtol=0, atol=1e-5)
 
 
 def test_fewer_than_four_examples_have_no_value() -> None:
-    value, blocks = _value(run(trajectory(n=3), [NAME])[NAME])
-    assert blocks == 0
+    value, blocks, left_out = _value(run(trajectory(n=3), [NAME])[NAME])
+    assert (blocks, left_out) == (0, 1)
     assert value.isnan().all()
 
 
@@ -57,8 +57,8 @@ def test_neither_batch_size_nor_order_matters_and_full_blocks_give_up_their_rows
     assert state.blocks.tolist() == [0, 1]
     assert state.ids.tolist() == list(range(128, 150))
     assert state.open.shape[0] == 22
-    value, blocks = _value(state)
-    assert blocks == 3
+    value, blocks, left_out = _value(state)
+    assert (blocks, left_out) == (3, 0)
     np.testing.assert_allclose(value[0].numpy(), _expected(MANY), rtol=0, atol=1e-5)
 
 
@@ -70,7 +70,7 @@ def test_the_same_examples_merged_in_another_grouping_give_the_same_bytes() -> N
 
 def test_a_large_common_offset_costs_no_digits() -> None:
     made = trajectory(n=20, t=2, d=32, shared=0.0).mapped(lambda s: s + 100.0)
-    value, _ = _value(run(made, [NAME])[NAME])
+    value, _, _ = _value(run(made, [NAME])[NAME])
     np.testing.assert_allclose(value[0].numpy(), _expected(made), rtol=0, atol=1e-3)
 
 
@@ -80,7 +80,7 @@ def test_a_site_where_every_example_ends_alike_has_no_value(n: int) -> None:
     made = trajectory(n=n, t=2, d=64)
     ends = made.states[0].clone()
     ends[:, -1] = ends[0, -1]
-    value, _ = _value(
+    value, _, _ = _value(
         run(Trajectory(made.sites, (ends, *made.states[1:]), made.real, made.special, made.ids), [NAME])[NAME]
     )
     assert value[:, 0].isnan().all()

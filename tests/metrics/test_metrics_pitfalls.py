@@ -144,7 +144,8 @@ def test_the_discrete_poincare_inequality_holds_on_every_path(made: Trajectory) 
     read, steps = _path(made), len(made.sites) - 2
     for scale in ("raw", "rms", "unit"):
         bound = steps * read["v_loc", scale] / (4 * (steps + 1) * math.sin(math.pi / (2 * (steps + 1))) ** 2)
-        assert read["v_glob", scale] <= bound * (1 + 1e-4) + 1e-6
+        rounding = 1e-5 if scale == "unit" else 1e-6  # directions of norms that differ a hundredfold
+        assert read["v_glob", scale] <= bound * (1 + 1e-4) + rounding
 
 
 @settings(max_examples=40, deadline=None)

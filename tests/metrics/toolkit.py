@@ -159,7 +159,7 @@ def outcome(state: Any, options: Options = QUICK) -> list[Tensor]:
         case HsicSums():
             return [state.value(), state.count.double(), state.skipped.double()]
         case Grams():
-            value, blocks = example_cka(state, options.seed, options.replicates)
+            value, *blocks = example_cka(state, options.seed, options.replicates)
             return [value, torch.tensor(blocks).double()]
         case GramBank():
             return [state.ids.double(), state.grams.double(), state.keep.double()]
