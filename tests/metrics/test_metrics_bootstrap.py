@@ -131,7 +131,7 @@ def _coverage(values: list[torch.Tensor], truth: torch.Tensor, n: int) -> float:
 def test_the_interval_of_inter_token_cosine_covers_the_value_of_a_long_run() -> None:
     name = ["inter_token_cosine"]
     long = run(_correlated(6_000, 8, 4, seed=10**5), name, replace(ALL, replicates=0))
-    runs = [run(_correlated(32, 8, 4, seed), name, ALL)[name[0]].value()[:, 0, 0] for seed in range(150)]
+    runs = [run(_correlated(32, 8, 4, seed), name, ALL)[name[0]].value()[:, 0, 0] for seed in range(300)]
     assert 0.93 <= _coverage(runs, estimates(long, name[0])[:, 0, 0], 32) <= 0.97
 
 
@@ -163,7 +163,7 @@ def test_the_sums_simulated_here_are_those_of_a_run() -> None:
 @pytest.mark.parametrize("n", [8, 32, 128])
 def test_the_interval_of_token_cka_covers_the_value_of_a_long_run(n: int) -> None:
     """A ratio of sums, between sites that are noisy copies of each other."""
-    trials = 400 if n < 128 else 200
+    trials = 800 if n < 128 else 400
     values = [_sums(_correlated(n, 8, 4, seed)).value()[0][:, *PAIRS].T for seed in range(trials)]
     assert 0.93 <= _coverage(values, _long_run_cka(), n) <= 0.97
 

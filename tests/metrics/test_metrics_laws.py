@@ -29,13 +29,13 @@ partitions = st.permutations(range(N)).flatmap(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(splits=partitions)
 def test_any_split_into_batches_in_any_order_gives_the_same(splits: list[list[int]]) -> None:
     assert_same(run(MADE, splits=splits), WHOLE, rtol=1e-6, atol=2e-6)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(splits=partitions)
 def test_any_grouping_of_merges_gives_the_same(splits: list[list[int]]) -> None:
     grouped = reduce(merge, (reduce(merge, (PARTS[i] for i in rows)) for rows in splits))
