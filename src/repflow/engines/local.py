@@ -28,11 +28,21 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a job gave."""
+
+    states: dict[str, Any]
+    clock: Clock
+    uncalibrated: tuple[int, ...] = ()
+    """Ids of calibration examples left out for non-finite states."""
+
+
+@dataclass(frozen=True)
 class Job:
     """One subject on one task at one context."""
 
     key: str
-    """Names the job's checkpoint parts."""
+    """Names the job's checkpoint parts. It must change with whatever the states depend on besides the settings."""
     examples: tuple[Example, ...]
     calibration: tuple[Example, ...]
     metrics: tuple[Metric, ...]
@@ -44,60 +54,56 @@ class Job:
         return [self.examples[i : i + self.shard] for i in range(0, len(self.examples), self.shard)]
 
 
-def run_job(reader: Reader, job: Job, writer: RunWriter, progress: Progress) -> tuple[dict[str, Any], Clock]:
+def run_job(reader: Reader, job: Job, writer: RunWriter, progress: Progress) -> Outcome:
     """All shards' states merged in shard order. Shards that `writer` already holds are read, not measured.
 
-    Raises ModelProblem when more than 1% of the examples had non-finite states.
+    Raises ModelProblem when more than 1% of the examples had non-finite states; a shard that goes past it is not kept.
     """
-    calibration = _calibration(reader, job, writer)
-    shards = job.shards()
+    calibration, uncalibrated = _calibration(reader, job, writer)
     states: list[dict[str, Any]] = []
     clock = Clock()
     stopped: list[tuple[int, int]] = []
-    for number, examples in enumerate(shards):
-        found, spent = _shard(reader, job, writer, number, examples, calibration)
-        clock += spent
-        states.append(found)
+    for examples in job.shards():
+        key = f"{job.key}/{examples[0].id:06d}-{examples[-1].id:06d}"
+        if writer.has_part(key):
+            arrays, meta = writer.load_part(key)
+            found, spent = from_part(job.metrics, arrays, meta["states"]), Clock(**meta["seconds"])
+        else:
+            found, spent = measure(reader, examples, job.metrics, job.options, calibration)
         counts: Counts = found["counts"]
         stopped += counts.stopped
         _refuse_broken(reader, stopped, len(job.examples))
+        if not writer.has_part(key):
+            _keep(writer, key, found, spent)
+        clock += spent
+        states.append(found)
         progress.advance(len(examples), sum(len(example.ids) for example in examples))
-    return reduce(merge, states), clock
+    return Outcome(reduce(merge, states), clock, uncalibrated)
 
 
-def _shard(
-    reader: Reader,
-    job: Job,
-    writer: RunWriter,
-    number: int,
-    examples: Sequence[Example],
-    calibration: Calibration | None,
-) -> tuple[dict[str, Any], Clock]:
-    key = f"{job.key}/{number:04d}"
-    if writer.has_part(key):
-        arrays, meta = writer.load_part(key)
-        return from_part(job.metrics, arrays, meta["states"]), Clock(**meta["seconds"])
-    states, clock = measure(reader, examples, job.metrics, job.options, calibration)
+def _keep(writer: RunWriter, key: str, states: dict[str, Any], clock: Clock) -> None:
     arrays, meta = to_part(states)
     writer.save_part(key, arrays, {"states": meta, "seconds": {"forward": clock.forward, "metrics": clock.metrics}})
-    return states, clock
 
 
-def _calibration(reader: Reader, job: Job, writer: RunWriter) -> Calibration | None:
+def _calibration(reader: Reader, job: Job, writer: RunWriter) -> tuple[Calibration | None, tuple[int, ...]]:
+    """What standardises the sites, and the examples that could not be used for it."""
     if not job.calibration:
-        return None
+        return None, ()
     key = f"{job.key}/calibration"
     if writer.has_part(key):
-        arrays, _ = writer.load_part(key)
+        arrays, meta = writer.load_part(key)
         sites = range(len(reader.taps))
         means = tuple(torch.from_numpy(arrays[f"mean.{i}"]).to(reader.device) for i in sites)
         inverses = tuple(torch.from_numpy(arrays[f"inverse.{i}"]).to(reader.device) for i in sites)
-        return Calibration(means, inverses)
-    calibration = calibrate(reader, job.calibration, job.options)
+        return Calibration(means, inverses), tuple(meta["left_out"])
+    calibration, stopped = calibrate(reader, job.calibration, job.options)
+    _refuse_broken(reader, stopped, len(job.examples) + len(job.calibration))
+    left_out = tuple(example for example, _ in stopped)
     arrays = {f"mean.{i}": mean.cpu().numpy() for i, mean in enumerate(calibration.means)}
     arrays |= {f"inverse.{i}": inverse.cpu().numpy() for i, inverse in enumerate(calibration.inverses)}
-    writer.save_part(key, arrays, {})
-    return calibration
+    writer.save_part(key, arrays, {"left_out": list(left_out)})
+    return calibration, left_out
 
 
 def _refuse_broken(reader: Reader, stopped: Sequence[tuple[int, int]], examples: int) -> None:

@@ -81,28 +81,27 @@ def measure(
     return states, clock
 
 
-def calibrate(reader: Reader, examples: Sequence[Example], options: Options) -> Calibration:
+def calibrate(
+    reader: Reader, examples: Sequence[Example], options: Options
+) -> tuple[Calibration, list[tuple[int, int]]]:
     """Feature means and spreads at every site over the examples' tokens, special tokens and sinks left out.
 
-    Raises ModelProblem when a state is not finite.
+    Also (example id, index of the first such site) of the examples with a non-finite state; from that site on they do
+    not count.
     """
     per_site: list[Moments | None] = [None] * len(reader.taps)
+    stopped: dict[int, int] = {}
     for chunk in batches(examples, reader.batch_tokens):
         ids, batch = make_batch(reader, chunk, options)
 
         def take(site: Site, states: Tensor, batch: Batch = batch) -> None:
             view = SiteView(site, states.detach().float(), batch)
-            if not bool((torch.isfinite(view.norm) | ~batch.real).all()):
-                raise ModelProblem(
-                    f"{reader.label}: non-finite states at {site.name} on the calibration examples; "
-                    "try --dtype float32, or check the weights"
-                )
             found = moments(view.states, view.no_sink)
             known = per_site[site.index]
             per_site[site.index] = found if known is None else merge_moments(known, found)
 
         _forward(reader, ids, take, chunk)
-    return calibration_from([m for m in per_site if m is not None], reader.device)
+    return calibration_from([m for m in per_site if m is not None], reader.device), sorted(stopped.items())
 
 
 def batches(examples: Sequence[Example], batch_tokens: int) -> Iterator[list[Example]]:

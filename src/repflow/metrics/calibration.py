@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 from torch import Tensor
 
 
@@ -17,9 +17,10 @@ class Moments:
     """Sum over rows of the squared distance from the mean."""
 
 
-def moments(states: Float32[Tensor, "n t d"], keep: Bool[Tensor, "n t"]) -> Moments:
-    """Moments of the counted tokens' states."""
-    rows = states[keep].double()
+def moments(states: Float[Tensor, "n t d"], keep: Bool[Tensor, "n t"]) -> Moments:
+    """Moments of the counted tokens' states; an example with a counted state that is not finite is left out."""
+    finite = torch.isfinite(states).all(-1) | ~keep
+    rows = states[keep & finite.all(1, keepdim=True)].double()
     if not len(rows):
         width = states.shape[-1]
         return Moments(0, torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64))

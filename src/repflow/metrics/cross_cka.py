@@ -58,7 +58,8 @@ def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates
     left = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(a.grams[used], index, strict=True)])
     right = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(b.grams[used], index, strict=True)])
     orders = _permutations(seed, len(left), permutations if len(left) > 1 else 0)
-    nulls = [_total(left, right[order]) for order in orders]
+    flat = left.flatten(2)
+    nulls = [(flat @ right[order].flatten(2).mT).double().sum(0) / (rows * (rows - 3)) for order in orders]
     return _result(left, right, nulls, a.ids[used], seed, replicates)
 
 

