@@ -72,6 +72,14 @@ def test_an_interval_of_many_units_is_the_percentile_interval() -> None:
     np.testing.assert_allclose(narrow, np.quantile(draws, [0.25, 0.75]), atol=1e-3)
 
 
+def test_two_hundred_replicates_leave_a_fortieth_outside_on_each_side() -> None:
+    """Quantiles by the (B + 1) p rule; interpolating between B - 1 gaps would leave out 3.0% and cover a point less."""
+    draws = np.random.default_rng(0).uniform(size=(8000, 200))
+    low, high = interval(draws, 10**6)
+    assert low.mean() == pytest.approx(0.025, abs=7e-4)
+    assert high.mean() == pytest.approx(0.975, abs=7e-4)
+
+
 def test_an_interval_of_few_units_is_wider() -> None:
     draws = np.random.default_rng(0).normal(size=(5, 2000))[:1].repeat(5, 0)
     low, high = interval(draws, np.array([3, 5, 10, 30, 1000]))
