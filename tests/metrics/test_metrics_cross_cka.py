@@ -157,3 +157,27 @@ def test_too_few_tokens_or_examples_are_refused() -> None:
         _token(trajectory(t=3), trajectory(t=3, seed=1))
     with pytest.raises(NotEnoughData, match="4"):
         _example(trajectory(n=3), trajectory(n=3, seed=1))
+
+
+def test_short_examples_are_left_out_and_the_others_compared() -> None:
+    lengths = [10, 10, 3, 10, 9, 10]
+    a, b = (trajectory(n=6, t=10, seed=s, lengths=lengths) for s in (1, 2))
+    found = _token(a, b)
+    assert found.n == 5
+    rows = [0, 1, 3, 4, 5]
+    expected = twins.cka([(a.states[1][i, :9].double().numpy(), b.states[1][i, :9].double().numpy()) for i in rows])
+    assert float(found.value[0, 1, 1]) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("permutations", [0, 18])
+def test_too_few_permutations_give_a_value_but_no_threshold(permutations: int) -> None:
+    made = trajectory(n=6, t=8)
+    for found in (_token(made, made, permutations), _example(made, made, permutations)):
+        assert found.value[0].isfinite().all()
+        assert found.threshold.isnan().all()
+        assert found.calibrated().isnan().all()
+
+
+def test_one_sequence_allows_no_null() -> None:
+    made = trajectory(n=1, t=8)
+    assert _token(made, made).threshold.isnan().all()

@@ -126,3 +126,24 @@ def test_an_example_with_a_non_finite_state_is_left_out_and_named(name: str, val
     assert counts.examples == N - 1
     assert torch.equal(counts.tokens, expected.pop("counts").tokens)
     assert_same(spoiled, expected, rtol=1e-6, atol=2e-6)
+
+
+def test_an_example_spoiled_at_two_sites_is_named_once_with_the_first() -> None:
+    made = _spoil(_spoil(MADE, 4, 3, torch.nan), 4, 1, torch.inf)
+    assert run(_spoil(made, 0, 4, torch.nan))["counts"].stopped == ((58, 4), (62, 1))
+
+
+def test_a_site_is_named_by_its_own_index_also_where_others_are_not_read() -> None:
+    made = _spoil(MADE, 4, 3, torch.nan)
+    part = Trajectory(made.sites[2:], made.states[2:], made.real, made.special, made.ids)
+    assert run(part, ["norm"])["counts"].stopped == ((62, 3),)
+
+
+def test_a_run_whose_examples_are_all_spoiled_has_no_values_and_no_examples() -> None:
+    made = MADE.mapped(lambda s: torch.full_like(s, torch.nan))
+    states = run(made)
+    assert states["counts"].examples == 0
+    assert len(states["counts"].stopped) == N
+    for name in METRICS:
+        value = outcome(states[name])[0]
+        assert value.isnan().all() if name != "token_grams" else len(value) == 0
