@@ -1,6 +1,8 @@
 """Arguments to settings, with a YAML file underneath and one line for what cannot be read."""
 
 import contextlib
+import dataclasses
+import difflib
 import io
 import re
 from collections.abc import Sequence
@@ -8,7 +10,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from repflow.core import BadFile, BadSetting, CallerError
+from repflow.core import BadFile, BadSetting, CallerError, UnknownName
 
 T = TypeVar("T")
 
@@ -18,6 +20,11 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], default: T | No
 
     Raises CallerError with one line for arguments that cannot be read.
     """
+    helping = not {"-h", "--help"}.isdisjoint(arguments)
+    if not helping:
+        _check_flags(arguments, _flags(kind), command)
+    # A flag that a YAML file has set needs its opposite; the help names one of the two.
+    shown = (tyro.conf.FlagCreatePairsOff,) if helping else ()
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -26,13 +33,36 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], default: T | No
                 kind,
                 prog=f"repflow {command}",
                 args=list(arguments),
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+                config=(tyro.conf.OmitArgPrefixes, *shown),
                 **options,
             )
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise CallerError(f"{_one_line(said.getvalue())}; see repflow {command} --help") from None
+        raise CallerError(f"{said_plainly(said.getvalue())}; see repflow {command} --help") from None
+
+
+def _flags(kind: type[Any]) -> set[str]:
+    """The flags of a settings class and of the classes it holds, both forms of those that are on or off."""
+    found: set[str] = set()
+    for field in dataclasses.fields(kind):
+        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
+            found |= _flags(field.type)
+        else:
+            name = field.name.replace("_", "-")
+            found |= {f"--{name}", f"--no-{name}"} if field.type is bool else {f"--{name}"}
+    return found
+
+
+def _check_flags(arguments: Sequence[str], known: set[str], command: str) -> None:
+    given = [argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")]
+    for flag in given:
+        if flag not in known:
+            near = difflib.get_close_matches(flag, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"see repflow {command} --help"
+            raise UnknownName(f"unknown option {flag}; {hint}")
+        if given.count(flag) > 1:
+            raise BadSetting(f"{flag} is given {given.count(flag)} times; give it once, all its values behind it")
 
 
 def yaml_settings(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -66,18 +96,29 @@ def _read_yaml(path: str) -> dict[str, Any]:
     return values
 
 
-def _one_line(box: str) -> str:
-    """The message inside tyro's box, without the help of the argument."""
-    lines = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
-    message: list[str] = []
-    for line in lines:
-        if line.startswith(("╭", "╰")):
+_PLAIN = (
+    (r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", r"\1 needs a whole number, got \2"),
+    (r"Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]", r"\1 cannot be read from \2"),
+    (r"Missing value for argument '(\S+)'.*", r"\1 needs a value"),
+    (r"invalid choice (.*) for argument '(\S+)'\. Expected one of \((.*?),?\)", r"\2 must be one of \3, got \1"),
+    (r"Missing from repflow \w+: (\S+).*", r"an argument is missing, \1"),
+    (r"Unrecognized options: (.*)", r"cannot place \1"),
+)
+
+
+def said_plainly(box: str) -> str:
+    """The message inside tyro's box, without its frame, its title and the help of the argument."""
+    rows = [re.sub(r"^[│|]\s?|\s*[│|]$", "", row).strip() for row in box.strip().splitlines()]
+    message = ""
+    # The first row is the title; in ASCII a rule follows it.
+    for row in rows[1:]:
+        if not row.strip("-─╭╮╰╯ "):
+            if message:
+                break
             continue
-        if line.startswith(("─", "Argument helptext", "For full helptext")) and not message:
-            continue
-        if line.startswith(("Argument helptext", "For full helptext")):
+        message += f" {row}"
+    for pattern, plain in _PLAIN:
+        message, changed = re.subn(pattern, plain, message)
+        if changed:
             break
-        if line and not line.startswith("─"):
-            message.append(line)
-    text = " ".join(message[:4]) or "the arguments cannot be read"
-    return re.sub(r"\s+", " ", text).rstrip(".:;")
+    return re.sub(r"\s+", " ", message).strip().rstrip(".:;") or "the arguments cannot be read"

@@ -40,6 +40,9 @@ class Flow:
 def flow(arguments: list[str]) -> int:
     """Run the study, write its report, print its summary."""
     values, rest = yaml_settings(arguments)
+    for flag, other in (("--resume", "overwrite"), ("--overwrite", "resume")):
+        if flag in rest:
+            values.pop(other, None)
     asked = parse(Flow, "flow", rest, _defaults(values))
     settings = FlowSettings(asked.subjects, asked.task, asked.measure, asked.model, asked.output)
     from repflow.studies.flow import run_flow
@@ -58,12 +61,14 @@ def flow(arguments: list[str]) -> int:
 
 
 def _defaults(values: dict[str, object]) -> Flow:
+    """What the YAML file says, under the flags."""
+    values = {name.replace("-", "_"): value for name, value in values.items()}
     subjects = values.pop("subjects", list(ZOO))
     named = [subjects] if isinstance(subjects, str) else subjects
     if not isinstance(named, list) or not all(isinstance(s, str) for s in named):
         raise BadSetting(f"subjects must be a list of names, got {subjects!r}")
     no_report = values.pop("no_report", False)
+    if not isinstance(no_report, bool):
+        raise BadSetting(f"no_report must be true or false, got {no_report!r}")
     settings = flow_settings(tuple(named), values)
-    return Flow(
-        settings.subjects, settings.task, settings.measure, settings.model, settings.output, no_report=bool(no_report)
-    )
+    return Flow(settings.subjects, settings.task, settings.measure, settings.model, settings.output, no_report)

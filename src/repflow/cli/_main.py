@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 from repflow._version import __version__
@@ -21,11 +23,19 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0 when done, 2 for the caller's mistake, 130 when interrupted, 1 for anything else."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _terminate)
+    with _ended_like_ctrl_c():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         return _dispatch(arguments)
+    except SystemExit as stop:
+        if stop.code:
+            raise
+        return 0
     except Interrupted as stop:
-        _say(f"{stop}\nresume with: {_resume_line(arguments)}")
+        _say(f"repflow: {stop}\nresume with: {_resume_line(arguments, stop.directory)}")
         return stop.exit_code
     except RepflowError as error:
         _say(f"repflow: {error}")
@@ -77,15 +87,29 @@ def _usage() -> str:
     )
 
 
-def _resume_line(arguments: list[str]) -> str:
+def _resume_line(arguments: list[str], directory: str) -> str:
     import shlex
 
     kept = [argument for argument in arguments if argument not in ("--overwrite", "--resume")]
+    if not any(argument == "--out" or argument.startswith("--out=") for argument in kept):
+        kept += ["--out", directory]
     return f"repflow {shlex.join(kept)} --resume"
 
 
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Within, SIGTERM ends a run like Ctrl-C does: what is done stays, and can be resumed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM ends a run like Ctrl-C does: what is done stays, and can be resumed."""
     del signum, frame
     raise KeyboardInterrupt
 

@@ -4,15 +4,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from repflow.engines import Progress
+if TYPE_CHECKING:
+    from repflow.engines import Progress
 
 EVERY = 30.0
 
 
 @contextmanager
-def watching() -> Iterator[Progress]:
+def watching() -> "Iterator[Progress]":
     """Progress fit for where stderr goes."""
     if not sys.stderr.isatty():
         yield Lines()

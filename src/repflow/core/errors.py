@@ -49,9 +49,13 @@ class StoreConflict(CallerError):
 
 
 class Interrupted(RepflowError):
-    """Stopped by Ctrl-C or SIGTERM; the message carries the line that resumes the run."""
+    """Stopped by Ctrl-C or SIGTERM. What was measured stays in `directory`, and the same settings resume it."""
 
     exit_code = 130
+
+    def __init__(self, message: str, directory: str = "") -> None:
+        super().__init__(message)
+        self.directory = directory
 
 
 def unknown(kind: str, given: str, known: Iterable[str]) -> UnknownName:

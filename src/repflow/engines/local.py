@@ -65,7 +65,8 @@ def run_job(reader: Reader, job: Job, writer: RunWriter, progress: Progress) -> 
     stopped: list[tuple[int, int]] = []
     for examples in job.shards():
         key = f"{job.key}/{examples[0].id:06d}-{examples[-1].id:06d}"
-        if writer.has_part(key):
+        known = writer.has_part(key)
+        if known:
             arrays, meta = writer.load_part(key)
             found, spent = from_part(job.metrics, arrays, meta["states"]), Clock(**meta["seconds"])
         else:
@@ -73,7 +74,7 @@ def run_job(reader: Reader, job: Job, writer: RunWriter, progress: Progress) -> 
         counts: Counts = found["counts"]
         stopped += counts.stopped
         _refuse_broken(reader, stopped, len(job.examples))
-        if not writer.has_part(key):
+        if not known:
             _keep(writer, key, found, spent)
         clock += spent
         states.append(found)

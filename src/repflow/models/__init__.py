@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from repflow.models.check import check_source
 from repflow.models.spec import SCHEMES, Ablation, Init, SubjectSpec
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "Init",
     "Loaded",
     "SubjectSpec",
+    "check_source",
     "describe_modules",
     "environment_facts",
     "find_taps",

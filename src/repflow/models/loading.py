@@ -6,7 +6,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from repflow.core import BadSetting, CallerError, ModelProblem, SubjectFacts, Tap
+from repflow.core import BadSetting, ModelProblem, SubjectFacts, Tap
+from repflow.models.check import check_source
 from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES
 from repflow.models.hf_taps import match_hf_taps
@@ -66,8 +67,7 @@ def load(
     """
     if isinstance(spec, str):
         spec = SubjectSpec.parse(spec)
-    if spec.ablations:
-        raise CallerError(f"{spec}: interventions (@ablate=) are not in this version of repflow; drop @ablate")
+    check_source(spec)
     target = _device(device)
     with quiet():
         opened = _open(spec, dtype, target, trust_remote_code, seed)

@@ -44,9 +44,9 @@ class Assignment:
 
 def assignments(settings: TaskSettings) -> list[Assignment]:
     """Every task at every context. Raises UnknownName or BadSetting."""
-    tasks = [make_task(name, **_concerning(name, settings)) for name in dict.fromkeys(settings.task)]
+    tasks = [make_task(name, **_concerning(name, settings)) for name in settings.task]
     _refuse_idle(settings)
-    return [Assignment(task, context) for task in tasks for context in dict.fromkeys(settings.context)]
+    return [Assignment(task, context) for task in tasks for context in settings.context]
 
 
 def _concerning(name: str, settings: TaskSettings) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from repflow.core import ContextTooLong, Example, Interrupted, NotEnoughData, Origin, Site, SubjectFacts
-from repflow.engines import Clock, Job, Progress, Reader, run_job
+from repflow.core import ContextTooLong, Example, Interrupted, ModelProblem, NotEnoughData, Origin, Site, SubjectFacts
+from repflow.engines import Clock, Job, Outcome, Progress, Reader, run_job
 from repflow.metrics import DEFAULT, Options, named
 from repflow.models import Loaded, SubjectSpec, environment_facts, load
 from repflow.store import RunWriter
 from repflow.studies._cross import Measured, cross_tables
+from repflow.studies._preflight import job_key, subject_specs
 from repflow.studies._progress import Silent
 from repflow.studies._rows import Tables, tables_of
 from repflow.studies._tasks import Assignment, assignments
@@ -49,7 +50,7 @@ def run_flow(settings: FlowSettings, progress: Progress | None = None) -> Run:
     in the directory, and the same settings with `resume` finish it.
     """
     progress = progress or Silent()
-    specs = [SubjectSpec.parse(subject) for subject in settings.subjects]
+    specs = subject_specs(settings.subjects)
     work = assignments(settings.task)
     directory = settings.output.out or Path("runs") / f"flow-{datetime.now():%Y%m%d-%H%M%S}"
     writer = RunWriter.create(
@@ -61,11 +62,13 @@ def run_flow(settings: FlowSettings, progress: Progress | None = None) -> Run:
         free=FREE,
     )
     with writer:
-        if not writer.finished:
+        if writer.finished:
+            progress.note(f"{directory} holds this run, finished; nothing to measure")
+        else:
             try:
                 _measure(specs, work, settings, writer, progress)
             except KeyboardInterrupt as stop:
-                raise Interrupted(f"interrupted; {directory} keeps what is done, --resume finishes it") from stop
+                raise Interrupted(f"interrupted; what is measured stays in {directory}", str(directory)) from stop
     return Run.load(directory)
 
 
@@ -117,20 +120,19 @@ def _subject(
     facts = subject.facts
     loaded = time.perf_counter() - begun
     record.subjects.append(asdict(facts))
-    for warning in facts.warnings:
-        record.warn(f"{facts.label}: {warning}")
     reader = _reader(subject, settings)
     clock, tokens = Clock(), 0
     for assignment in work:
-        jobs = _job(f"{number:02d}-{assignment.key}", subject, reader, assignment, settings, record)
-        progress.begin(f"{facts.label} on {assignment.title}", len(jobs.examples))
-        states, spent = run_job(reader, jobs, writer, progress)
-        clock += spent
-        tokens += sum(len(example.ids) for example in jobs.examples)
+        job = _job(f"{number:02d}-{assignment.key}", subject, reader, assignment, settings, record)
+        progress.begin(f"{facts.label} on {assignment.title}", len(job.examples))
+        outcome = run_job(reader, job, writer, progress)
+        states = outcome.states
+        clock += outcome.clock
+        tokens += sum(len(example.ids) for example in job.examples)
         origin = Origin(facts.label, facts.family, facts.init, assignment.task.name, assignment.context)
-        record.tables.extend(tables_of(origin, reader.sites, jobs.metrics, states, jobs.options))
-        _take_warnings(facts, assignment, reader.sites, states, record)
-        record.measured.append(Measured.of(origin, facts, reader.sites, jobs.examples, states))
+        record.tables.extend(tables_of(origin, reader.sites, job.metrics, states, job.options))
+        _take_warnings(facts, assignment, reader.sites, outcome, record)
+        record.measured.append(Measured.of(origin, facts, reader.sites, job.examples, states))
     record.timings[facts.label] = {
         "load_s": round(loaded, 3),
         "forward_s": round(clock.forward, 3),
@@ -143,7 +145,9 @@ def _reader(subject: Loaded, settings: FlowSettings) -> Reader:
     taps = subject.taps
     if settings.measure.sites == "hf":
         if not subject.hf_taps:
-            raise NotEnoughData(f"{subject.facts.label}: --sites hf cannot be had: {subject.hf_reason}")
+            raise ModelProblem(
+                f"{subject.facts.label}: --sites hf cannot be had, {subject.hf_reason}; use --sites residual"
+            )
         taps = subject.hf_taps
     default = CPU_BATCH_TOKENS if subject.device.type == "cpu" else GPU_BATCH_TOKENS
     return Reader(
@@ -189,6 +193,7 @@ def _job(
         names = (*names, "token_grams", "example_cka")
     per_batch = reader.batch_tokens // max(len(example.ids) for example in built)
     shard = settings.output.shard or max(1, math.ceil(len(examples) / 16), per_batch)
+    key = job_key(key, facts, built)
     return Job(key, tuple(examples), tuple(calibration), named(names), options, shard)
 
 
@@ -212,9 +217,11 @@ def _check_enough(settings: FlowSettings, examples: Sequence[Example], title: st
 
 
 def _take_warnings(
-    facts: SubjectFacts, assignment: Assignment, sites: Sequence[Site], states: dict[str, Any], record: _Record
+    facts: SubjectFacts, assignment: Assignment, sites: Sequence[Site], outcome: Outcome, record: _Record
 ) -> None:
-    where = f"{facts.label}, {assignment.title}"
+    where, states = f"{facts.label}, {assignment.title}", outcome.states
+    for example in outcome.uncalibrated:
+        record.warn(f"{where}: calibration example {example} left out, its states are not finite")
     for example, site in states["counts"].stopped:
         record.warn(f"{where}: example {example} left out, non-finite at {sites[site].name}")
     if "token_cka" in states and int(states["token_cka"].skipped.max()):

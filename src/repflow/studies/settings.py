@@ -1,13 +1,18 @@
 """The settings of `flow`: one sentence a field, the same in Python, on the command line and in a YAML file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 from repflow.core import POLICIES, BadSetting, unknown
 
 ZOO = ("zoo:smollm2-135m",)
 """What a command runs on when no subject is named."""
+
+LARGEST_SEED = 2**62
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,11 @@ class TaskSettings:
         _at_least("positions", self.positions, 1)
         for context in self.context:
             _at_least("context", context, 4)
-        if not self.task or not self.context:
-            raise BadSetting("--task and --context need at least one value each")
+        _some_once("task", self.task)
+        _some_once("context", self.context)
+        for path in self.text:
+            if not path:
+                raise BadSetting("--text needs the name of a file, got an empty one")
 
 
 @dataclass(frozen=True)
@@ -65,19 +73,21 @@ class MeasureSettings:
 
     def __post_init__(self) -> None:
         if self.metrics:
+            _some_once("metrics", self.metrics)
             from repflow.metrics import named
 
             named(self.metrics)
         for policy in self.tokens:
             if policy not in POLICIES:
                 raise unknown("token policy", policy, POLICIES)
-        if not self.tokens:
-            raise BadSetting("--tokens needs at least one policy")
+        _some_once("tokens", self.tokens)
         _at_least("calibration", self.calibration, 0)
         _at_least("gram-tokens", self.gram_tokens, 4)
         _at_least("replicates", self.replicates, 20)
         _at_least("permutations", self.permutations, 0)
         _at_least("seed", self.seed, 0)
+        if self.seed > LARGEST_SEED:
+            raise BadSetting(f"--seed must be at most {LARGEST_SEED}, got {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,8 @@ class OutputSettings:
 
     def __post_init__(self) -> None:
         _at_least("shard", self.shard, 0)
+        if self.out is None and (self.resume or self.overwrite):
+            raise BadSetting(f"--{'resume' if self.resume else 'overwrite'} needs --out, the run directory it is about")
 
 
 @dataclass(frozen=True)
@@ -161,7 +173,7 @@ def flow_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> FlowSett
         if key not in places:
             raise unknown("setting", name, places)
         group, f = places[key]
-        grouped[group][key] = _fit(key, value, str(f.type))
+        grouped[group][key] = _fit(key, value, f.type)
     made = {group: kind(**grouped[group]) for group, kind in GROUPS.items()}
     return FlowSettings(subjects, **made)
 
@@ -175,27 +187,38 @@ def flat(settings: FlowSettings) -> dict[str, Any]:
     return {name: str(v) if isinstance(v, Path) else v for name, v in found.items()}
 
 
-def _fit(name: str, value: Any, kind: str) -> Any:
-    if kind.startswith("tuple"):
+def _fit(name: str, value: Any, hint: Any) -> Any:
+    """`value` as the type `hint` asks for: a Literal, a tuple, or a plain type, perhaps `| None`."""
+    if get_origin(hint) is tuple:
         items = tuple(value) if isinstance(value, list | tuple) else (value,)
-        return tuple(_scalar(name, item, "int" if "int" in kind else "str") for item in items)
-    if "Path" in kind and value is not None:
-        return Path(value)
-    if kind.startswith("typing.Literal"):
-        choices = kind[kind.index("[") + 1 : -1].replace("'", "").split(", ")
-        if value not in choices:
-            raise unknown(name, str(value), choices)
+        return tuple(_scalar(name, item, get_args(hint)[0]) for item in items)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise unknown(name, str(value), get_args(hint))
         return value
-    return value if value is None else _scalar(name, value, kind)
+    options = get_args(hint) or (hint,)
+    if value is None and NoneType in options:
+        return None
+    return _scalar(name, value, options[0])
 
 
-def _scalar(name: str, value: Any, kind: str) -> Any:
-    wanted = bool if "bool" in kind else int if "int" in kind else str
-    if wanted is str and isinstance(value, Path):
-        return str(value)
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise BadSetting(f"{name} must be of type {wanted.__name__}, got {value!r}")
-    return value
+def _scalar(name: str, value: Any, kind: type) -> Any:
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is int and isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if kind in (str, Path) and isinstance(value, str | Path):
+        return kind(value)
+    needed = {bool: "true or false", int: "a whole number", str: "a text", Path: "a path"}[kind]
+    raise BadSetting(f"{name} must be {needed}, got {value!r}")
+
+
+def _some_once(name: str, values: Sequence[Any]) -> None:
+    if not values:
+        raise BadSetting(f"--{name} needs at least one value")
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise BadSetting(f"--{name} names {twice[0]} twice")
 
 
 def _at_least(name: str, value: int, bound: int) -> None:

@@ -28,6 +28,7 @@ class Watch:
         self._states: dict[str, Any] | None = None
         self._session: Session | None = None
         self._next_id = 0
+        self._running = False
         self._pending: tuple[Tensor | None, Tensor | None] = (None, None)
 
     @property
@@ -53,7 +54,9 @@ class Watch:
     @property
     def _tables(self) -> Tables:
         if self._states is None:
-            raise NotEnoughData("nothing was measured: run the model inside the `with` block first")
+            raise NotEnoughData(
+                "nothing was measured: inside the `with` block, call the very module that watch was given"
+            )
         origin = Origin("model", "", "", "watch", 0)
         return tables_of(origin, self.sites, self._metrics, self._states, self.options)
 
@@ -61,14 +64,19 @@ class Watch:
         """A forward pass begins, on these tokens."""
         self._pending = (ids, mask)
         self._session = None
+        self._running = True
 
     def _see(self, site: Site, states: Tensor) -> None:
+        # A checkpointed block runs again in the backward pass, when no pass of the model is under way.
+        if not self._running:
+            return
         if self._session is None:
             self._session = Session(self._metrics, self._batch(states))
         self._session.see(site, states)
 
     def _close(self) -> None:
-        """A forward pass has ended; one that missed sites, a cached decoding step say, counts like any other."""
+        """A forward pass has ended; a cached decoding step counts like any other."""
+        self._running = False
         if self._session is None:
             return
         found = self._session.finish()
@@ -78,10 +86,10 @@ class Watch:
     def _batch(self, states: Tensor) -> Batch:
         ids, mask = self._pending
         n, t = states.shape[:2]
-        real = torch.ones(n, t, dtype=torch.bool) if mask is None else mask.bool().cpu()
+        real = torch.ones(n, t, dtype=torch.bool) if mask is None else _last(mask, n, t, "attention_mask") != 0
         special = torch.zeros(n, t, dtype=torch.bool)
         if ids is not None:
-            special = torch.isin(ids.cpu(), self._special) & real
+            special = torch.isin(_last(ids, n, t, "input_ids"), self._special) & real
         first, self._next_id = self._next_id, self._next_id + n
         device = states.device
         return Batch(tuple(range(first, first + n)), real.to(device), special.to(device), self.sites, self.options)
@@ -135,6 +143,15 @@ def _announcer(watching: Watch) -> Callable[..., None]:
         watching._announce(ids if whole else None, kwargs.get("attention_mask"))
 
     return announce
+
+
+def _last(given: Tensor, n: int, t: int, name: str) -> Tensor:
+    """The entries [n, t] of the tokens in this pass; a mask also covers those in the cache before them."""
+    if given.dim() != 2 or given.shape[0] != n or given.shape[1] < t:
+        raise BadSetting(
+            f"watch reads {name} of shape [{n}, {t}] or longer, as the states are, got {list(given.shape)}"
+        )
+    return given[:, given.shape[1] - t :].cpu()
 
 
 def _without_gradients(sink: Callable[[Site, Tensor], None]) -> Callable[[Site, Tensor], None]:
