@@ -133,10 +133,11 @@ def test_an_example_spoiled_at_two_sites_is_named_once_with_the_first() -> None:
     assert run(_spoil(made, 0, 4, torch.nan))["counts"].stopped == ((58, 4), (62, 1))
 
 
-def test_a_site_is_named_by_its_own_index_also_where_others_are_not_read() -> None:
+def test_a_site_is_named_by_its_place_among_the_batchs_own_sites() -> None:
     made = _spoil(MADE, 4, 3, torch.nan)
     part = Trajectory(made.sites[2:], made.states[2:], made.real, made.special, made.ids)
-    assert run(part, ["norm"])["counts"].stopped == ((62, 3),)
+    ((example_id, place),) = run(part, ["norm"])["counts"].stopped
+    assert (example_id, part.sites[place]) == (62, made.sites[3])
 
 
 def test_a_run_whose_examples_are_all_spoiled_has_no_values_and_no_examples() -> None:
