@@ -40,7 +40,8 @@ def interval(replicates: np.ndarray, n: np.ndarray | int, level: float = 0.95) -
 
     Returns (low, high), each [...]; NaN where fewer than 2 units or fewer than half the replicates are finite.
     The quantile levels are Phi(-sqrt(n/(n-1)) t_{n-1}), which turns into the plain percentile interval as n grows
-    and keeps its coverage for small n (the expanded percentile interval of Hesterberg 2015, arXiv:1411.5279).
+    and keeps its coverage for small n (the expanded percentile interval of Hesterberg 2015, arXiv:1411.5279); they are
+    read at order statistics k / (B + 1), so that B replicates leave the nominal share outside on each side.
     """
     values = np.where(np.isfinite(replicates), replicates, np.nan)
     units = np.broadcast_to(np.asarray(n), values.shape[:-1])
@@ -49,7 +50,7 @@ def interval(replicates: np.ndarray, n: np.ndarray | int, level: float = 0.95) -
     for count in np.unique(units[usable]):
         cells = usable & (units == count)
         tail = _tail(int(count), level)
-        low[cells], high[cells] = np.nanquantile(values[cells], [tail, 1 - tail], axis=-1)
+        low[cells], high[cells] = np.nanquantile(values[cells], [tail, 1 - tail], axis=-1, method="weibull")
     return low, high
 
 

@@ -1,6 +1,6 @@
 """cka, variant `token`: likeness of two sites' token geometry within sequences."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -63,22 +63,29 @@ class TokenCka:
 class _TokenCkaObserver:
     biased: bool
     batch: Batch
-    grams: list[Tensor] = field(default_factory=list[Tensor])
-    """One [n, m, m] per site."""
+    seen: int = 0
+    grams: Tensor | None = None
+    """[n, s, m, m], filled site by site."""
 
     def see(self, view: SiteView) -> None:
-        self.grams.append(view.gram.centred)
+        gram = view.gram.centred
+        if self.grams is None:
+            self.grams = gram.new_empty(len(gram), len(self.batch.sites), *gram.shape[1:])
+        self.grams[:, self.seen] = gram
+        self.seen += 1
 
     def finish(self, trace: Trace) -> HsicSums:
         keep = gather_rows(trace.keep.all(0), *self.batch.gram_index).cpu()
         alive, weights = as_list(trace.finite), self.batch.weights
-        policies, sites = len(keep), len(self.grams)
+        policies, sites = len(keep), len(self.batch.sites)
+        assert self.grams is not None, "no site was seen"
+        assert self.seen == sites, f"saw {self.seen} of {sites} sites"
         total = torch.zeros(policies, weights.shape[1], sites, sites, dtype=torch.float64)
         count, skipped = torch.zeros(policies, dtype=torch.int64), torch.zeros(policies, dtype=torch.int64)
         for row in range(len(weights)):
             if not alive[row]:
                 continue
-            grams = torch.stack([gram[row] for gram in self.grams])
+            grams = self.grams[row]
             known: dict[bytes, Tensor] = {}
             for p in range(policies):
                 mask = keep[p, row]
