@@ -67,6 +67,9 @@ def _check_flags(arguments: Sequence[str], known: set[str], command: str) -> Non
 
 def yaml_settings(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
     """Settings from `--config FILE.yaml`, and the arguments without it. Raises BadFile or BadSetting."""
+    given = [argument for argument in arguments if argument == "--config" or argument.startswith("--config=")]
+    if len(given) > 1:
+        raise BadSetting(f"--config is given {len(given)} times; put all settings in one file")
     for place, argument in enumerate(arguments):
         if argument == "--config":
             if place + 1 == len(arguments):
@@ -102,7 +105,7 @@ _PLAIN = (
     (r"Missing value for argument '(\S+)'.*", r"\1 needs a value"),
     (r"invalid choice (.*) for argument '(\S+)'\. Expected one of \((.*?),?\)", r"\2 must be one of \3, got \1"),
     (r"Missing from repflow \w+: (\S+).*", r"an argument is missing, \1"),
-    (r"Unrecognized options: (.*)", r"cannot place \1"),
+    (r"Unrecognized options: (.*)", r"cannot place \1: names come together, before the options"),
 )
 
 

@@ -28,7 +28,8 @@ class Flow:
     """
 
     subjects: tyro.conf.Positional[tuple[str, ...]] = ZOO
-    """Models: hub id, local directory, file.gguf, zoo:NAME, config:FAMILY[,key=value]...; add @init=SCHEME[:SEED]."""
+    """Models, named before the options: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...,
+    each with @init=SCHEME[:SEED] if its weights are to be drawn anew."""
     task: TaskSettings = field(default_factory=TaskSettings)
     measure: MeasureSettings = field(default_factory=MeasureSettings)
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -96,7 +96,11 @@ def calibrate(
 
         def take(site: Site, states: Tensor, batch: Batch = batch) -> None:
             view = SiteView(site, states.detach().float(), batch)
-            found = moments(view.states, view.no_sink)
+            bad = (~torch.isfinite(view.norm) & batch.real).any(1)
+            for row in bad.nonzero()[:, 0].tolist():
+                stopped.setdefault(batch.example_ids[row], site.index)
+            alive = torch.tensor([example not in stopped for example in batch.example_ids], device=bad.device)
+            found = moments(view.states, view.no_sink & alive[:, None])
             known = per_site[site.index]
             per_site[site.index] = found if known is None else merge_moments(known, found)
 
