@@ -145,11 +145,19 @@ def test_replicates_are_shared_with_every_other_metric_of_the_same_examples() ->
     assert not torch.allclose(_token(a, b).value[1], _token(a, b).value[2])
 
 
-def test_different_examples_are_refused() -> None:
-    a, b = trajectory(n=6), trajectory(n=6, ids=range(1, 7))
+def test_examples_are_paired_by_id_and_strangers_refused() -> None:
+    a, b = trajectory(n=8), trajectory(n=8, ids=range(8, 16))
     for compare in (_token, _example):
-        with pytest.raises(NotEnoughData, match="same examples"):
+        with pytest.raises(NotEnoughData, match="both"):
             compare(a, b)
+
+
+def test_an_example_that_one_model_lacks_is_out_for_both() -> None:
+    """As when it was left out of one for a state that is not finite."""
+    whole, part = trajectory(n=8), trajectory(n=8).take(range(7))
+    for compare in (_token, _example):
+        assert compare(whole, part).n == compare(part, part).n
+        torch.testing.assert_close(compare(whole, part).value, compare(part, part).value, equal_nan=True)
 
 
 def test_too_few_tokens_or_examples_are_refused() -> None:

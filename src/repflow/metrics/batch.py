@@ -1,6 +1,6 @@
 """A batch of examples as the metrics see it: which tokens are real, which count, how each example weighs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,19 +66,24 @@ class Batch:
 
     @cached_property
     def gram_index(self) -> tuple[Int64[Tensor, "n m"], Bool[Tensor, "n m"]]:
-        """`sample` of at most `gram_rows` tokens."""
-        longest = max(as_list(self.real.sum(1)), default=0)
-        return self.sample(max(1, min(self.options.gram_rows, longest)))
+        """Ascending token positions, at most `gram_rows`, and which entries are not filling.
 
-    def sample(self, rows: int) -> tuple[Int64[Tensor, "n m"], Bool[Tensor, "n m"]]:
-        """Ascending token positions, `rows` of them or all where there are fewer, and which entries are not filling.
-
-        Beyond `rows` real tokens the sample is drawn by a generator keyed by the example id alone.
+        All real tokens of an example, or a sample drawn by a generator keyed by the example id alone.
         """
+        longest = max(as_list(self.real.sum(1)), default=0)
+        return self._rows(max(1, min(self.options.gram_rows, longest)), sampled_rows)
+
+    def spaced_index(self, rows: int) -> tuple[Int64[Tensor, "n m"], Bool[Tensor, "n m"]]:
+        """Likewise `rows` evenly spaced positions, the same in all examples of one length."""
+        return self._rows(rows, lambda _, n, at_most: spaced_rows(n, at_most))
+
+    def _rows(
+        self, rows: int, choose: Callable[[int, int, int], np.ndarray]
+    ) -> tuple[Int64[Tensor, "n m"], Bool[Tensor, "n m"]]:
         index = np.zeros((len(self.example_ids), rows), dtype=np.int64)
         valid = np.zeros((len(self.example_ids), rows), dtype=bool)
         for row, (example_id, real) in enumerate(zip(self.example_ids, self.real.cpu().numpy(), strict=True)):
-            chosen = np.flatnonzero(real)[sampled_rows(example_id, int(real.sum()), rows)]
+            chosen = np.flatnonzero(real)[choose(example_id, int(real.sum()), rows)]
             index[row, : len(chosen)] = chosen
             valid[row, : len(chosen)] = True
         device = self.real.device
@@ -91,6 +96,11 @@ def sampled_rows(example_id: int, n: int, at_most: int) -> np.ndarray:
         return np.arange(n)
     key = np.array([_GRAM_STREAM, example_id], dtype=np.int64).view(np.uint64)
     return np.sort(np.argsort(np.random.Philox(key=key).random_raw(n), kind="stable")[:at_most])
+
+
+def spaced_rows(n: int, at_most: int) -> np.ndarray:
+    """`at_most` of 0..n-1, evenly spaced, ascending."""
+    return np.arange(n) if n <= at_most else (2 * np.arange(at_most) + 1) * n // (2 * at_most)
 
 
 def pad(rows: Sequence[Sequence[int]], fill: int = 0) -> tuple[Int64[Tensor, "n t"], Bool[Tensor, "n t"]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from repflow.core import NotEnoughData
@@ -41,20 +41,20 @@ class CrossCka:
 def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates: int, permutations: int) -> CrossCka:
     """Token CKA between two models that read the same tokens; blocks are examples.
 
-    A row counts if it counts in both models. Every example gives as many rows as the shortest, so that any two can be
-    paired; those with fewer than half the usual number, or fewer than 4, are left out. The null pairs each sequence
-    with another one's, the same permutation at every site; tokens themselves are never permuted, since they are
-    correlated within a sequence.
+    A row counts if it counts in both models; examples of fewer than 4, or than half the usual number, are left out.
+    The null pairs each sequence with another one's, the same permutation at every site; tokens themselves are never
+    permuted, since they are correlated within a sequence. So that the positions stay paired, all examples give the
+    positions that count in every one of them, or, where that is less than half, as many as the shortest has.
     """
-    _same_examples(a.ids, b.ids)
+    a, b = _shared(a, b)
     keep = a.keep[:, policy] & b.keep[:, policy]
     counts = keep.sum(-1)
     least = max(MIN_ROWS, int(counts.median()) // 2) if len(counts) else MIN_ROWS
     used = counts >= least
     if not bool(used.any()):
         raise NotEnoughData(f"cka between models needs examples of at least {MIN_ROWS} tokens that count in both")
-    rows = int(counts[used].min())
-    index = [mask.nonzero()[:rows, 0] for mask in keep[used]]
+    index = _positions(keep[used], least)
+    rows = index.shape[1]
     left = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(a.grams[used], index, strict=True)])
     right = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(b.grams[used], index, strict=True)])
     orders = _permutations(seed, len(left), permutations if len(left) > 1 else 0)
@@ -65,14 +65,12 @@ def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates
 
 def cross_example_cka(a: Grams, b: Grams, seed: int, replicates: int, permutations: int) -> CrossCka:
     """Example CKA between any two models; blocks are 64 examples, the null permutes examples within blocks."""
-    left_blocks, right_blocks = a.by_block(), b.by_block()
-    if {k: v[0] for k, v in left_blocks.items()} != {k: v[0] for k, v in right_blocks.items()}:
-        raise NotEnoughData("cka between models needs the same examples in both; measure both again in one run")
-    usable = [k for k, (ids, _) in left_blocks.items() if len(ids) >= MIN_ROWS]
+    found = _shared_blocks(a, b)
+    usable = [k for k, (left, _) in found.items() if left.shape[-1] >= MIN_ROWS]
     if not usable:
-        raise NotEnoughData("cka between models needs a block of at least 4 examples; raise --examples")
-    left = [u_centre(left_blocks[k][1]) for k in usable]
-    right = [u_centre(right_blocks[k][1]) for k in usable]
+        raise NotEnoughData("cka between models needs a block of at least 4 examples that both have measured")
+    left = [u_centre(found[k][0]) for k in usable]
+    right = [u_centre(found[k][1]) for k in usable]
     blocks = torch.tensor(usable)
     nulls: list[Tensor] = []
     for draw in range(permutations):
@@ -128,6 +126,34 @@ def _permutations(seed: int, n: int, count: int) -> Int64[Tensor, "k n"]:
     return as_tensor(np.argsort(draws, axis=1, kind="stable"))
 
 
-def _same_examples(a: Int64[Tensor, " n"], b: Int64[Tensor, " n"]) -> None:
-    if not torch.equal(a, b):
-        raise NotEnoughData("cka between models needs the same examples in both; measure both again in one run")
+def _positions(keep: Bool[Tensor, "n m"], least: int) -> Int64[Tensor, "n k"]:
+    """Which rows each example gives, as many from each."""
+    common = keep.all(0)
+    if int(common.sum()) >= least:
+        return common.nonzero()[:, 0].expand(len(keep), -1)
+    rows = int(keep.sum(-1).min())
+    return torch.stack([mask.nonzero()[:rows, 0] for mask in keep])
+
+
+def _shared(a: GramBank, b: GramBank) -> tuple[GramBank, GramBank]:
+    """The examples that both have, by id: one that was left out of either is out."""
+    in_a, in_b = torch.isin(a.ids, b.ids), torch.isin(b.ids, a.ids)
+    if not bool(in_a.any()):
+        raise NotEnoughData("cka between models needs examples that both have measured")
+    return (
+        GramBank(a.ids[in_a], a.grams[in_a], a.keep[in_a]),
+        GramBank(b.ids[in_b], b.grams[in_b], b.keep[in_b]),
+    )
+
+
+def _shared_blocks(a: Grams, b: Grams) -> dict[int, tuple[Tensor, Tensor]]:
+    """Both models' Grams of every block, over the examples that both have."""
+    blocks_a, blocks_b = a.by_block(), b.by_block()
+    shared: dict[int, tuple[Tensor, Tensor]] = {}
+    for number in sorted(blocks_a.keys() & blocks_b.keys()):
+        (ids_a, gram_a), (ids_b, gram_b) = blocks_a[number], blocks_b[number]
+        ids = sorted({*ids_a} & {*ids_b})
+        place_a = torch.tensor([ids_a.index(i) for i in ids], dtype=torch.int64)
+        place_b = torch.tensor([ids_b.index(i) for i in ids], dtype=torch.int64)
+        shared[number] = gram_a[:, place_a][:, :, place_a], gram_b[:, place_b][:, :, place_b]
+    return shared

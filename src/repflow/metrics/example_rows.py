@@ -12,10 +12,10 @@ from repflow.metrics.batch import Batch
 from repflow.metrics.bootstrap import poisson_weights
 from repflow.metrics.hsic import centred_hsic, cka
 from repflow.metrics.metric import Observer
-from repflow.metrics.tensors import as_list
+from repflow.metrics.tensors import as_list, row_norm
 from repflow.metrics.token_cka import MIN_ROWS
 from repflow.metrics.trace import Trace
-from repflow.metrics.view import SiteView
+from repflow.metrics.view import SiteView, beyond_rounding
 
 BLOCK = 64
 """Examples a block: ids 0..63, 64..127 and so on, whatever the batches were."""
@@ -98,7 +98,7 @@ class _ExampleRowsObserver:
 
 def block_gram(rows: Float32[Tensor, "n s d"]) -> Float32[Tensor, "s n n"]:
     """Grams of one block's rows about their mean, at every site; exactly 0 where the rows are alike."""
-    by_site = (rows - rows[:1]).transpose(0, 1)
+    by_site = beyond_rounding(rows - rows[:1], row_norm(rows)).transpose(0, 1)
     by_site = by_site - by_site.mean(1, keepdim=True)
     return by_site @ by_site.mT
 

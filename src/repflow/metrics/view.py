@@ -12,6 +12,9 @@ from repflow.metrics.batch import Batch
 from repflow.metrics.calibration import Calibration
 from repflow.metrics.tensors import row_norm
 
+ROUNDING = 1e-6
+"""States that differ by less than this share of their norm differ by rounding."""
+
 
 class Scratch:
     """Room for the elementwise products behind inner products, kept from one use to the next."""
@@ -142,6 +145,7 @@ def gram_of(
     rows = states.gather(1, index[..., None].expand(-1, -1, states.shape[-1]))
     anchor = rows[torch.arange(len(rows), device=rows.device), median.indices]
     rows -= anchor[:, None]
+    rows = beyond_rounding(rows, torch.where(valid, sampled, 0.0))
     shift = (ordinary[:, None] @ rows) / ordinary.sum(1).clamp(min=1.0)[:, None, None]
     rows -= shift
     rows *= valid[..., None]
@@ -151,6 +155,12 @@ def gram_of(
         to_centre=(rows @ centre[..., None])[..., 0],
         centre_square=centre.square().sum(-1),
     )
+
+
+def beyond_rounding(differences: Float32[Tensor, "*n d"], norm: Float32[Tensor, "*n"]) -> Float32[Tensor, "*n d"]:
+    """Differences of states of that norm, exactly 0 where float32 cannot tell the states apart."""
+    real = row_norm(differences) > ROUNDING * norm
+    return differences * real[..., None]
 
 
 def masked_median(values: Float[Tensor, "*n t"], keep: Bool[Tensor, "*n t"]) -> Float[Tensor, "*n"]:

@@ -24,5 +24,6 @@ def match_hf_taps(
         tap = next((tap for tap in rest if same_state(states.get(tap.site.name), state)), None)
         if tap is None:
             return (), f"entry {entry} of the model's list of hidden states equals none of its sites"
-        found.append(Tap(Site(f"hf.{entry}", entry, entry / (len(listed) - 1)), tap.module, tap.where))
+        site = Site(f"hf.{entry}", entry, entry / (len(listed) - 1), tap.site.is_final_norm)
+        found.append(Tap(site, tap.module, tap.where))
     return tuple(found), ""

@@ -130,3 +130,13 @@ def values(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
 def of_scene(frame: pd.DataFrame, scene: Scene) -> pd.DataFrame:
     """The rows of one task at one context length."""
     return frame[(frame["task"] == scene.task) & (frame["context"] == scene.context)]
+
+
+def distinct_tasks(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The tasks of run.json, those that several subjects read alike named once."""
+    found: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    for task in entries(info, "tasks"):
+        found.setdefault(
+            tuple(str(task.get(key)) for key in ("name", "context", "n_examples", "examples_sha256")), task
+        )
+    return list(found.values())

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from repflow.report._labels import count, number
-from repflow.report._source import Source, entries
+from repflow.report._source import Source, distinct_tasks
 
 _KINDS = {"TBM": "Transformer", "SSM": "state-space model", "hybrid": "hybrid", "other": "other model"}
 
@@ -40,7 +40,7 @@ _SIZES = (("n_parameters", "parameters"), ("n_blocks", "blocks"))
 
 def _tasks(source: Source) -> str:
     texts: list[str] = []
-    for task in entries(source.info, "tasks"):
+    for task in distinct_tasks(source.info):
         about = [f"context {_whole(task.get('context'))}", f"{_whole(task.get('n_examples'))} examples"]
         if task.get("n_tokens"):
             about.append(f"{_whole(task.get('n_tokens'))} tokens")
@@ -65,11 +65,10 @@ def _circumstances(info: Mapping[str, Any]) -> str:
 def _seconds(timings: Any) -> str:
     if not isinstance(timings, Mapping):
         return ""
-    values = [t.get("total_s") for t in timings.values() if isinstance(t, Mapping)]
-    known = [float(v) for v in values if isinstance(v, int | float)]
-    if not known:
+    total = timings.get("total_s")
+    if not isinstance(total, int | float):
         return ""
-    return f"{number(sum(known))} s" if sum(known) < 120 else f"{sum(known) / 60:.1f} min"
+    return f"{number(total)} s" if total < 120 else f"{total / 60:.1f} min"
 
 
 def _whole(value: Any) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from repflow.report._labels import count, estimate, is_number, number
 from repflow.report._pathplots import column_title, path_columns, path_rows
-from repflow.report._source import Scene, Source, Subject, entries, of_scene, values
+from repflow.report._source import Scene, Source, Subject, distinct_tasks, of_scene, values
 from repflow.report._texts import quantity
 
 
@@ -99,7 +99,7 @@ def _timing(value: Any) -> str:
 def tasks(source: Source) -> list[dict[str, str]]:
     """The tasks of run.json for a table."""
     keys = ("name", "context", "n_examples", "n_tokens", "examples_sha256")
-    return [{k: _fact(t.get(k)) for k in keys} for t in entries(source.info, "tasks")]
+    return [{k: _fact(t.get(k)) for k in keys} for t in distinct_tasks(source.info)]
 
 
 def _fact(value: Any) -> str:

@@ -39,6 +39,9 @@ class KvprTask:
     crossed: bool = False
     """Every set of pairs once at every place: example id = group x positions + place."""
 
+    smallest: int | None = None
+    """The context for which `auto` chooses, None for the one built: one choice keeps several contexts nested."""
+
     def __post_init__(self) -> None:
         check_places(self.positions, self.gold, self.crossed)
         if self.keys not in ("auto", *STYLES):
@@ -73,7 +76,7 @@ class KvprTask:
     def _questions(self, tokenizer: Tokenizer, context: int, seed: int) -> Iterator[Question]:
         if self.data is not None:
             return (self._recorded(record) for record in read_pairs(Path(self.data)))
-        style = self._style(tokenizer, context, seed) if self.keys == "auto" else self.keys
+        style = self._style(tokenizer, self.smallest or context, seed) if self.keys == "auto" else self.keys
         return (self._generated(style, seed, group) for group in count())
 
     def _style(self, tokenizer: Tokenizer, context: int, seed: int) -> str:

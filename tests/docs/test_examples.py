@@ -1,0 +1,43 @@
+"""The documentation's Python examples run, its commands parse, its links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+
+
+EXAMPLES = [pytest.param(code, id=f"{p.stem}-{i}") for p in PAGES for i, code in enumerate(_blocks(p))]
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_python_examples_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "example", "exec"), {"__name__": "example"})
+
+
+def _commands() -> list[str]:
+    text = "\n".join(page.read_text() for page in PAGES)
+    return sorted(set(re.findall(r"^ {4}(repflow flow .*?)(?:\s+#.*)?$", text, flags=re.MULTILINE)))
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_commands_parse(command: str) -> None:
+    from repflow.cli._arguments import parse
+    from repflow.cli._flow import Flow
+
+    assert parse(Flow, "flow", shlex.split(command)[2:]).subjects
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
+    missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
+    assert not missing, f"{page.name} links to nothing at {missing}"
