@@ -8,8 +8,9 @@ import pytest
 import torch
 from toolkit import Trajectory, estimates, run, trajectory
 
+from repflow.core import interval
 from repflow.metrics.batch import Options
-from repflow.metrics.bootstrap import REPLICATES, interval, poisson_weights
+from repflow.metrics.bootstrap import REPLICATES, poisson_weights
 from repflow.metrics.states import Means, observe_means
 from repflow.metrics.token_cka import HsicSums
 

@@ -14,6 +14,7 @@ from repflow.core.errors import (
     UnknownName,
     unknown,
 )
+from repflow.core.intervals import interval
 from repflow.core.protocols import Task, Tokenizer
 from repflow.core.records import (
     POLICIES,
@@ -55,6 +56,7 @@ __all__ = [
     "Task",
     "Tokenizer",
     "UnknownName",
+    "interval",
     "sites_for",
     "unknown",
 ]

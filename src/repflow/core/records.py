@@ -19,8 +19,13 @@ class Site:
     index: int
     depth: float
     """Relative depth in [0, 1]: 0 at `embed`, (i+1)/L after block i, 1 at `final_norm`."""
-    is_final_norm: bool = False
-    """The output of the final norm, which is no step of the residual stream: paths leave it out."""
+    normed: bool = False
+    """Holds the output of the final norm under another name."""
+
+    @property
+    def is_final_norm(self) -> bool:
+        """The output of the final norm is no step of the residual stream: paths leave it out."""
+        return self.normed or self.name == "final_norm"
 
 
 def sites_for(n_blocks: int) -> tuple[Site, ...]:
@@ -28,7 +33,7 @@ def sites_for(n_blocks: int) -> tuple[Site, ...]:
     if n_blocks < 1:
         raise ValueError(f"a model needs at least one block, got {n_blocks}")
     blocks = (Site(f"block.{i}", i + 1, (i + 1) / n_blocks) for i in range(n_blocks))
-    return (Site("embed", 0, 0.0), *blocks, Site("final_norm", n_blocks + 1, 1.0, is_final_norm=True))
+    return (Site("embed", 0, 0.0), *blocks, Site("final_norm", n_blocks + 1, 1.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Streaming metrics: observe a batch, merge states, read values. One metric a file."""
 
 from repflow.metrics.batch import Batch, Options, pad
-from repflow.metrics.bootstrap import REPLICATES, interval, poisson_weights
+from repflow.metrics.bootstrap import REPLICATES, poisson_weights
 from repflow.metrics.calibration import Calibration, Moments, calibration_from, merge_moments, moments
 from repflow.metrics.cross_cka import CrossCka, cross_example_cka, cross_token_cka
 from repflow.metrics.example_rows import example_cka
@@ -28,7 +28,6 @@ __all__ = [
     "cross_example_cka",
     "cross_token_cka",
     "example_cka",
-    "interval",
     "merge",
     "merge_moments",
     "moments",

@@ -44,7 +44,7 @@ def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates
     A row counts if it counts in both models; examples of fewer than 4, or than half the usual number, are left out.
     The null pairs each sequence with another one's, the same permutation at every site; tokens themselves are never
     permuted, since they are correlated within a sequence. So that the positions stay paired, all examples give the
-    positions that count in every one of them, or, where that is less than half, as many as the shortest has.
+    positions that count in every one of them; where those are less than half there is no null.
     """
     a, b = _shared(a, b)
     keep = a.keep[:, policy] & b.keep[:, policy]
@@ -53,11 +53,11 @@ def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates
     used = counts >= least
     if not bool(used.any()):
         raise NotEnoughData(f"cka between models needs examples of at least {MIN_ROWS} tokens that count in both")
-    index = _positions(keep[used], least)
+    index, paired = _positions(keep[used], least)
     rows = index.shape[1]
     left = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(a.grams[used], index, strict=True)])
     right = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(b.grams[used], index, strict=True)])
-    orders = _permutations(seed, len(left), permutations if len(left) > 1 else 0)
+    orders = _permutations(seed, len(left), permutations if paired and len(left) > 1 else 0)
     flat = left.flatten(2)
     nulls = [(flat @ right[order].flatten(2).mT).double().sum(0) / (rows * (rows - 3)) for order in orders]
     return _result(left, right, nulls, a.ids[used], seed, replicates)
@@ -126,13 +126,13 @@ def _permutations(seed: int, n: int, count: int) -> Int64[Tensor, "k n"]:
     return as_tensor(np.argsort(draws, axis=1, kind="stable"))
 
 
-def _positions(keep: Bool[Tensor, "n m"], least: int) -> Int64[Tensor, "n k"]:
-    """Which rows each example gives, as many from each."""
+def _positions(keep: Bool[Tensor, "n m"], least: int) -> tuple[Int64[Tensor, "n k"], bool]:
+    """Which rows each example gives, as many from each, and whether they are the same ones."""
     common = keep.all(0)
     if int(common.sum()) >= least:
-        return common.nonzero()[:, 0].expand(len(keep), -1)
+        return common.nonzero()[:, 0].expand(len(keep), -1), True
     rows = int(keep.sum(-1).min())
-    return torch.stack([mask.nonzero()[:rows, 0] for mask in keep])
+    return torch.stack([mask.nonzero()[:rows, 0] for mask in keep]), False
 
 
 def _shared(a: GramBank, b: GramBank) -> tuple[GramBank, GramBank]:

@@ -49,6 +49,9 @@ METRICS: dict[str, Metric] = {
 OPTIONAL = ("von_neumann_entropy", "token_cka_biased", "token_grams")
 """Not measured unless named: slow, for comparison only, or needed between models only."""
 
+INTERNAL = ("token_grams",)
+"""Collected for a comparison, without rows of its own."""
+
 DEFAULT = tuple(name for name in METRICS if name not in OPTIONAL)
 
 

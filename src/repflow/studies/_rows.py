@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from repflow.core import LayerRow, Origin, PairRow, PathRow, Site
-from repflow.metrics import Counts, CrossCka, Metric, Options, example_cka, interval
+from repflow.core import LayerRow, Origin, PairRow, PathRow, Site, interval
+from repflow.metrics import Counts, CrossCka, Metric, Options, example_cka
 from repflow.metrics.metric import PerSite
 from repflow.metrics.path import CELLS
 from repflow.metrics.profile import adjacent, smoothness, stability
