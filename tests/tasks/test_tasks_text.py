@@ -154,7 +154,7 @@ def test_describe(tmp_path):
 def test_prose_in_the_package_does_not_repeat_itself():
     paragraphs = shipped("prose.txt").read_text(encoding="utf-8").split("\n\n")
     assert len(paragraphs) > 40
-    assert 25_000 < sum(map(len, paragraphs)) < 40_000
+    assert 150_000 < sum(map(len, paragraphs)) < 200_000
     fives = [tuple(w[i : i + 5]) for w in (p.split() for p in paragraphs) for i in range(len(w) - 4)]
     assert len(set(fives)) > 0.97 * len(fives)
 
