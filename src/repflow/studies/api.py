@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from repflow.core import BadSetting
 from repflow.engines import Progress
 from repflow.studies.flow import run_flow
 from repflow.studies.run import Run
@@ -24,7 +25,10 @@ def flow(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = Non
 
     Returns the finished run. Raises a RepflowError for anything the caller can mend.
     """
-    named = (subjects,) if isinstance(subjects, str) else tuple(subjects)
+    named = (subjects,) if isinstance(subjects, str) else subjects
+    if not isinstance(named, Sequence) or not all(isinstance(subject, str) for subject in named):
+        raise BadSetting(f"subjects must be a list of names, got {subjects!r}")
+    named = tuple(named)
     return run_flow(flow_settings(named, settings), progress)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from repflow.capture import tapped
-from repflow.core import BadSetting, NotEnoughData, Origin, Site, Tap
+from repflow.core import BadSetting, ModelProblem, NotEnoughData, Origin, Site, Tap
 from repflow.metrics import DEFAULT, Batch, Options, Session, merge, named
 from repflow.models import find_taps
 from repflow.studies._rows import Tables, tables_of
@@ -29,6 +29,7 @@ class Watch:
         self._session: Session | None = None
         self._next_id = 0
         self._running = False
+        self._reached = 0
         self._pending: tuple[Tensor | None, Tensor | None] = (None, None)
 
     @property
@@ -65,6 +66,7 @@ class Watch:
         self._pending = (ids, mask)
         self._session = None
         self._running = True
+        self._reached = 0
 
     def _see(self, site: Site, states: Tensor) -> None:
         # A checkpointed block runs again in the backward pass, when no pass of the model is under way.
@@ -72,11 +74,21 @@ class Watch:
             return
         if self._session is None:
             self._session = Session(self._metrics, self._batch(states))
+        due = self.sites[self._reached].name if self._reached < len(self.sites) else "none"
+        if site.name != due:
+            raise ModelProblem(
+                f"the forward pass reached the site {site.name} where {due} was due; name sites in the order in which "
+                "the pass reaches them, and modules it calls once"
+            )
+        self._reached += 1
         self._session.see(site, states)
 
     def _close(self) -> None:
         """A forward pass has ended; a cached decoding step counts like any other."""
         self._running = False
+        if self._reached != len(self.sites):
+            missed = ", ".join(site.name for site in self.sites[self._reached :])
+            raise ModelProblem(f"the forward pass went by without reaching the site {missed}; name sites it reaches")
         if self._session is None:
             return
         found = self._session.finish()
@@ -127,13 +139,16 @@ def watch(
     options = Options(policies=tuple(tokens), replicates=replicates, seed=seed)
     watching = Watch(taps, tuple(metrics), options, special_ids)
     begun = model.register_forward_pre_hook(_announcer(watching), with_kwargs=True)
-    ended = model.register_forward_hook(lambda *_: watching._close())
     try:
         with tapped(model, taps, _without_gradients(watching._see)):
-            yield watching
+            # After the taps' hooks, so that the model's own output can be a site.
+            ended = model.register_forward_hook(lambda *_: watching._close())
+            try:
+                yield watching
+            finally:
+                ended.remove()
     finally:
         begun.remove()
-        ended.remove()
 
 
 def _announcer(watching: Watch) -> Callable[..., None]:

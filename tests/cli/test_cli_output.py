@@ -1,0 +1,150 @@
+"""What a person sees: help, progress, summaries."""
+
+import contextlib
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli_tools import QUICK, TINY
+
+from repflow.cli import _progress, main
+
+SUBJECTS = (
+    'config:pythia,layers=2,width=32,positions=4096,rope_parameters={"rope_theta":10000.0}',
+    "config:mamba2,layers=2,width=32@init=orthogonal:7",
+)
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    bare = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == bare
+    for command in ("flow", "report", "show", "compare", "doctor"):
+        assert re.search(rf"^  {command} +\w", bare, re.MULTILINE)
+        assert main([command, "--help"]) == 0
+        assert f"usage: repflow {command}" in capsys.readouterr().out
+    assert all(len(line) <= 100 for line in bare.splitlines())
+
+
+def test_the_help_of_flow_says_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    from dataclasses import fields
+
+    from repflow.studies.settings import GROUPS
+
+    assert main(["flow", "--help"]) == 0
+    said = capsys.readouterr().out
+    for kind in GROUPS.values():
+        for field in fields(kind):
+            name = field.name.replace("_", "-")
+            assert re.search(rf"--(no-)?{name}\b", said), name
+    assert "--config FILE.yaml" in said
+
+
+def test_progress_without_a_terminal_is_plain_lines(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flow", TINY, "--out", str(out), *QUICK]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        f"loading {TINY}",
+        f"{TINY} on text at 48 tokens: 6 examples",
+        f"{TINY} on text at 48 tokens: 6/6 examples, done",
+    ]
+
+
+def test_a_long_run_says_how_long_it_will_take(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    lines = _progress.Lines()
+    lines.begin("a model on text", 10)
+    for _ in range(10):
+        lines.advance(1, 100)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "a model on text: 10 examples"
+    assert said[-1] == "a model on text: 10/10 examples, done"
+    assert 4 <= len(said) <= 7, "about one line every 30 seconds, not one an example"
+    assert all(re.fullmatch(r"a model on text: \d+/10 examples, about \d+ s left", line) for line in said[1:-1])
+
+
+def test_progress_in_a_terminal_is_a_bar() -> None:
+    ours, theirs = pty.openpty()
+    said = io.StringIO()
+    code = (
+        "from repflow.cli._progress import watching\n"
+        "with watching() as p:\n"
+        "    p.note('loading [a/b]'); p.begin('[bold]a model', 4); p.advance(2, 100); p.advance(2, 100)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=theirs, env=os.environ | {"TERM": "xterm"})
+    os.close(theirs)
+    with contextlib.suppress(OSError):
+        while data := os.read(ours, 4096):
+            said.write(data.decode())
+    assert process.wait() == 0
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.getvalue())
+    assert "loading [a/b]" in text
+    assert "[bold]a model" in text
+    assert "4/4" in text
+    assert "tokens/s" in text
+
+
+@pytest.fixture
+def run_of_two(tmp_path: Path) -> Path:
+    directory = tmp_path / "run"
+    assert main(["flow", *SUBJECTS, *QUICK, "--permutations", "19", "--out", str(directory)]) == 0
+    return directory
+
+
+def test_show_report_and_compare_fit_eighty_columns(
+    run_of_two: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    capsys.readouterr()
+    assert main(["show", str(run_of_two)]) == 0
+    said = capsys.readouterr().out
+    path = str(run_of_two)
+    names = (path, *SUBJECTS)  # one that is longer stands on a line that the terminal may break
+    assert all(len(line) <= 80 or any(name in line for name in names) for line in said.splitlines()), said
+    for text in ("TBM", "SSM", "inter-token cosine", "v_loc", "warning:", "rough intervals", "repflow report"):
+        assert text in said
+    assert said.count("rough intervals") == 1, "a warning is said once"
+    assert main(["compare", path, path]) == 0
+    said = capsys.readouterr().out
+    assert all(len(line) <= 80 or any(name in line for name in names) for line in said.splitlines()), said
+    assert main(["report", path]) == 0
+    assert capsys.readouterr().out.strip() == str(run_of_two / "report.html")
+    assert (run_of_two / "report.html").stat().st_size > 1000
+
+
+def test_compare_writes_csv(run_of_two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rows.csv"
+    capsys.readouterr()
+    assert main(["compare", str(run_of_two), str(run_of_two), "--metric", "norm", "--csv", str(file)]) == 0
+    assert capsys.readouterr().out.strip() == str(file)
+    header, *rows = file.read_text(encoding="utf-8").splitlines()
+    assert "difference" in header
+    assert len(rows) > 10
+
+
+def test_doctor_says_what_runs_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    for text in ("torch", "mamba2", "token_cka", "inter_token_cosine"):
+        assert text in said
+
+
+def test_flow_prints_its_summary_and_where_the_report_is(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = [flag for flag in QUICK if flag != "--no-report"]
+    assert main(["flow", TINY, "--out", str(out), *quick]) == 0
+    said = capsys.readouterr()
+    assert f"report: {out / 'report.html'}" in said.out
+    assert said.err.splitlines()[-1] == "writing the report"
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("repflow 0.")
