@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from rich.console import Console
 from store_rows import MakeRun, layer_row, pair_row, path_row, run_info
 
-from repflow.core import BadFile, BadSetting, CallerError, UnknownName
+from repflow.core import BadFile, BadSetting, CallerError, UnknownName, interval
 from repflow.store import compare, print_comparison
-from repflow.store._pairing import percentile_interval
 
 B = 200
 
@@ -43,9 +39,9 @@ def test_paired_runs_have_the_interval_of_their_difference(make_run: MakeRun, no
     assert frame.attrs == {"paired": True, "unpaired_because": []}
     assert frame["paired"].all()
     np.testing.assert_allclose(frame["difference"], 0.05)
-    expected = np.percentile(0.05 + 0.01 * noise, [2.5, 97.5])
-    np.testing.assert_allclose(frame["difference_low"], expected[0], atol=1e-6)
-    np.testing.assert_allclose(frame["difference_high"], expected[1], atol=1e-6)
+    expected = interval(0.05 + 0.01 * noise[None], 8)
+    np.testing.assert_allclose(frame["difference_low"], expected[0].item(), atol=1e-6)
+    np.testing.assert_allclose(frame["difference_high"], expected[1].item(), atol=1e-6)
     assert (frame["difference_low"] > 0).all()
     assert frame["overlap"].all(), "the separate intervals overlap, though the paired one excludes 0"
 
@@ -185,16 +181,45 @@ def test_a_row_that_is_there_twice_is_not_guessed_at(make_run: MakeRun) -> None:
         compare(a, a)
 
 
-@given(hnp.arrays("f8", (3, 40), elements=st.floats(-1e6, 1e6)))
-def test_the_interval_is_the_percentile_one(replicates: np.ndarray) -> None:
-    replicates[1, ::4] = np.nan
-    replicates[2, :21] = np.nan
-    low, high = percentile_interval(replicates)
-    for line in (0, 1):
-        finite = replicates[line][np.isfinite(replicates[line])]
-        np.testing.assert_allclose([low[line], high[line]], np.percentile(finite, [2.5, 97.5]))
-    assert math.isnan(low[2])
-    assert math.isnan(high[2])
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_few_examples_widen_the_paired_interval(make_run: MakeRun, noise: np.ndarray, n: int) -> None:
+    a = make_run("a", layers([0.2], n_examples=30), run_info("m"), replicates=noisy([0.2], 0 * noise))
+    b = make_run("b", layers([0.3], n_examples=n), run_info("m"), replicates=noisy([0.3], noise))
+    row = compare(a, b).iloc[0]
+    assert row["paired"]
+    plain = np.percentile(0.1 + noise, [2.5, 97.5])
+    if n == 1:
+        assert math.isnan(row["difference_low"])
+        assert math.isnan(row["difference_high"])
+    elif n == 2:
+        assert row["difference_low"] == pytest.approx(0.1 + noise.min(), abs=1e-6)
+        assert row["difference_high"] == pytest.approx(0.1 + noise.max(), abs=1e-6)
+    else:
+        assert noise.min() + 0.1 < row["difference_low"] < plain[0]
+        assert plain[1] < row["difference_high"] < noise.max() + 0.1
+
+
+def test_the_paired_interval_of_few_examples_covers_the_difference(make_run: MakeRun) -> None:
+    draws = np.random.default_rng(5)
+    n, held = 4, 500
+    samples = draws.normal(0, 1, (held, n))
+    weights = draws.poisson(1, (n, 400)).astype(float)
+    rows = [layer_row(site_index=1, n_examples=n, metric=f"m{i}") for i in range(held)]
+    means = samples @ weights / weights.sum(0)
+    a = make_run("a", rows, run_info("m"), replicates={"layers": np.zeros((held, 400))})
+    b = make_run("b", rows, run_info("m"), replicates={"layers": means})
+    frame = compare(a, b)
+    covered = ((frame["difference_low"] < 0) & (frame["difference_high"] > 0)).mean()
+    naive = np.nanpercentile(means, [2.5, 97.5], axis=1)
+    assert covered > 0.9
+    assert covered > ((naive[0] < 0) & (naive[1] > 0)).mean() + 0.05
+
+
+def test_a_row_without_an_interval_has_no_paired_one(make_run: MakeRun, noise: np.ndarray) -> None:
+    rows = [layer_row(), layer_row(site_index=2, ci_low=math.nan, ci_high=math.nan)]
+    still = {"layers": np.stack([0.5 + noise, np.full(B, 0.7)])}
+    a, b = (make_run(name, rows, run_info("m"), replicates=still) for name in "ab")
+    assert compare(a, b)["difference_low"].notna().tolist() == [True, False]
 
 
 def printed(frame: pd.DataFrame) -> str:

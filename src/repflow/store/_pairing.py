@@ -4,20 +4,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from repflow.core import interval
 from repflow.store._run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_LEAST_FINITE = 0.5
-"""The share of replicates that must be finite for an interval to be given."""
 
 
 def paired_intervals(joined: "pd.DataFrame", run_a: Run, run_b: Run) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
     """Lower and upper bounds [rows] of b - a, and for every row why it has none, or None.
 
     `joined` has, of each run, the line of its table in `row_a` and `row_b`. Replicates are aligned by line, never by
-    order, and only where the hashes of the examples agree.
+    order, and only where the hashes of the examples agree. A row that has no interval in one of the runs (too few
+    resampling units) has no paired one either: its replicates hardly move.
     """
     low = np.full(len(joined), np.nan)
     high = np.full(len(joined), np.nan)
@@ -40,19 +39,13 @@ def paired_intervals(joined: "pd.DataFrame", run_a: Run, run_b: Run) -> tuple[np
         if reason is None:
             of_a = _replicates(run_a, table)[group["row_a"].to_numpy()]
             difference = _replicates(run_b, table)[group["row_b"].to_numpy()] - of_a
-            low[lines], high[lines] = percentile_interval(difference)
+            units = np.where(_has_intervals(group), group[["n_examples_a", "n_examples_b"]].min(axis=1), 0)
+            low[lines], high[lines] = interval(difference, units)
     return low, high, reasons
 
 
-def percentile_interval(replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 2.5% and 97.5% points of each line of [rows, B]; NaN where fewer than half of its replicates are finite."""
-    low = np.full(len(replicates), np.nan)
-    high = np.full(len(replicates), np.nan)
-    usable = np.isfinite(replicates).mean(axis=1) >= _LEAST_FINITE
-    if usable.any():
-        finite = np.where(np.isfinite(replicates[usable]), replicates[usable], np.nan)
-        low[usable], high[usable] = np.nanpercentile(finite, [2.5, 97.5], axis=1)
-    return low, high
+def _has_intervals(group: "pd.DataFrame") -> np.ndarray:
+    return group[["ci_low_a", "ci_high_a", "ci_low_b", "ci_high_b"]].notna().all(axis=1).to_numpy()
 
 
 def _replicates(run: Run, table: str) -> np.ndarray:

@@ -96,6 +96,13 @@ class RunWriter:
             for folder in self._made:
                 folder.rmdir()
 
+    def read_part(self, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """What was saved under `key`, bit for bit (tuples in the meta come back as lists); None where no whole part is.
+
+        A torn part is deleted.
+        """
+        return _parts.read_part(self._checkpoint, key) if self._readable_parts() else None
+
     def has_part(self, key: str) -> bool:
         """Whether a whole part of this name is there."""
         return self._readable_parts() and _parts.read_part(self._checkpoint, key) is not None
