@@ -205,6 +205,7 @@ def test_the_paired_interval_of_few_examples_covers_the_difference(make_run: Mak
     samples = draws.normal(0, 1, (held, n))
     weights = draws.poisson(1, (n, 400)).astype(float)
     rows = [layer_row(site_index=1, n_examples=n, metric=f"m{i}") for i in range(held)]
+    weights[:, weights.sum(0) == 0] = 1.0
     means = samples @ weights / weights.sum(0)
     a = make_run("a", rows, run_info("m"), replicates={"layers": np.zeros((held, 400))})
     b = make_run("b", rows, run_info("m"), replicates={"layers": means})
