@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "tokens": ["all", "no_special"],
     "allow-extrapolation": True,
     "pack": True,
-    "no_report": True,
+    "report": False,
 }
 FLAGS = (
     "--task text --context 32 48 --examples 5 --calibration 2 --replicates 40 --tokens all no_special "
@@ -88,7 +88,7 @@ def test_resume_wins_over_overwrite_in_the_file(tmp_path: Path, capsys: pytest.C
         ({"task": "kvp"}, ["unknown task 'kvp'"]),
         ({"task": 3}, ["task must be a text, got 3"]),
         ({"pack": "no way"}, ["pack must be true or false, got 'no way'"]),
-        ({"no_report": "yes, none"}, ["no_report must be true or false"]),
+        ({"report": "yes, none"}, ["report must be true or false"]),
         ({"dtype": "float8"}, ["unknown dtype 'float8'", "bfloat16"]),
         ({"out": 5}, ["out must be a path, got 5"]),
         ({"subjects": [3]}, ["subjects must be a list of names, got [3]"]),

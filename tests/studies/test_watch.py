@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import repflow
 from repflow.core import BadSetting, ModelProblem, NotEnoughData, Site, Tap, UnknownName
+from repflow.metrics import DEFAULT
 from repflow.models import load
 from repflow.models.loading import Loaded
 from repflow.tasks import make_task
@@ -74,7 +75,8 @@ def test_training_is_bit_identical_with_and_without(spec: str) -> None:
 def test_values_are_those_of_flow_on_the_same_tokens(subject: Loaded, tmp_path: Path) -> None:
     before = hooks(subject.model)  # transformers keeps some of its own
     run = repflow.flow(subject.facts.label, examples=10, context=48, calibration=0, out=tmp_path / "run")
-    with repflow.watch(subject.model, special_ids=subject.tokenizer.all_special_ids) as flow, torch.no_grad():
+    special = subject.tokenizer.all_special_ids
+    with repflow.watch(subject.model, metrics=DEFAULT, special_ids=special) as flow, torch.no_grad():
         for batch in texts(subject, 10).split(3):
             subject.model(batch)
     assert hooks(subject.model) == before

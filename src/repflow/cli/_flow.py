@@ -34,8 +34,8 @@ class Flow:
     measure: MeasureSettings = field(default_factory=MeasureSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
-    no_report: bool = False
-    """Write the numbers only; `repflow report DIR` makes the report later."""
+    report: bool = True
+    """Write report.html beside the numbers; `repflow report DIR` makes it later."""
 
 
 def flow(arguments: list[str]) -> int:
@@ -50,7 +50,7 @@ def flow(arguments: list[str]) -> int:
 
     with watching() as progress:
         run = run_flow(settings, progress)
-        if not asked.no_report:
+        if asked.report:
             progress.note("writing the report")
             from repflow.report import write_report
 
@@ -68,8 +68,8 @@ def _defaults(values: dict[str, object]) -> Flow:
     named = [subjects] if isinstance(subjects, str) else subjects
     if not isinstance(named, list) or not all(isinstance(s, str) for s in named):
         raise BadSetting(f"subjects must be a list of names, got {subjects!r}")
-    no_report = values.pop("no_report", False)
-    if not isinstance(no_report, bool):
-        raise BadSetting(f"no_report must be true or false, got {no_report!r}")
+    report = values.pop("report", True)
+    if not isinstance(report, bool):
+        raise BadSetting(f"report must be true or false, got {report!r}")
     settings = flow_settings(tuple(named), values)
-    return Flow(settings.subjects, settings.task, settings.measure, settings.model, settings.output, no_report)
+    return Flow(settings.subjects, settings.task, settings.measure, settings.model, settings.output, report)

@@ -1,8 +1,8 @@
 """The local engine: shards one after another in this process, a checkpoint after each, merged in order."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Protocol
 
 import torch
@@ -59,27 +59,29 @@ def run_job(reader: Reader, job: Job, writer: RunWriter, progress: Progress) -> 
 
     Raises ModelProblem when more than 1% of the examples had non-finite states; a shard that goes past it is not kept.
     """
+    begun = time.perf_counter()
     calibration, uncalibrated = _calibration(reader, job, writer)
-    states: list[dict[str, Any]] = []
-    clock = Clock()
+    clock = Clock(calibration=time.perf_counter() - begun)
+    states: dict[str, Any] | None = None
     stopped: list[tuple[int, int]] = []
     for examples in job.shards():
         key = f"{job.key}/{examples[0].id:06d}-{examples[-1].id:06d}"
-        known = writer.has_part(key)
-        if known:
-            arrays, meta = writer.load_part(key)
+        part = writer.read_part(key)
+        if part is not None:
+            arrays, meta = part
             found, spent = from_part(job.metrics, arrays, meta["states"]), Clock(**meta["seconds"])
         else:
             found, spent = measure(reader, examples, job.metrics, job.options, calibration)
         counts: Counts = found["counts"]
         stopped += counts.stopped
         _refuse_broken(reader, stopped, len(job.examples))
-        if not known:
+        if part is None:
             _keep(writer, key, found, spent)
         clock += spent
-        states.append(found)
+        states = found if states is None else merge(states, found)
         progress.advance(len(examples), sum(len(example.ids) for example in examples))
-    return Outcome(reduce(merge, states), clock, uncalibrated)
+    assert states is not None, "a job without examples"
+    return Outcome(states, clock, uncalibrated)
 
 
 def _keep(writer: RunWriter, key: str, states: dict[str, Any], clock: Clock) -> None:
@@ -92,8 +94,9 @@ def _calibration(reader: Reader, job: Job, writer: RunWriter) -> tuple[Calibrati
     if not job.calibration:
         return None, ()
     key = f"{job.key}/calibration"
-    if writer.has_part(key):
-        arrays, meta = writer.load_part(key)
+    part = writer.read_part(key)
+    if part is not None:
+        arrays, meta = part
         sites = range(len(reader.taps))
         means = tuple(torch.from_numpy(arrays[f"mean.{i}"]).to(reader.device) for i in sites)
         inverses = tuple(torch.from_numpy(arrays[f"inverse.{i}"]).to(reader.device) for i in sites)

@@ -46,13 +46,14 @@ class Reader:
 
 @dataclass
 class Clock:
-    """Seconds spent, the model's and the metrics' apart."""
+    """Seconds spent, the model's and the metrics' apart. A GPU runs both at once: there only their sum is real."""
 
     forward: float = 0.0
     metrics: float = 0.0
+    calibration: float = 0.0
 
     def __add__(self, other: "Clock") -> "Clock":
-        return Clock(self.forward + other.forward, self.metrics + other.metrics)
+        return Clock(self.forward + other.forward, self.metrics + other.metrics, self.calibration + other.calibration)
 
 
 def measure(
@@ -138,13 +139,24 @@ def make_batch(reader: Reader, examples: Sequence[Example], options: Options) ->
 
 
 def _forward(reader: Reader, ids: Tensor, sink: Callable[[Site, Tensor], None], examples: Sequence[Example]) -> None:
+    failed: list[BaseException] = []
+
+    def guarded(site: Site, states: Tensor) -> None:
+        try:
+            sink(site, states)
+        except BaseException as error:
+            failed.append(error)
+            raise
+
     named = f"examples {examples[0].id}..{examples[-1].id} ({ids.shape[0]} x {ids.shape[1]} tokens)"
     try:
-        with torch.inference_mode(), tapped(reader.model, reader.taps, sink):
+        with torch.inference_mode(), tapped(reader.model, reader.taps, guarded):
             reader.forward(ids)
     except torch.OutOfMemoryError as error:
         raise ModelProblem(f"{reader.label}: out of memory on {named}; lower --batch-tokens or --context") from error
     except (RuntimeError, IndexError, ValueError) as error:
+        if failed:  # ours, not the model's
+            raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelProblem(f"{reader.label}: the forward pass failed on {named}: {reason}") from error
 

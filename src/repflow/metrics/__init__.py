@@ -6,7 +6,7 @@ from repflow.metrics.calibration import Calibration, Moments, calibration_from, 
 from repflow.metrics.cross_cka import CrossCka, cross_example_cka, cross_token_cka
 from repflow.metrics.example_rows import example_cka
 from repflow.metrics.metric import Metric
-from repflow.metrics.registry import DEFAULT, METRICS, named
+from repflow.metrics.registry import DEFAULT, METRICS, measurable, named
 from repflow.metrics.session import Counts, Session, merge
 from repflow.metrics.states import pack, unpack
 from repflow.metrics.view import SiteView
@@ -28,6 +28,7 @@ __all__ = [
     "cross_example_cka",
     "cross_token_cka",
     "example_cka",
+    "measurable",
     "merge",
     "merge_moments",
     "moments",

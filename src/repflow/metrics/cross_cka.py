@@ -17,6 +17,8 @@ from repflow.metrics.token_cka import MIN_ROWS
 from repflow.metrics.token_grams import GramBank
 
 ALPHA = 0.05
+MIN_SEQUENCES = 4
+"""Of fewer, the permutation that changes nothing is drawn more than once in 20 times."""
 MIN_PERMUTATIONS = 19
 """Fewer cannot reach the level alpha."""
 _NULL_STREAM = 0x6E756C6C
@@ -57,7 +59,7 @@ def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates
     rows = index.shape[1]
     left = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(a.grams[used], index, strict=True)])
     right = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(b.grams[used], index, strict=True)])
-    orders = _permutations(seed, len(left), permutations if paired and len(left) > 1 else 0)
+    orders = _permutations(seed, len(left), permutations if paired and len(left) >= MIN_SEQUENCES else 0)
     flat = left.flatten(2)
     nulls = [(flat @ right[order].flatten(2).mT).double().sum(0) / (rows * (rows - 3)) for order in orders]
     return _result(left, right, nulls, a.ids[used], seed, replicates)

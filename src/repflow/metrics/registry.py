@@ -55,6 +55,11 @@ INTERNAL = ("token_grams",)
 DEFAULT = tuple(name for name in METRICS if name not in OPTIONAL)
 
 
+def measurable() -> tuple[str, ...]:
+    """The names a user can ask for."""
+    return tuple(name for name in METRICS if name not in INTERNAL)
+
+
 def named(names: Sequence[str]) -> tuple[Metric, ...]:
     """The metrics of these names, in the registry's order. Raises UnknownName."""
     for name in names:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repflow.core import BadSetting, Example, Task, Tokenizer
-from repflow.studies.settings import TaskSettings
+from repflow.studies.settings import POSITIONS, TaskSettings
 from repflow.tasks import examples_sha256, make_task
 
 
@@ -54,7 +54,9 @@ def _concerning(name: str, settings: TaskSettings) -> dict[str, Any]:
     if name == "text":
         return {"text": settings.text, "pack": settings.pack, "column": settings.column}
     retrieval = {"data": settings.data, "positions": settings.positions}
-    return retrieval | {"keys": settings.keys} if name == "kvpr" else retrieval
+    if name != "kvpr":
+        return retrieval
+    return retrieval | {"keys": settings.keys, "smallest": min(settings.context)}
 
 
 def _refuse_idle(settings: TaskSettings) -> None:
@@ -66,5 +68,9 @@ def _refuse_idle(settings: TaskSettings) -> None:
         raise BadSetting("--data is for kvpr and mdqa; name text files with --text")
     if settings.data is not None and {"kvpr", "mdqa"} <= tasks:
         raise BadSetting("--data holds pairs or questions, not both; run kvpr and mdqa apart")
+    if settings.positions != POSITIONS and not tasks & {"kvpr", "mdqa"}:
+        raise BadSetting("--positions is for kvpr and mdqa; text has no gold")
+    if (not settings.pack or settings.column != "text") and "text" not in tasks:
+        raise BadSetting("--no-pack and --column are for the task text")
     if settings.keys != "auto" and "kvpr" not in tasks:
         raise BadSetting(f"--keys is for the task kvpr, the run has {', '.join(settings.task)}")

@@ -11,6 +11,8 @@ from typing import Any
 from repflow.core import ContextTooLong, Example, Interrupted, ModelProblem, NotEnoughData, Origin, Site, SubjectFacts
 from repflow.engines import Clock, Job, Outcome, Progress, Reader, run_job
 from repflow.metrics import DEFAULT, Options, named
+from repflow.metrics.example_rows import BLOCK
+from repflow.metrics.token_cka import MIN_ROWS
 from repflow.models import Loaded, SubjectSpec, environment_facts, load
 from repflow.store import RunWriter
 from repflow.studies._cross import Measured, cross_tables
@@ -137,6 +139,7 @@ def _subject(
         "load_s": round(loaded, 3),
         "forward_s": round(clock.forward, 3),
         "metrics_s": round(clock.metrics, 3),
+        "calibration_s": round(clock.calibration, 3),
         "tokens_per_s": round(tokens / max(clock.forward + clock.metrics, 1e-9), 1),
     }
 
@@ -171,12 +174,16 @@ def _job(
     facts, title = subject.facts, assignment.title
     if len(examples) < wanted:
         record.warn(f"{facts.label}, {title}: the data gives {len(examples)} examples, {wanted} were asked for")
-    if spare and len(calibration) < 2:
+    if len(calibration) < min(spare, 2):
         calibration = []
         record.warn(
             f"{facts.label}, {title}: no examples left to calibrate on, so the standardised variants are left out; "
-            f"give more text or lower --examples to {max(1, len(examples) - 2)}"
+            f"give more text or lower --examples to {max(1, len(built) - spare)}"
         )
+    elif len(calibration) < spare:
+        record.warn(f"{facts.label}, {title}: {len(calibration)} examples to calibrate on, {spare} were asked for")
+    if settings.measure.sites == "hf":
+        record.warn("read from Hugging Face's list of hidden states, for parity only: families leave out other ends")
     if len(examples) < FEW:
         record.warn(f"{title}: {len(examples)} examples make rough intervals; {FEW} or more make good ones")
     _check_length(facts, built, settings.model.allow_extrapolation, record)
@@ -184,12 +191,14 @@ def _job(
     record.tasks.append(assignment.facts(facts.label, examples))
     options = Options(
         policies=settings.measure.tokens,
+        sink_factor=settings.measure.sink_factor,
         gram_rows=settings.measure.gram_tokens,
         replicates=settings.measure.replicates,
         seed=settings.measure.seed,
     )
     names = settings.measure.metrics or DEFAULT
-    if len(settings.subjects) > 1 and settings.measure.permutations:
+    between = len(settings.subjects) > 1 and settings.measure.permutations and {"token_cka", "example_cka"} & {*names}
+    if between:
         names = (*names, "token_grams", "example_cka")
     per_batch = reader.batch_tokens // max(len(example.ids) for example in built)
     shard = settings.output.shard or max(1, math.ceil(len(examples) / 16), per_batch)
@@ -226,5 +235,7 @@ def _take_warnings(
         record.warn(f"{where}: example {example} left out, non-finite at {sites[site].name}")
     if "token_cka" in states and int(states["token_cka"].skipped.max()):
         record.warn(f"{where}: token CKA leaves out {int(states['token_cka'].skipped.max())} examples of < 4 tokens")
-    if "example_cka" in states and states["counts"].examples < 2 * 64:
-        record.warn(f"{assignment.title}: example CKA has fewer than two blocks of 64 examples, so no interval")
+    if "example_cka" in states and states["counts"].examples < MIN_ROWS:
+        record.warn(f"{assignment.title}: example CKA needs at least {MIN_ROWS} examples and is left out")
+    elif "example_cka" in states and states["counts"].examples < 2 * BLOCK:
+        record.warn(f"example CKA has an interval from {2 * BLOCK} examples on; its values here have none")

@@ -1,6 +1,7 @@
 """A run as its users meet it: tables, facts and figures."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repflow.store import Run as StoredRun
@@ -18,3 +19,15 @@ class Run(StoredRun):
         from repflow.report import Plots
 
         return Plots(self)
+
+    def write_report(self) -> Path:
+        """Write `report.html` into the run directory, one file that opens offline; returns its path."""
+        from repflow.report import write_report
+
+        return write_report(self)
+
+    def write_figures(self, formats: tuple[str, ...] = ("pdf", "png")) -> list[Path]:
+        """Write figures for papers to `figures/` in the run directory: pdf, svg or png; returns their paths."""
+        from repflow.report import write_figures
+
+        return write_figures(self, formats)

@@ -12,6 +12,11 @@ from repflow.core import POLICIES, BadSetting, unknown
 ZOO = ("zoo:smollm2-135m",)
 """What a command runs on when no subject is named."""
 
+POSITIONS = 5
+
+LEAST_PERMUTATIONS = 19
+"""Fewer cannot reach the level 0.05."""
+
 LARGEST_SEED = 2**62
 
 
@@ -35,12 +40,12 @@ class TaskSettings:
     """A published JSONL(.gz) file for kvpr or mdqa, read instead of generating examples."""
     keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto"
     """Length of generated kvpr keys and values; auto takes uuids unless fewer than four pairs would fit."""
-    positions: int = 5
+    positions: int = POSITIONS
     """How many evenly spaced places the gold pair or document takes, in turn."""
 
     def __post_init__(self) -> None:
         _at_least("examples", self.examples, 1)
-        _at_least("positions", self.positions, 1)
+        _at_least("positions", self.positions, 2)
         for context in self.context:
             _at_least("context", context, 4)
         _some_once("task", self.task)
@@ -57,7 +62,9 @@ class MeasureSettings:
     metrics: tuple[str, ...] = ()
     """Metrics by name; without it all but the slow ones (`repflow doctor` lists them)."""
     tokens: tuple[str, ...] = ("all", "no_sink")
-    """Which tokens count: all, no_special, no_sink (neither special nor of a norm above 10 medians)."""
+    """Which tokens count: all, no_special, no_sink (neither special nor of outlying norm)."""
+    sink_factor: float = 10.0
+    """How many times the median norm at a site makes a token a sink."""
     sites: Literal["residual", "hf"] = "residual"
     """Where to read: the residual stream, or the list Hugging Face calls hidden states, for parity only."""
     calibration: int = 8
@@ -74,17 +81,23 @@ class MeasureSettings:
     def __post_init__(self) -> None:
         if self.metrics:
             _some_once("metrics", self.metrics)
-            from repflow.metrics import named
+            from repflow.metrics import measurable
 
-            named(self.metrics)
+            for name in self.metrics:
+                if name not in measurable():
+                    raise unknown("metric", name, measurable())
         for policy in self.tokens:
             if policy not in POLICIES:
                 raise unknown("token policy", policy, POLICIES)
         _some_once("tokens", self.tokens)
-        _at_least("calibration", self.calibration, 0)
+        if self.calibration == 1 or self.calibration < 0:
+            raise BadSetting(f"--calibration must be 0 or at least 2, got {self.calibration}")
+        if not self.sink_factor > 1:
+            raise BadSetting(f"--sink-factor must be above 1, got {self.sink_factor}")
         _at_least("gram-tokens", self.gram_tokens, 4)
         _at_least("replicates", self.replicates, 20)
-        _at_least("permutations", self.permutations, 0)
+        if self.permutations < 0 or 0 < self.permutations < LEAST_PERMUTATIONS:
+            raise BadSetting(f"--permutations must be 0 or at least {LEAST_PERMUTATIONS}, got {self.permutations}")
         _at_least("seed", self.seed, 0)
         if self.seed > LARGEST_SEED:
             raise BadSetting(f"--seed must be at most {LARGEST_SEED}, got {self.seed}")
@@ -157,7 +170,7 @@ GROUPS: dict[str, type[Any]] = {
     "output": OutputSettings,
 }
 
-FREE = frozenset({"device", "shard", "out", "resume", "overwrite"})
+FREE = frozenset({"shard", "out", "resume", "overwrite"})
 """Settings a resumed run may change: they move no number by more than a rounding."""
 
 
@@ -205,6 +218,8 @@ def _fit(name: str, value: Any, hint: Any) -> Any:
 def _scalar(name: str, value: Any, kind: type) -> Any:
     if kind is bool and isinstance(value, bool):
         return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
     if kind is int and isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     if kind in (str, Path) and isinstance(value, str | Path):

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+WATCHED = tuple(name for name in DEFAULT if name != "example_cka")
+"""Without example_cka, whose state grows with every example: a training loop has no end."""
+
+
 class Watch:
     """What a watched model showed so far. Frames are as in a run; read them inside or after the `with` block."""
 
@@ -51,6 +55,12 @@ class Watch:
     def n_examples(self) -> int:
         """Examples measured so far."""
         return 0 if self._states is None else self._states["counts"].examples
+
+    @property
+    def stopped(self) -> tuple[tuple[int, str], ...]:
+        """(running number, first site) of the examples left out because a state was not finite."""
+        found = () if self._states is None else self._states["counts"].stopped
+        return tuple((example, self.sites[site].name) for example, site in found)
 
     @property
     def _tables(self) -> Tables:
@@ -111,7 +121,7 @@ class Watch:
 def watch(
     model: nn.Module,
     *,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: Sequence[str] = WATCHED,
     sites: Sequence[Tap] | None = None,
     tokens: Sequence[str] = ("all", "no_sink"),
     special_ids: Sequence[int] = (),

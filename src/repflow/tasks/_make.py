@@ -19,6 +19,7 @@ def make_task(
     positions: int = 5,
     gold: int | None = None,
     crossed: bool = False,
+    smallest: int | None = None,
 ) -> TextTask | KvprTask | MdqaTask:
     """The task of that name with the settings that concern it.
 
@@ -34,7 +35,7 @@ def make_task(
     _refuse(name, bool(text), "text", "name the file with --data")
     _refuse(name, not pack or column != "text", "pack and column", "they are for text")
     if name == "kvpr":
-        return KvprTask(data, keys, positions, gold, crossed)
+        return KvprTask(data, keys, positions, gold, crossed, smallest)
     _refuse(name, keys != "auto", "keys", "they are for kvpr")
     return MdqaTask(data, positions, gold, crossed)
 
