@@ -71,6 +71,7 @@ def test_no_name_is_made_up() -> None:
         ({"out": Path("runs/one")}, "runs/one"),
         ({"batch-tokens": 12}, 12),
         ({"data": None}, None),
+        ({"sink_factor": 20}, 20.0),
     ],
 )
 def test_values_come_as_python_people_write_them(given: dict[str, Any], kept: Any) -> None:
@@ -89,6 +90,8 @@ def test_values_come_as_python_people_write_them(given: dict[str, Any], kept: An
         ({"tokens": ["all", "all"]}, "--tokens names all twice"),
         ({"metrics": ["norm", "norm"]}, "--metrics names norm twice"),
         ({"context": {300}}, "context must be a whole number, got {300}"),
+        ({"sink_factor": "ten"}, "sink_factor must be a number, got 'ten'"),
+        ({"sink_factor": float("nan")}, "--sink-factor must be above 1"),
         ({"out": 3}, "out must be a path, got 3"),
         ({"sites": "HF"}, "unknown sites 'HF'"),
         ({"resume": 1, "out": "x"}, "resume must be true or false, got 1"),

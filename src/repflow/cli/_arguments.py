@@ -101,6 +101,7 @@ def _read_yaml(path: str) -> dict[str, Any]:
 
 _PLAIN = (
     (r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", r"\1 needs a whole number, got \2"),
+    (r"Error parsing (\S+): could not convert string to float: (.*)", r"\1 needs a number, got \2"),
     (r"Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]", r"\1 cannot be read from \2"),
     (r"Missing value for argument '(\S+)'.*", r"\1 needs a value"),
     (r"invalid choice (.*) for argument '(\S+)'\. Expected one of \((.*?),?\)", r"\2 must be one of \3, got \1"),

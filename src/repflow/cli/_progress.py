@@ -75,7 +75,7 @@ class Lines:
     def begin(self, title: str, examples: int) -> None:
         self._title, self._total, self._done = title, examples, 0
         self._begun = time.monotonic()
-        self.note(f"{title}: {examples} examples")
+        self.note(f"{title}: {examples} example{'' if examples == 1 else 's'}")
 
     def advance(self, examples: int, tokens: int) -> None:
         del tokens

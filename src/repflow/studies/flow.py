@@ -185,7 +185,7 @@ def _job(
     if settings.measure.sites == "hf":
         record.warn("read from Hugging Face's list of hidden states, for parity only: families leave out other ends")
     if len(examples) < FEW:
-        record.warn(f"{title}: {len(examples)} examples make rough intervals; {FEW} or more make good ones")
+        record.warn(f"{len(examples)} examples make rough intervals; {FEW} or more make good ones")
     _check_length(facts, built, settings.model.allow_extrapolation, record)
     _check_enough(settings, examples, title)
     record.tasks.append(assignment.facts(facts.label, examples))
@@ -236,6 +236,6 @@ def _take_warnings(
     if "token_cka" in states and int(states["token_cka"].skipped.max()):
         record.warn(f"{where}: token CKA leaves out {int(states['token_cka'].skipped.max())} examples of < 4 tokens")
     if "example_cka" in states and states["counts"].examples < MIN_ROWS:
-        record.warn(f"{assignment.title}: example CKA needs at least {MIN_ROWS} examples and is left out")
+        record.warn(f"example CKA needs at least {MIN_ROWS} examples and is left out")
     elif "example_cka" in states and states["counts"].examples < 2 * BLOCK:
         record.warn(f"example CKA has an interval from {2 * BLOCK} examples on; its values here have none")

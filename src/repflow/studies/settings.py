@@ -224,7 +224,7 @@ def _scalar(name: str, value: Any, kind: type) -> Any:
         return int(value)
     if kind in (str, Path) and isinstance(value, str | Path):
         return kind(value)
-    needed = {bool: "true or false", int: "a whole number", str: "a text", Path: "a path"}[kind]
+    needed = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}[kind]
     raise BadSetting(f"{name} must be {needed}, got {value!r}")
 
 
