@@ -8,6 +8,7 @@ import numpy as np
 from repflow.core import BadFile, BadSetting, unknown
 from repflow.store._pairing import paired_intervals
 from repflow.store._run import Run
+from repflow.store._unmatched import unmatched
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,11 +17,20 @@ _KEYS = ["table", "subject", "task", "context", "site", "depth", "metric", "vari
 _VALUES = ["value", "ci_low", "ci_high", "n_examples"]
 
 
-def compare(run_a: Run, run_b: Run, *, metric: str | None = None) -> "pd.DataFrame":
+def compare(
+    run_a: Run,
+    run_b: Run,
+    *,
+    metric: str | None = None,
+    subject_a: str | None = None,
+    subject_b: str | None = None,
+) -> "pd.DataFrame":
     """The rows that two runs share, one a line, in the order of `run_a`.
 
     Rows match on everything that says what was measured. Subjects match by label; when each run has exactly one, they
-    match whatever their labels. In rows of two sites or two subjects, `site` and the subjects read `a ~ b`.
+    match whatever their labels. `subject_a` and `subject_b`, labels, take one subject of a run alone, so that
+    `compare(run, run, subject_a=..., subject_b=...)` sets two subjects of one run side by side. In rows of two sites or
+    two subjects, `site` and the subjects read `a ~ b`.
 
     Columns: table, subject_a, subject_b (as each run calls it), task, context, site, depth, metric, variant, tokens; of
     each run value, ci_low, ci_high, n_examples with `_a` or `_b`; `difference` = b - a; `difference_low` and
@@ -29,10 +39,13 @@ def compare(run_a: Run, run_b: Run, *, metric: str | None = None) -> "pd.DataFra
 
     A row is paired when both runs measured it on the same examples with the same seed and kept replicates: these share
     their bootstrap weights, so their differences are replicates of the difference. `attrs["paired"]` says whether all
-    rows are; `attrs["unpaired_because"]` lists why not.
-    Raises UnknownName for a metric neither run has, BadSetting when nothing is shared.
+    rows are; `attrs["unpaired_because"]` lists why not. `attrs["unmatched"]` counts, for `a` and for `b`, the rows
+    without a partner by what they lack one for.
+    Raises UnknownName for a metric neither run has or a subject a run does not have, BadSetting when nothing is shared
+    or the runs read different sites (--sites).
     """
-    a, b = _rows(run_a), _rows(run_b)
+    _refuse_other_sites(run_a, run_b)
+    a, b = _of_subject(_rows(run_a), run_a, subject_a), _of_subject(_rows(run_b), run_b, subject_b)
     if metric is not None:
         known = {*a["metric"], *b["metric"]}
         if metric not in known:
@@ -50,7 +63,26 @@ def compare(run_a: Run, run_b: Run, *, metric: str | None = None) -> "pd.DataFra
     frame = joined[_columns()].copy()
     frame.attrs["paired"] = bool(frame["paired"].all())
     frame.attrs["unpaired_because"] = sorted({reason for reason in reasons if reason is not None})
+    frame.attrs["unmatched"] = {"a": unmatched(a, b), "b": unmatched(b, a)}
     return frame
+
+
+def _refuse_other_sites(run_a: Run, run_b: Run) -> None:
+    a, b = (run.settings.get("sites", "residual") for run in (run_a, run_b))
+    if a != b:
+        raise BadSetting(
+            f"{run_a.directory} was read with --sites {a}, {run_b.directory} with --sites {b}: these are not the same "
+            "places; run one of them again with the other's --sites"
+        )
+
+
+def _of_subject(rows: "pd.DataFrame", run: Run, subject: str | None) -> "pd.DataFrame":
+    if subject is None:
+        return rows
+    known = [str(facts.get("label")) for facts in run.subjects]
+    if subject not in known:
+        raise unknown(f"subject of {run.directory}", subject, known)
+    return rows[rows["subject"] == subject]
 
 
 def _columns() -> list[str]:

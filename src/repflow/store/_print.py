@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from repflow.store._rich import cell, number, plain_table
+from repflow.store._unmatched import unmatched_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,9 @@ def print_rows(frame: "pd.DataFrame", *, console: Console | None = None) -> None
     out.print(Text(_legend(frame), style="dim"))
     for reason in frame.attrs.get("unpaired_because", []):
         out.print(Text(f"not paired: {reason}", style="yellow"))
+    left_out = unmatched_line(frame.attrs.get("unmatched", {}))
+    if left_out:
+        out.print(Text(left_out, style="yellow"))
 
 
 def _quantities(rows: "pd.DataFrame") -> Table:
