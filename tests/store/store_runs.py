@@ -1,11 +1,13 @@
 """Runs in the states a run directory can be in."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from store_rows import layer_row, pair_row, path_row, run_info
 
-from repflow.store import RunWriter
+from repflow.store import RunWriter, _parts
 
 SETTINGS = {"context": 128, "metrics": ("cka", "norm"), "workers": 1}
 LAYERS = [layer_row(value=0.25)]
@@ -33,3 +35,16 @@ def unfinished(directory: Path) -> Path:
 
 def names(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}
+
+
+def part_of(writer: RunWriter, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    part = writer.read_part(key)
+    assert part is not None, key
+    return part
+
+
+def parts(writer: RunWriter) -> list[str]:
+    """The keys of all whole parts that the writer gives, sorted."""
+    payloads = [_parts._payload(path) for path in sorted((writer.directory / "checkpoint").glob("*.part"))]
+    keys = sorted(json.loads(_parts._metadata(payload)["key"]) for payload in payloads if payload is not None)
+    return [key for key in keys if writer.read_part(key) is not None]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from store_runs import create, finish, finished, names, unfinished
+from store_runs import create, finish, finished, names, parts, unfinished
 
 from repflow.core import StoreConflict
 from repflow.store import RunWriter, open_run
@@ -41,7 +41,7 @@ def test_killed_anywhere_in_finish_the_run_can_be_finished(
     with pytest.raises(StoreConflict, match="unfinished"):
         open_run(directory)
     with create(directory, resume=True) as writer:
-        assert writer.parts() == ["a"]
+        assert parts(writer) == ["a"]
         finish(writer)
     assert {p.name: p.read_bytes() for p in directory.iterdir()} == {p.name: p.read_bytes() for p in whole.iterdir()}
 
@@ -61,7 +61,7 @@ def test_killed_while_overwriting_never_mixes_two_runs(
             writer.save_part("new", {}, {})
     begun = json.loads((directory / "run.json").read_text())["settings"]
     with create(directory, begun, resume=True) as writer:
-        assert writer.parts() == ([] if begun == {"context": 1} else ["a"])
+        assert parts(writer) == ([] if begun == {"context": 1} else ["a"])
 
 
 def test_a_run_killed_before_its_checkpoint_went_is_tidied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

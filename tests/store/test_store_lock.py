@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_runs import create, finish, names
+from store_runs import create, finish, names, part_of, parts
 
 from repflow.core import StoreConflict
 from repflow.store import _lock
@@ -25,7 +25,7 @@ def test_two_writers_of_one_directory(tmp_path: Path) -> None:
         with pytest.raises(StoreConflict, match="being written by process"):
             create(tmp_path, resume=True)
     with create(tmp_path, resume=True) as second:
-        assert second.parts() == ["a"]
+        assert parts(second) == ["a"]
     with pytest.raises(RuntimeError, match="closed"):
         first.save_part("b", {}, {})
     assert ".repflow.lock" not in names(tmp_path)
@@ -60,7 +60,8 @@ def _take(directory: Path, turns: int, out: Any) -> None:
         except StoreConflict:
             continue
         with writer:
-            count = writer.load_part("n")[1]["n"] if writer.has_part("n") else 0
+            part = writer.read_part("n")
+            count = part[1]["n"] if part else 0
             writer.save_part("n", {}, {"n": count + 1})
         taken += 1
     out.put(taken)
@@ -76,7 +77,7 @@ def test_writers_in_a_race_take_turns(tmp_path: Path) -> None:
     for worker in workers:
         worker.join()
     with create(tmp_path, {"context": 1}, resume=True) as writer:
-        assert writer.load_part("n")[1] == {"n": 30}
+        assert part_of(writer, "n")[1] == {"n": 30}
 
 
 def test_a_lock_on_a_deleted_file_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

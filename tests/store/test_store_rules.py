@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_runs import SETTINGS, create, finish, finished, names, unfinished
+from store_runs import SETTINGS, create, finish, finished, names, parts, unfinished
 
 from repflow.core import BadFile, StoreConflict
 from repflow.store import RunWriter, open_run
@@ -18,7 +18,7 @@ def test_an_absent_or_empty_directory_begins_a_run(tmp_path: Path, flags: dict) 
     for directory in (tmp_path / "empty", tmp_path / "deep" / "er"):
         with create(directory, **flags) as writer:
             assert not writer.finished
-            assert writer.parts() == []
+            assert parts(writer) == []
             finish(writer)
         assert open_run(directory).layers["value"].tolist() == [0.25]
 
@@ -43,7 +43,7 @@ def test_a_finished_run_is_returned(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in directory.iterdir()}
     with create(directory, resume=True) as writer:
         assert writer.finished
-        assert writer.parts() == []
+        assert parts(writer) == []
         with pytest.raises(RuntimeError, match="finished"):
             writer.save_part("a", {}, {})
     assert {path: path.read_bytes() for path in directory.iterdir()} == before
@@ -65,7 +65,7 @@ def test_resuming_with_other_settings_names_them(tmp_path: Path, make: Any) -> N
 
 def test_free_settings_may_change(tmp_path: Path) -> None:
     with create(unfinished(tmp_path), {**SETTINGS, "workers": 4}, resume=True, free={"workers"}) as writer:
-        assert writer.has_part("a")
+        assert writer.read_part("a") is not None
         finish(writer)
     assert open_run(tmp_path).settings["workers"] == 4
 
@@ -97,9 +97,26 @@ def test_somebody_elses_folder_is_never_touched(tmp_path: Path, flags: dict) -> 
     assert len(names(tmp_path)) == 6
 
 
+FIGURE = "figures/cka_0-m-normal-0_text-128.pdf"
+
+
+def test_overwriting_keeps_ones_own_files_among_the_figures(tmp_path: Path) -> None:
+    directory = finished(tmp_path / "r")
+    mine = ["figure 1.pdf", "cka_notes.txt", "paths.svg", "sub/paths_text-128.png"]
+    ours = ["inter_token_cosine_text-128.png", "adjacent_cosine_kvpr-8.svg", "paths_up-128.pdf", ".repflow-1-2.tmp"]
+    for name in [*mine, *ours]:
+        path = directory / "figures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    with create(directory, overwrite=True) as writer:
+        finish(writer)
+    left = {str(path.relative_to(directory / "figures")) for path in (directory / "figures").rglob("*.*")}
+    assert left == set(mine)
+
+
 def test_overwriting_deletes_only_what_a_run_holds(tmp_path: Path) -> None:
     directory = finished(tmp_path / "r")
-    for name in ("notes.txt", "mine.parquet", "report.html", "probes.parquet", "figures/a.pdf", ".repflow-1-2.tmp"):
+    for name in ("notes.txt", "mine.parquet", "report.html", "probes.parquet", FIGURE, ".repflow-1-2.tmp"):
         (directory / name).parent.mkdir(exist_ok=True)
         (directory / name).write_text(name)
     (directory / "extra.parquet").write_bytes((directory / "layers.parquet").read_bytes())
@@ -109,7 +126,7 @@ def test_overwriting_deletes_only_what_a_run_holds(tmp_path: Path) -> None:
         assert names(directory) == {"run.json", "checkpoint", "notes.txt", "mine.parquet", ".repflow.lock"}
     assert (directory / "notes.txt").read_text() == "notes.txt"
     with create(directory, {"context": 1}, resume=True) as writer:
-        assert writer.parts() == ["a"]
+        assert parts(writer) == ["a"]
 
 
 def test_overwriting_does_not_follow_links_out(tmp_path: Path) -> None:
@@ -127,11 +144,11 @@ def test_an_overwrite_that_comes_to_nothing_leaves_the_old_run(tmp_path: Path) -
     directory = unfinished(tmp_path)
     before = json.loads((directory / "run.json").read_text())
     with create(directory, {"context": 1}, overwrite=True) as writer:
-        assert writer.parts() == []
-        assert not writer.has_part("a")
+        assert parts(writer) == []
+        assert writer.read_part("a") is None
     assert json.loads((directory / "run.json").read_text()) == before
     with create(directory, resume=True) as writer:
-        assert writer.parts() == ["a"]
+        assert parts(writer) == ["a"]
 
 
 def test_a_directory_that_is_a_file(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The names inside a run directory, and which of them repflow may delete."""
 
-import shutil
+import re
 from pathlib import Path
 
 FORMAT = "repflow run"
@@ -16,6 +16,10 @@ LOCK = ".repflow.lock"
 TEMP_PREFIX = ".repflow-"
 TEMP_SUFFIX = ".tmp"
 PART_SUFFIX = ".part"
+FIGURE_NAME = re.compile(
+    r"(inter_token_cosine|adjacent_cosine|paths|cka_\d+-[\w.-]+)_[A-Za-z0-9.-]+-\d+\.(pdf|png|svg)"
+)
+"""The names `repflow.report.write_figures` gives: QUANTITY_TASK-CONTEXT.FORMAT."""
 TABLES = ("layers", "pairs", "paths", "probes")
 
 
@@ -68,7 +72,16 @@ def remove_results(directory: Path) -> None:
     if figures.is_symlink():
         figures.unlink()
     elif figures.is_dir():
-        shutil.rmtree(figures)
+        _remove_figures(figures)
+
+
+def _remove_figures(folder: Path) -> None:
+    """Delete the files that `write_figures` makes, then the folder unless it holds something else."""
+    for path in folder.iterdir():
+        if path.is_file() and (FIGURE_NAME.fullmatch(path.name) or is_temporary(path)):
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _is_our_table(path: Path) -> bool:

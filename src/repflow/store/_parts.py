@@ -53,14 +53,6 @@ def read_part(folder: Path, key: str) -> tuple[dict[str, np.ndarray], dict[str, 
     return load(payload), json.loads(metadata["meta"])
 
 
-def part_keys(folder: Path) -> list[str]:
-    """The keys of all whole parts, sorted; torn ones are deleted."""
-    if not folder.is_dir():
-        return []
-    payloads = (_payload(path) for path in sorted(folder.glob(f"*{PART_SUFFIX}")))
-    return sorted(json.loads(_metadata(payload)["key"]) for payload in payloads if payload is not None)
-
-
 def _payload(path: Path) -> bytes | None:
     try:
         data = path.read_bytes()

@@ -97,29 +97,11 @@ class RunWriter:
                 folder.rmdir()
 
     def read_part(self, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """What was saved under `key`, bit for bit (tuples in the meta come back as lists); None where no whole part is.
-
-        A torn part is deleted.
-        """
-        return _parts.read_part(self._checkpoint, key) if self._readable_parts() else None
-
-    def has_part(self, key: str) -> bool:
-        """Whether a whole part of this name is there."""
-        return self._readable_parts() and _parts.read_part(self._checkpoint, key) is not None
-
-    def load_part(self, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """The arrays and meta saved under `key`, bit for bit (tuples in the meta come back as lists).
 
-        Raises KeyError when there is none, or only a torn one, which is deleted.
+        None where there is none, or only a torn one, which is deleted.
         """
-        part = _parts.read_part(self._checkpoint, key) if self._readable_parts() else None
-        if part is None:
-            raise KeyError(key)
-        return part
-
-    def parts(self) -> list[str]:
-        """The keys of all whole parts, sorted."""
-        return _parts.part_keys(self._checkpoint) if self._readable_parts() else []
+        return _parts.read_part(self._checkpoint, key) if self._readable_parts() else None
 
     def save_part(self, key: str, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Keep a state under `key`, in place of an earlier one. On return it survives a crash.
