@@ -128,6 +128,8 @@ def test_compare_writes_csv(run_of_two: Path, tmp_path: Path, capsys: pytest.Cap
     capsys.readouterr()
     assert main(["compare", str(run_of_two), str(run_of_two), "--metric", "norm", "--csv", str(file)]) == 0
     assert capsys.readouterr().out.strip() == str(file)
+    assert main(["compare", str(run_of_two), str(run_of_two), "--csv", str(tmp_path / "no" / "rows.csv")]) == 2
+    assert "choose another --csv" in capsys.readouterr().err
     header, *rows = file.read_text(encoding="utf-8").splitlines()
     assert "difference" in header
     assert len(rows) > 10

@@ -6,6 +6,7 @@ from pathlib import Path
 import tyro
 
 from repflow.cli._arguments import parse
+from repflow.core import BadFile
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,10 @@ def compare(arguments: list[str]) -> int:
     if asked.csv is None:
         print_comparison(found)
     else:
-        found.to_csv(asked.csv, index=False)
+        try:
+            found.to_csv(asked.csv, index=False)
+        except OSError as error:
+            raise BadFile(f"cannot write {asked.csv}: {error.strerror or error}; choose another --csv") from error
         print(asked.csv)
     return 0
 
