@@ -12,7 +12,7 @@ import pytest
 from synthetic import TRIO, make_run
 
 from repflow.core import BadFile
-from repflow.report import write_report
+from repflow.report import write_figures, write_report
 
 NASTY = "<img src=x onerror=alert(1)>"
 SMALL = (("EleutherAI/pythia-160m", "gpt_neox", "TBM", 3, "trained"), (NASTY, "mamba", "SSM", 2, "normal:0"))
@@ -198,6 +198,17 @@ def test_a_folder_that_cannot_be_written_is_named(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadFile, match="file"):
         write_report(run, tmp_path / "file" / "report.html")
+
+
+def test_a_full_disk_says_so_and_leaves_nothing(run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    for write in (write_report, lambda run: write_figures(run, ("svg",))):
+        with pytest.raises(BadFile, match="the disk is full; free some space and try again, or choose another place"):
+            write(run)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")

@@ -1,7 +1,6 @@
 """A run as one self-contained HTML file: nothing is loaded from anywhere when it opens."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,14 @@ from repflow.report._source import RunLike, Scene, Source, entries, read
 from repflow.report._style import BELOW_ZERO, CIVIDIS
 from repflow.report._summary import summary
 from repflow.report._texts import QUANTITIES
+from repflow.store import write_file
 
 
 def write(run: RunLike, path: Path | None) -> Path:
     """Write the report and return its path; the file appears whole or not at all."""
     source = read(run)
     target = Path(path) if path is not None else source.directory / "report.html"
-    text = render(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, target)
+    write_file(target, render(source).encode("utf-8", "backslashreplace"))
     return target
 
 

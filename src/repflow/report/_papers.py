@@ -1,6 +1,6 @@
 """Figures for papers, by matplotlib: the report's colours, vector or 300 dpi, the same bytes every time."""
 
-import os
+import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +23,7 @@ from repflow.report._plotly import FINAL_X
 from repflow.report._source import POLICIES, RunLike, Scene, Source, Subject, of_scene, read, values
 from repflow.report._style import BELOW_ZERO, CIVIDIS, GRID, INK, MATPLOTLIB_DASHES, MATPLOTLIB_MARKERS
 from repflow.report._texts import quantity
+from repflow.store import write_file
 
 FORMATS = ("pdf", "png", "svg")
 _METADATA = {
@@ -53,16 +54,15 @@ def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> lis
         raise BadSetting(f"figure formats {', '.join(formats) or 'none'} given; choose from {', '.join(FORMATS)}")
     source = read(run)
     folder = directory or source.directory / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with mpl.rc_context(_LOOK), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         for name, fig in _figures(source):
             for extension in dict.fromkeys(formats):
                 path = folder / f"{name}.{extension}"
-                part = folder / f".{name}.part"
-                fig.savefig(part, format=extension, bbox_inches="tight", metadata=_METADATA[extension])
-                os.replace(part, path)
+                drawn = io.BytesIO()
+                fig.savefig(drawn, format=extension, bbox_inches="tight", metadata=_METADATA[extension])
+                write_file(path, drawn.getvalue())
                 written.append(path)
     return written
 

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from repflow.core import BadFile
-
 
 def write_report(run: Any, path: Path | str | None = None) -> Path:
     """Write a run's report: one HTML file that opens offline, `report.html` in the run directory by default.
@@ -15,10 +13,7 @@ def write_report(run: Any, path: Path | str | None = None) -> Path:
     """
     from repflow.report import _html
 
-    try:
-        return _html.write(run, None if path is None else Path(path))
-    except OSError as error:
-        raise _unwritable("report", error) from error
+    return _html.write(run, None if path is None else Path(path))
 
 
 def write_figures(run: Any, formats: Sequence[str] = ("pdf", "png"), directory: Path | str | None = None) -> list[Path]:
@@ -29,12 +24,4 @@ def write_figures(run: Any, formats: Sequence[str] = ("pdf", "png"), directory: 
     """
     from repflow.report import _papers
 
-    try:
-        return _papers.write(run, tuple(formats), None if directory is None else Path(directory))
-    except OSError as error:
-        raise _unwritable("figures", error) from error
-
-
-def _unwritable(what: str, error: OSError) -> BadFile:
-    where = error.filename or "the run directory"
-    return BadFile(f"cannot write the {what} to {where}: {error.strerror}; name a folder that can be written")
+    return _papers.write(run, tuple(formats), None if directory is None else Path(directory))

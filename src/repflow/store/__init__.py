@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from repflow.store._atomic import write_file
 from repflow.store._compare import compare
 from repflow.store._layout import SCHEMA_VERSION
 from repflow.store._run import Run, open_run
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-__all__ = ["SCHEMA_VERSION", "Run", "RunWriter", "compare", "open_run", "print_comparison", "summary"]
+__all__ = ["SCHEMA_VERSION", "Run", "RunWriter", "compare", "open_run", "print_comparison", "summary", "write_file"]
 
 
 def summary(run: Run, *, console: "Console | None" = None) -> None:

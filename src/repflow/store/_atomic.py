@@ -12,16 +12,18 @@ from repflow.store._layout import TEMP_PREFIX, TEMP_SUFFIX
 
 _counter = itertools.count()
 
-_ADVICE = {
-    errno.ENOSPC: "the disk is full; free some space and run again with --resume, or choose another --out",
-    errno.EDQUOT: "the disk quota is used up; free some space and run again with --resume, or choose another --out",
-    errno.EACCES: "no permission to write there; choose another --out",
-    errno.EPERM: "no permission to write there; choose another --out",
-    errno.EROFS: "the file system is read-only; choose another --out",
-    errno.ENOTDIR: "a part of the path is a file; choose another --out",
-    errno.EEXIST: "a part of the path is a file; choose another --out",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter --out",
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.EEXIST: "a part of the path is a file",
+    errno.EISDIR: "it is a folder",
+    errno.ENAMETOOLONG: "the name is too long",
 }
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -30,9 +32,24 @@ def writing_to(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        number = error.errno or 0
-        reason = _ADVICE.get(number) or f"{error.strerror or error}; choose another --out"
-        raise BadFile(f"cannot write the run directory {directory}: {reason}") from error
+        told = _told(error, "run again with --resume", "choose another --out")
+        raise BadFile(f"cannot write the run directory {directory}: {told}") from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, and the folders above it. Raises BadFile that says why and what to do."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomic(path, data)
+    except OSError as error:
+        raise BadFile(f"cannot write {path}: {_told(error, 'try again', 'choose another place')}") from error
+
+
+def _told(error: OSError, again: str, elsewhere: str) -> str:
+    reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    return (
+        f"{reason}; free some space and {again}, or {elsewhere}" if error.errno in _FULL else f"{reason}; {elsewhere}"
+    )
 
 
 def write_bytes_atomic(path: Path, data: bytes) -> None:
