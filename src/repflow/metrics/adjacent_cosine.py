@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from repflow.metrics.tensors import row_dot
 from repflow.metrics.trace import Trace, masked_mean
 from repflow.metrics.view import SiteView
 
@@ -27,7 +28,7 @@ class AdjacentCosine:
         assert view.standardised_norm is not None, "standardised states have norms"
         assert view.previous.standardised_norm is not None, "standardised states have norms"
         norms = view.standardised_norm.double() * view.previous.standardised_norm.double()
-        return {"standardised": view.scratch.dot(here, before).double() / norms}
+        return {"standardised": row_dot(here, before).double() / norms}
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
         # By way of the step, which keeps its digits where the two states are close.

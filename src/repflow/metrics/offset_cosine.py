@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from repflow.metrics.tensors import row_dot
 from repflow.metrics.trace import Trace, masked_mean
 from repflow.metrics.view import SiteView
 
@@ -28,7 +29,7 @@ class OffsetCosine:
 
     def collect(self, view: SiteView) -> dict[str, Tensor]:
         states, half = view.states, view.states.shape[1] // 2
-        return {f"k={k}": view.scratch.dot(states[:, :-k], states[:, k:]) for k in self.offsets if k <= half}
+        return {f"k={k}": row_dot(states[:, :-k], states[:, k:]) for k in self.offsets if k <= half}
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
         half = trace.batch.real.sum(1) // 2

@@ -10,7 +10,7 @@ from torch import Tensor
 from repflow.metrics.batch import Batch
 from repflow.metrics.metric import Observer
 from repflow.metrics.states import Means, observe_means
-from repflow.metrics.tensors import angle, row_norm
+from repflow.metrics.tensors import angle, row_dot, row_norm
 from repflow.metrics.trace import Trace, masked_mean
 from repflow.metrics.view import SiteView
 
@@ -71,7 +71,7 @@ class _PathObserver:
         self.unit_sum.addcmul_(view.states, inverse).addcmul_(self.first, self.first_inverse, value=-1.0)
         self.straights.append(row_norm(torch.sub(view.states, self.first, out=gap)))
         if self.last_step is not None:
-            self.turns.append(view.scratch.dot(self.last_step, view.step))
+            self.turns.append(row_dot(self.last_step, view.step))
         self.last_step = view.step
 
     def finish(self, trace: Trace) -> Means:

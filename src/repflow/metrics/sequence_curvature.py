@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from repflow.metrics.tensors import angle, row_norm
+from repflow.metrics.tensors import angle, row_dot, row_norm
 from repflow.metrics.trace import Trace, masked_mean
 from repflow.metrics.view import SiteView
 
@@ -24,7 +24,7 @@ class SequenceCurvature:
         if view.states.shape[1] < 3:
             return {}
         differences = view.states[:, 1:] - view.states[:, :-1]
-        return {"length": row_norm(differences), "dot": view.scratch.dot(differences[:, 1:], differences[:, :-1])}
+        return {"length": row_norm(differences), "dot": row_dot(differences[:, 1:], differences[:, :-1])}
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
         if not collected:

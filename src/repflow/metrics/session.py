@@ -15,7 +15,7 @@ from repflow.metrics.metric import Metric, Observer
 from repflow.metrics.states import State
 from repflow.metrics.tensors import as_list
 from repflow.metrics.trace import Trace
-from repflow.metrics.view import Scratch, SiteView
+from repflow.metrics.view import SiteView
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ class Session:
     _observers: list[Observer] = field(init=False)
     _trace: Trace = field(init=False)
     _view: SiteView | None = field(default=None, init=False)
-    _scratch: Scratch = field(default_factory=Scratch, init=False)
 
     def __post_init__(self) -> None:
         self._observers = [metric.observe(self.batch) for metric in self.metrics]
@@ -61,7 +60,7 @@ class Session:
         """
         with torch.autocast(states.device.type, enabled=False):
             copy = self._copied(states)
-            self._take(SiteView(site, copy, self.batch, self._view, self.calibration, self._scratch))
+            self._take(SiteView(site, copy, self.batch, self._view, self.calibration))
 
     def _copied(self, states: Tensor) -> Tensor:
         if self.batch.padded:

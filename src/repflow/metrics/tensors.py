@@ -13,6 +13,11 @@ def row_norm(x: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x, dim=-1)
 
 
+def row_dot(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product along the last dimension of [n, t, d]. einsum takes no room for the products, unlike vecdot."""
+    return torch.einsum("ntd,ntd->nt", a, b)
+
+
 def angle(cosine: Tensor) -> Tensor:
     """Angle in radians, in [0, pi], of cosines that may be past 1 by rounding."""
     return torch.acos(cosine.clamp(-1.0, 1.0))

@@ -10,24 +10,10 @@ from torch import Tensor
 from repflow.core import Site
 from repflow.metrics.batch import Batch
 from repflow.metrics.calibration import Calibration
-from repflow.metrics.tensors import row_norm
+from repflow.metrics.tensors import row_dot, row_norm
 
 ROUNDING = 1e-6
 """States that differ by less than this share of their norm differ by rounding."""
-
-
-class Scratch:
-    """Room for the elementwise products behind inner products, kept from one use to the next."""
-
-    def __init__(self) -> None:
-        self._room: Tensor | None = None
-
-    def dot(self, a: Float32[Tensor, "n t d"], b: Float32[Tensor, "n t d"]) -> Float32[Tensor, "n t"]:
-        """Inner products along the last dimension. A fresh product each time would cost more than the arithmetic."""
-        if self._room is None or self._room.numel() < a.numel():
-            self._room = torch.empty(a.numel(), dtype=a.dtype, device=a.device)
-        product = self._room[: a.numel()].view(a.shape)
-        return torch.mul(a, b, out=product).sum(-1)
 
 
 @dataclass
@@ -40,7 +26,6 @@ class SiteView:
     previous: "SiteView | None" = None
     """The site before; None at the first."""
     calibration: Calibration | None = None
-    scratch: Scratch = field(default_factory=Scratch)
     shared: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     """Results that more than one metric reads."""
 
@@ -79,7 +64,7 @@ class SiteView:
     @cached_property
     def step_dot_previous(self) -> Float32[Tensor, "n t"]:
         """Inner product of the step with the state it starts from."""
-        return self.scratch.dot(self.step, self.before.states)
+        return row_dot(self.step, self.before.states)
 
     @cached_property
     def standardised(self) -> Float32[Tensor, "n t d"] | None:
@@ -142,7 +127,9 @@ def gram_of(
     sampled = torch.where(valid, norm.gather(1, index), torch.nan)
     median = sampled.nanmedian(1)
     ordinary = (sampled <= 10.0 * median.values[:, None]).float()
-    rows = states.gather(1, index[..., None].expand(-1, -1, states.shape[-1]))
+    n, t, d = states.shape
+    flat = index + torch.arange(n, device=index.device)[:, None] * t
+    rows = states.reshape(n * t, d).index_select(0, flat.flatten()).view(*index.shape, d)
     anchor = rows[torch.arange(len(rows), device=rows.device), median.indices]
     rows -= anchor[:, None]
     rows = beyond_rounding(rows, torch.where(valid, sampled, 0.0))
@@ -151,10 +138,23 @@ def gram_of(
     rows *= valid[..., None]
     centre = anchor + shift[:, 0]
     return Gram(
-        centred=rows @ rows.mT,
+        centred=_self_products(rows),
         to_centre=(rows @ centre[..., None])[..., 0],
         centre_square=centre.square().sum(-1),
     )
+
+
+def _self_products(rows: Float32[Tensor, "n m d"]) -> Float32[Tensor, "n m m"]:
+    """rows @ rows.mT, the block above the diagonal computed once: a quarter of the work saved."""
+    m = rows.shape[1]
+    upper, lower = rows[:, : m // 2], rows[:, m // 2 :]
+    products = rows.new_empty(len(rows), m, m)
+    products[:, : m // 2, : m // 2] = upper @ upper.mT
+    products[:, m // 2 :, m // 2 :] = lower @ lower.mT
+    across = upper @ lower.mT
+    products[:, : m // 2, m // 2 :] = across
+    products[:, m // 2 :, : m // 2] = across.mT
+    return products
 
 
 def beyond_rounding(differences: Float32[Tensor, "*n d"], norm: Float32[Tensor, "*n"]) -> Float32[Tensor, "*n d"]:
@@ -167,9 +167,8 @@ def masked_median(values: Float[Tensor, "*n t"], keep: Bool[Tensor, "*n t"]) -> 
     """Median over counted tokens (the mean of the middle two where their number is even); NaN where there is none."""
     ordered = torch.where(keep, values, torch.inf).sort(-1).values
     count = keep.sum(-1, keepdim=True)
-    low = ordered.gather(-1, ((count - 1) // 2).clamp(min=0))
-    high = ordered.gather(-1, (count // 2).clamp(max=values.shape[-1] - 1))
-    return torch.where(count > 0, (low + high) / 2, torch.nan)[..., 0]
+    middle = torch.cat([(count - 1) // 2, count // 2], -1).clamp(0, values.shape[-1] - 1)
+    return torch.where(count[..., 0] > 0, ordered.gather(-1, middle).mean(-1), torch.nan)
 
 
 def unit_weights(norm: Float32[Tensor, "n t"], keep: Bool[Tensor, "p n t"]) -> Float32[Tensor, "n p t"]:
