@@ -6,7 +6,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from repflow.core import ModelProblem
-from repflow.models.probing import check_contract, describe_modules, find_taps
+from repflow.models.probing import check_causal, check_contract, describe_modules, find_taps
 
 
 class Block(nn.Module):
@@ -109,3 +109,21 @@ def test_a_transformers_family_outside_the_registry() -> None:
     assert taps[-1].module == "model.decoder.final_layer_norm"
     assert len(taps) == 5
     assert "model.decoder.layers (3 x OPTDecoderLayer)" in describe_modules(model)
+
+
+def test_a_model_that_looks_ahead_is_refused() -> None:
+    from transformers import BertConfig, BertLMHeadModel
+
+    from repflow.models.byte_tokenizer import byte_tokenizer
+
+    tokenizer = byte_tokenizer()
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64
+    )
+    model = BertLMHeadModel(config).eval()
+    ids = torch.arange(8)[None]
+    taps = find_taps(model, blocks="bert.encoder.layer", final_norm="bert.encoder.layer.2.output.LayerNorm")
+    states = {taps[-2].site.name: model.bert(ids).last_hidden_state.detach()}
+    with pytest.raises(ModelProblem, match="not causal"):
+        check_causal(model, taps[-2], states, lambda: model.bert(torch.tensor([[0, 1, 2, 3, 4, 5, 6, 20]])))
+    check_causal(model, taps[-2], states, lambda: model.bert(ids))

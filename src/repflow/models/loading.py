@@ -12,7 +12,7 @@ from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES
 from repflow.models.hf_taps import match_hf_taps
 from repflow.models.initialise import reinitialise
-from repflow.models.probing import check_contract, find_taps
+from repflow.models.probing import check_causal, check_contract, find_taps
 from repflow.models.quiet import quiet
 from repflow.models.sources import Opened, Request, open_source
 from repflow.models.spec import Init, SubjectSpec
@@ -134,11 +134,14 @@ def _sites(
     rows = model.get_input_embeddings().weight.shape[0]
     ids = torch.arange(PROBE_TOKENS, device=device).remainder(rows).unsqueeze(0)
 
-    def run() -> Any:
+    def run(ids: Tensor = ids) -> Any:
         return model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True)
 
     taps = find_taps(model, run, blocks=blocks, final_norm=final_norm)
     outputs: list[Any] = []
     states = check_contract(model, taps, lambda: outputs.append(run()))
+    changed = ids.clone()
+    changed[0, -1] = (ids[0, -1] + 1) % rows
+    check_causal(model, taps[-2], states, lambda: run(changed))
     hf_taps, reason = match_hf_taps(getattr(outputs[0], "hidden_states", None) or (), states, taps)
     return taps, hf_taps, reason, states["embed"].shape[-1]

@@ -90,6 +90,23 @@ def check_contract(model: nn.Module, taps: tuple[Tap, ...], run: Run) -> dict[st
     return {t.site.name: state for t in taps if (state := _state_at(calls[t.module], t)) is not None}
 
 
+def check_causal(model: nn.Module, last: Tap, states: dict[str, Tensor], run: Run) -> None:
+    """Runs the model on the same tokens but the last, and checks that no state before it moved.
+
+    Right padding is only exact on causal models. Raises ModelProblem for a model that looks ahead.
+    """
+    state, before = recorded(model, [last.module], run)[0].made, states[last.site.name]
+    if state is None:
+        return
+    share = 1e-5 if state.dtype == torch.float32 else 2e-2
+    moved = (state - before)[:, :-1].abs().amax().nan_to_num()
+    if moved <= share * before.abs().amax().nan_to_num():
+        return
+    raise ModelProblem(
+        f"{type(model).__name__} is not causal: its last token moves the states before it; give a causal model"
+    )
+
+
 def same_state(a: Tensor | None, b: Tensor | None) -> bool:
     """Equal shapes, types and values; NaN equals NaN, so that a model that makes them still loads."""
     if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
