@@ -26,8 +26,11 @@ SETTINGS = {
     "replicates": 40,
     "permutations": 19,
 }
+PARTS = 44
+"""Two subjects, two tasks, ten shards of one example and a calibration each."""
 MOMENTS = 20
 CHAIN = 6
+PATIENCE = 30.0
 
 
 def start(directory: Path) -> int:
@@ -47,8 +50,15 @@ def ended_well(child: int) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def killed(child: int, after: float) -> bool:
-    """Whether SIGKILL, `after` seconds from now, met a living process."""
+def killed(directory: Path, kept: int, after: float) -> bool:
+    """Starts a run and kills it `after` seconds from when `kept` parts are there; whether SIGKILL met it alive.
+
+    By parts, not by the clock alone: how long a run takes depends on what else the machine does.
+    """
+    child = start(directory)
+    deadline = time.monotonic() + PATIENCE
+    while parts(directory) < kept and not (directory / "layers.parquet").exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
     time.sleep(after)
     os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -76,16 +86,16 @@ def main(folder: Path) -> None:
     repflow.flow(SUBJECTS, **SETTINGS, shard=1, out=folder / "warm")
     begun = time.monotonic()
     assert ended_well(start(whole))
-    seconds = time.monotonic() - begun
+    step = (time.monotonic() - begun) / PARTS
     kills = []
     for moment in range(MOMENTS):
         directory = folder / f"killed-{moment}"
-        met = killed(start(directory), (moment + draw.random()) / MOMENTS * seconds)
+        met = killed(directory, round(moment * PARTS / (MOMENTS - 1)), draw.uniform(0, 1.5) * step)
         kept = parts(directory)
         finished = ended_well(start(directory))
         kills.append({"met": met, "parts": kept, "same": finished and same(whole, directory)})
     chain = folder / "chain"
-    met = sum(killed(start(chain), seconds * draw.uniform(0.1, 0.3)) for _ in range(CHAIN))
+    met = sum(killed(chain, (link + 1) * PARTS // (CHAIN + 1), draw.uniform(0, 2) * step) for link in range(CHAIN))
     finished = ended_well(start(chain))
     print(json.dumps({"kills": kills, "chain": {"met": met, "same": finished and same(whole, chain)}}))
 
