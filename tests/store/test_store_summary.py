@@ -6,7 +6,7 @@ import math
 from rich.console import Console
 from store_rows import MakeRun, layer_row, path_row, run_info
 
-from repflow.store import Run, summary
+from repflow.store import Run, summary, warning_lines
 
 
 def text_of(run: Run, width: int = 80) -> str:
@@ -56,6 +56,23 @@ def test_it_fits_80_columns(make_run: MakeRun) -> None:
     assert head.startswith("flow run in ")
     assert max(len(line) for line in rest[:-1]) <= 80
     assert text.count("x") >= 150
+
+
+def test_warnings_that_subjects_share_are_said_once() -> None:
+    labels = ["m", "m@init=normal:0", "config:x,width=8"]
+    shared = [f"{label}, text at 8 tokens: few examples" for label in labels]
+    info = {
+        "subjects": [{"label": labels[0], "warnings": ["slow"]}, {"label": labels[1], "warnings": ["slow"]}],
+        "warnings": [*shared[:2], "text at 8 tokens: rough", "m: odd", shared[2], "text at 8 tokens: rough"],
+    }
+    assert warning_lines(info) == [
+        "text at 8 tokens: few examples (m; m@init=normal:0)",
+        "text at 8 tokens: rough",
+        "m: odd",
+        "config:x,width=8, text at 8 tokens: few examples",
+        "slow (m; m@init=normal:0)",
+    ]
+    assert warning_lines({}) == []
 
 
 def test_warnings_findings_and_the_report_are_named(make_run: MakeRun) -> None:

@@ -6,13 +6,24 @@ from repflow.store._atomic import write_file
 from repflow.store._compare import compare
 from repflow.store._layout import SCHEMA_VERSION
 from repflow.store._run import Run, open_run
+from repflow.store._warnings import warning_lines
 from repflow.store._writer import RunWriter
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-__all__ = ["SCHEMA_VERSION", "Run", "RunWriter", "compare", "open_run", "print_comparison", "summary", "write_file"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Run",
+    "RunWriter",
+    "compare",
+    "open_run",
+    "print_comparison",
+    "summary",
+    "warning_lines",
+    "write_file",
+]
 
 
 def summary(run: Run, *, console: "Console | None" = None) -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from repflow.store._rich import cell, number, plain_table
 from repflow.store._run import Run
+from repflow.store._warnings import warning_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
         out.print(Text(_legend(tokens), style="dim"))
     for finding in run.findings:
         out.print(Text(_finding(finding)))
-    for warning in _warnings(run):
+    for warning in warning_lines(run.info):
         out.print(Text(f"warning: {warning}", style="yellow"))
     where = (
         f"report: {run.report}" if run.report else f"no report yet: repflow report {shlex.quote(str(run.directory))}"
@@ -133,8 +134,3 @@ def _legend(tokens: str | None) -> str:
 def _finding(finding: dict[str, Any]) -> str:
     parts = [finding.get(name) for name in ("id", "subject", "verdict", "claim")]
     return "finding: " + ", ".join(str(part) for part in parts if part)
-
-
-def _warnings(run: Run) -> list[str]:
-    own = [str(warning) for warning in run.info.get("warnings") or []]
-    return own + [f"{s.get('label')}: {warning}" for s in run.subjects for warning in s.get("warnings") or []]
