@@ -134,7 +134,8 @@ def path_rows(subjects, scenes, policies):
             for tokens in policies:
                 base = {"subject": label, "task": task, "context": context, "tokens": tokens, "n_examples": 16}
                 for at, metric in enumerate(metrics):
-                    for variant, scale in scales.items():
+                    free = metric in ("tortuosity", "depth_curvature")
+                    for variant, scale in {"raw": 1.0}.items() if free else scales.items():
                         value = scale * (0.31 * (place + 1)) * (1 + at)
                         yield PathRow(metric=metric, variant=variant, **base, **interval(value, 0.04 * value))
                 for metric in ("smoothness", "stability"):

@@ -9,7 +9,7 @@ from synthetic import TRIO, make_run
 from repflow.core import BadSetting, NotEnoughData, UnknownName
 from repflow.report import Plots, write_figures
 from repflow.report._labels import estimate, number, short_label, short_labels
-from repflow.report._style import SHADES, lightness, styles
+from repflow.report._style import SHADES, rgb, styles
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,37 @@ def test_values_below_zero_are_kept_and_marked(run):
     assert (heat.zmin, heat.zmax) == (-0.05, 1)
 
 
+def test_undefined_cells_are_blank_and_say_so(tmp_path):
+    broken = make_run(tmp_path, TRIO[:1])
+    alike = (broken.pairs["site_a"] == "embed") & (broken.pairs["variant"] == "token")
+    broken.pairs.loc[alike, ["value", "ci_low", "ci_high"]] = np.nan
+    heat = Plots(broken).cka().data[0]
+    z = np.array([[np.nan if v is None else v for v in row] for row in heat.z], dtype=float)
+    assert np.isnan(z[0]).all()
+    assert np.isfinite(z[1, 1])
+    assert heat.hoverongaps
+    assert "undefined" in heat.customdata[0][3]
+    assert heat.customdata[1][1].startswith("1.0000  [")
+    broken.pairs["value"] = np.nan
+    assert write_figures(broken, ("svg",))
+
+
+def test_maps_of_two_models_have_one_size(run):
+    drawn = [Plots(run).cka(a[0], b[0]).layout for a, b in itertools.combinations(TRIO, 2)]
+    assert len({figure.height for figure in drawn}) == 1
+    assert drawn[0].yaxis.scaleratio == pytest.approx(27 / 15)
+    assert (drawn[0].yaxis.title.text, drawn[0].xaxis.title.text) == (TRIO[0][0], TRIO[1][0])
+
+
+def test_updates_are_drawn_on_a_logarithmic_axis(run):
+    assert Plots(run).update_ratio().layout.yaxis.type == "log"
+
+
+def test_a_misspelt_choice_is_an_error(run):
+    with pytest.raises(TypeError, match="taks"):
+        Plots(run).norms(taks="text")
+
+
 def test_cka_across_models_either_way_round(run):
     a, b = TRIO[0][0], TRIO[1][0]
     there, back = (Plots(run).cka(*pair, metric="cka_calibrated").data[0] for pair in ((a, b), (b, a)))
@@ -130,6 +161,13 @@ def test_what_is_not_there_is_named(run):
     with pytest.raises(NotEnoughData, match="no rows for metric nothing"):
         plots.layers("nothing")
     assert {"cka", "paths", "norms", "offset_profile", "adjacent_cosine", "inter_token_cosine"} <= set(dir(plots))
+
+
+def lightness(colour: str) -> float:
+    """CIE L* of a colour in 0..100: what is left of it in grey print."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb(colour))]
+    y = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return 116 * y ** (1 / 3) - 16 if y > 0.008856 else 903.3 * y
 
 
 def test_kinds_and_subjects_stay_apart_in_grey():

@@ -129,7 +129,7 @@ def test_policies_and_variants_are_offered(made):
     _, found = made
     views = next(p["views"] for key, p in found.items() if key.endswith("inter_token_cosine"))
     assert [(v["tokens"], v["choice"]) for v in views] == [
-        ("all", "raw"), ("no_sink", "raw"), ("all", "standardised"), ("no_sink", "standardised"),
+        ("no_sink", "raw"), ("all", "raw"), ("no_sink", "standardised"), ("all", "standardised"),
     ]  # fmt: skip
 
 
@@ -194,6 +194,52 @@ def test_long_specs_are_short_in_legends_and_whole_in_the_table(tmp_path):
     assert label in "".join(page(run).texts)
 
 
+def test_sites_of_the_hidden_states_list_are_named_at_the_top_and_the_last_is_apart(tmp_path):
+    run = make_run(tmp_path, SMALL)
+    assert "hidden_states list" not in "".join(page(run).texts)
+    run.info["settings"]["sites"] = "hf"
+    as_listed(run)
+    parsed = page(run)
+    assert "entries of different families are not the same places" in "".join(parsed.texts)
+    found, _ = data(run)
+    (view, *_) = next(p["views"] for key, p in found.items() if key.endswith("inter_token_cosine"))
+    lines, finals = ([t for t in view["figures"][0]["data"] if t["uid"].endswith(e)] for e in ("-line", "-final"))
+    assert [[d[0] for d in t["customdata"]] for t in lines] == [["hf.0", "hf.1", "hf.2"], ["hf.0", "hf.1"]]
+    assert [t["customdata"][0][0] for t in finals] == ["hf.3", "hf.2"]
+    (cka, *_) = next(p["views"] for key, p in found.items() if key.endswith("-cka"))
+    assert cka["figures"][0]["data"][0]["x"] == ["hf.0", "hf.1", "hf.2", " ", "hf.3"]
+    assert cka["figures"][0]["layout"]["xaxis"]["ticktext"] == ["0", "1", "2", "3"]
+    assert write_figures(run, ("svg",))
+
+
+def as_listed(run):
+    """Rename the sites to Hugging Face's list, which ends with the final norm in the place of the last block."""
+    blocks = {label: n for label, _, _, n, _ in SMALL}
+    for name, end in (("layers", ""), ("pairs", "_a"), ("pairs", "_b")):
+        frame = getattr(run, name)
+        count = frame[f"subject{end}"].map(blocks)
+        kept = frame[frame[f"site{end}"] != "block." + (count - 1).astype(str)]
+        entry = (kept[f"depth{end}"] * count[kept.index]).round().astype(int)
+        setattr(run, name, kept.assign(**{f"site{end}": "hf." + entry.astype(str)}))
+
+
+def test_warnings_shared_by_subjects_are_said_once(run):
+    run.info["warnings"] = [f"{label}, text at 64 tokens: short" for label, *_ in SMALL]
+    text = "".join(page(run).texts)
+    assert text.count("text at 64 tokens: short") == 1
+    assert f"text at 64 tokens: short ({SMALL[0][0]}; {NASTY})" in text
+
+
+def test_the_time_of_calibration_is_shown_where_it_is_known(run):
+    assert "calibration (s)" not in "".join(page(run).texts)
+    run.info["timings"] |= {SMALL[0][0]: {"load_s": 1.0, "calibration_s": 77.5}, "total_s": 130.0}
+    text = "".join(page(run).texts)
+    assert "calibration (s)" in text
+    assert "77.5" in text
+    assert "total (s)" not in text
+    assert "2.2 min in all" in text
+
+
 def test_a_folder_that_cannot_be_written_is_named(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadFile, match="file"):
@@ -227,7 +273,7 @@ def test_a_browser_draws_it_without_a_request_or_an_error(run):
         tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         tab.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
         assert tab.locator("text=onerror=alert(1)").count()
-        tab.click("#policy button[data-tokens=no_sink]")
+        tab.click("#policy button[data-tokens=all]")
         tab.click(".key >> nth=0")
         tab.wait_for_function("document.querySelector('.plot').data.some(t => t.visible === false)")
         browser.close()

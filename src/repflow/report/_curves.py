@@ -9,7 +9,7 @@ import pandas as pd
 
 from repflow.report._labels import escaped, interval, number
 from repflow.report._plotly import FINAL_X, LEGEND, Figure, Trace, axis, depth_axis, figure, trace
-from repflow.report._source import Scene, Source, Subject, of_scene
+from repflow.report._source import Scene, Source, Subject, is_final, of_scene
 from repflow.report._texts import Quantity
 
 _HOVER = (
@@ -56,7 +56,7 @@ def curves(
         showlegend=legend,
         legend=LEGEND,
         margin={"l": 62, "r": 16, "t": top, "b": 52},
-        xaxis=depth_axis(bool((frame["site"] == "final_norm").any())),
+        xaxis=depth_axis(bool(is_final(frame["site"], frame["depth"]).any())),
         yaxis=_value_axis(quantity, values[np.isfinite(values)]),
     )
 
@@ -78,7 +78,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _subject_traces(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[Trace]:
-    blocks, final = rows[rows["site"] != "final_norm"], rows[rows["site"] == "final_norm"]
+    last = is_final(rows["site"], rows["depth"])
+    blocks, final = rows[~last], rows[last]
     if len(blocks):
         yield from _band(subject, uid, blocks)
         yield _line(subject, uid, blocks)

@@ -9,11 +9,12 @@ import pandas as pd
 from repflow.report._curves import curve_rows
 from repflow.report._labels import escaped, interval
 from repflow.report._plotly import Figure, Trace, axis, figure, trace
-from repflow.report._source import Scene, Source, of_scene, values
+from repflow.report._source import HF_SITE, Scene, Source, is_final, of_scene, values
 from repflow.report._style import BELOW_ZERO, CIVIDIS, MUTED
 
 Z_MIN = -0.05
 _ESTIMATE = ("value", "ci_low", "ci_high")
+UNDEFINED = "undefined: the states of a site are all alike, or there were too few sequences"
 _GAP = " "
 """The empty category that sets the final norm apart."""
 
@@ -39,24 +40,23 @@ _SWAP = {f"{name}_{x}": f"{name}_{y}" for name in ("subject", "site", "depth") f
 
 
 def cka_heatmap(rows: pd.DataFrame, title_a: str, title_b: str, *, height: int = 372, scale: bool = False) -> Figure:
-    """Sites of a (upwards) against sites of b (to the right), cells square, the final norm set apart.
+    """Sites of a (upwards) against sites of b (to the right) in a square, the final norm set apart.
 
     `rows` come from `cka_rows`. Values below 0 keep their own colour and a minus sign. `scale` draws the
     colour bar, which the report shows once for all heatmaps instead.
     """
-    sites_a, sites_b = ordered_sites(rows, "a"), ordered_sites(rows, "b")
+    names_a, names_b = _spaced(*ordered_sites(rows, "a")), _spaced(*ordered_sites(rows, "b"))
     cells = {(a, b): tuple(found) for a, b, *found in values(rows, "site_a", "site_b", *_ESTIMATE)}
-    names_a, names_b = _spaced(sites_a), _spaced(sites_b)
     grid = [[cells.get((a, b)) for b in names_b] for a in names_a]
-    tall = 50 + (height - 50) * min(1.0, max(0.3, len(names_a) / max(1, len(names_b))))
     hover = f"{escaped(title_a)} <b>%{{y}}</b><br>{escaped(title_b)} <b>%{{x}}</b><br>"
-    square = {"constrain": "domain", "constraintoward": "top", "scaleanchor": "x", "scaleratio": 1}
+    square = {"constrain": "domain", "constraintoward": "top", "scaleanchor": "x"}
+    ratio = len(names_b) / max(1, len(names_a))
     return figure(
-        round(tall),
+        height,
         [_heatmap(grid, [escaped(n) for n in names_b], [escaped(n) for n in names_a], hover, scale)],
         margin={"l": 44, "r": 10, "t": 6, "b": 44},
-        xaxis={**_site_axis(names_b), "constrain": "domain"},
-        yaxis={**_site_axis(names_a), **square},
+        xaxis={**_site_axis(names_b, title_b), "constrain": "domain"},
+        yaxis={**_site_axis(names_a, title_a), **square, "scaleratio": ratio},
     )
 
 
@@ -67,8 +67,8 @@ def offset_heatmap(
     frame = of_scene(source.layers, scene)
     found = frame[(frame["metric"] == "offset_cosine") & (frame["subject"] == subject) & (frame["tokens"] == tokens)]
     variants = sorted(found["variant"].unique(), key=_offset)
-    sites = found.sort_values("site_index", kind="stable")["site"].drop_duplicates().tolist()
-    names = _spaced(sites)
+    places = found.sort_values("site_index", kind="stable").drop_duplicates("site")
+    names = _spaced(places["site"].tolist(), bool(is_final(places["site"], places["depth"]).any()))
     grid: list[list[tuple[float, ...] | None]] = []
     for variant in variants:
         rows = curve_rows(source, scene, "offset_cosine", variant, tokens, subject)
@@ -99,12 +99,12 @@ def _heatmap(grid: list[list[tuple[float, ...] | None]], x: list[str], y: list[s
         x=x,
         y=y,
         z=shown,
-        customdata=[["" if c is None else interval(c[1], c[2]) for c in row] for row in grid],
+        customdata=[[_told(c) for c in row] for row in grid],
         text=signs,
         texttemplate="%{text}" if negative else None,
         textfont={"size": 8, "color": MUTED},
-        hovertemplate=hover + "%{z:.4f}  %{customdata}<extra></extra>",
-        hoverongaps=False,
+        hovertemplate=hover + "%{customdata}<extra></extra>",
+        hoverongaps=any(c is not None and _value(c) is None for row in grid for c in row),
         colorscale=colourscale(),
         zmin=Z_MIN,
         zmax=1,
@@ -115,35 +115,52 @@ def _heatmap(grid: list[list[tuple[float, ...] | None]], x: list[str], y: list[s
     )
 
 
+def _told(cell: tuple[float, ...] | None) -> str:
+    """The hover text of a cell: blank ones say why they are blank."""
+    if cell is None:
+        return ""
+    return f"{cell[0]:.4f}  {interval(cell[1], cell[2])}" if np.isfinite(cell[0]) else UNDEFINED
+
+
 def _value(cell: tuple[float, ...] | None) -> float | None:
     return None if cell is None or not np.isfinite(cell[0]) else round(float(cell[0]), 4)
 
 
-def ordered_sites(rows: pd.DataFrame, side: str) -> list[str]:
-    """One side's sites by depth; the final norm, which shares the last block's depth, comes last."""
+def ordered_sites(rows: pd.DataFrame, side: str) -> tuple[list[str], bool]:
+    """One side's sites by depth, and whether the last of them stands behind the final norm.
+
+    That one shares the depth of the last block, or in Hugging Face's list takes its place.
+    """
     sites = rows[[f"site_{side}", f"depth_{side}"]].drop_duplicates()
-    final = sites[f"site_{side}"] == "final_norm"
-    return sites.assign(final=final).sort_values([f"depth_{side}", "final"], kind="stable")[f"site_{side}"].tolist()
+    final = is_final(sites[f"site_{side}"], sites[f"depth_{side}"])
+    ordered = sites.assign(final=final).sort_values([f"depth_{side}", "final"], kind="stable")
+    return ordered[f"site_{side}"].tolist(), bool(final.any())
 
 
-def _spaced(sites: Sequence[str]) -> list[str]:
-    return [*sites[:-1], _GAP, sites[-1]] if len(sites) > 1 and sites[-1] == "final_norm" else list(sites)
+def _spaced(sites: Sequence[str], final: bool) -> list[str]:
+    return [*sites[:-1], _GAP, sites[-1]] if len(sites) > 1 and final else list(sites)
 
 
-def _site_axis(names: Sequence[str]) -> dict[str, Any]:
+def site_text(site: str) -> str:
+    """A site's name on an axis."""
+    return {"embed": "E", "final_norm": "N"}.get(site, site.removeprefix("block."))
+
+
+def _site_axis(names: Sequence[str], title: str = "") -> dict[str, Any]:
     """Ticks at embed, a handful of blocks, and the final norm."""
-    blocks = [n for n in names if n not in ("embed", "final_norm", _GAP)]
+    last = [names[-1]] if len(names) > 1 and names[-2] == _GAP else []
+    first = [n for n in names if n == "embed"]
+    blocks = [n for n in names if n not in (*first, *last, "final_norm", _GAP)]
     every = next(step for step in (1, 2, 4, 5, 8, 10, 16, 20, 32, 10**6) if len(blocks) / step <= 8)
-    shown = [n for n in names if n == "embed"] + blocks[::every] + [n for n in names if n == "final_norm"]
-    texts = {"embed": "E", "final_norm": "N"}
+    shown = [*first, *blocks[::every], *(last or [n for n in names if n == "final_norm"])]
     return axis(
-        "",
+        escaped(title),
         type="category",
         showgrid=False,
         showline=False,
         tickmode="array",
         tickvals=[escaped(n) for n in shown],
-        ticktext=[escaped(texts.get(n, n.removeprefix("block."))) for n in shown],
+        ticktext=[escaped(site_text(n).removeprefix(HF_SITE)) for n in shown],
         tickfont={"size": 10.5, "color": MUTED},
         tickangle=0,
     )

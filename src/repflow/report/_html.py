@@ -13,11 +13,11 @@ from repflow.report import _tables
 from repflow.report._labels import number, slug
 from repflow.report._marks import mark
 from repflow.report._panels import Panel, panels
-from repflow.report._source import RunLike, Scene, Source, entries, read
+from repflow.report._source import RunLike, Scene, Source, read
 from repflow.report._style import BELOW_ZERO, CIVIDIS
 from repflow.report._summary import summary
-from repflow.report._texts import QUANTITIES
-from repflow.store import write_file
+from repflow.report._texts import HF_NOTE, QUANTITIES
+from repflow.store import warning_lines, write_file
 
 
 def write(run: RunLike, path: Path | None) -> Path:
@@ -40,13 +40,14 @@ def render(source: Source) -> str:
     return environment.get_template("report.html.j2").render(
         title=source.directory.resolve().name,
         summary=summary(source),
+        note=_sites_note(source.info),
         subjects=[(s, _tables.subject_facts(s), Markup(mark(s.style))) for s in source.subjects],
         marks={s.label: Markup(mark(s.style)) for s in source.subjects},
         tasks=_tables.tasks(source),
         timing_heads=heads,
         timings=times,
         info=_details(source.info),
-        warnings=_warnings(source),
+        warnings=warning_lines(source.info),
         findings=source.findings,
         finding_keys=[k for k in _FINDING_KEYS if any(f.get(k) not in (None, "") for f in source.findings)],
         scenes=scenes,
@@ -91,14 +92,12 @@ def script_json(data: Any) -> str:
     return text
 
 
+def _sites_note(info: Mapping[str, Any]) -> str:
+    settings = info.get("settings")
+    return HF_NOTE if isinstance(settings, Mapping) and settings.get("sites") == "hf" else ""
+
+
 def _details(info: Mapping[str, Any]) -> str:
     """The settings and circumstances as indented JSON, for the folded appendix."""
     kept = {k: info[k] for k in ("command", "settings", "versions", "seed", "host", "schema_version") if k in info}
     return json.dumps(kept, indent=2, ensure_ascii=False, default=str) if kept else ""
-
-
-def _warnings(source: Source) -> list[str]:
-    """The run's warnings, then each subject's own."""
-    own = [f"{f.get('label')}: {w}" for f in entries(source.info, "subjects") for w in f.get("warnings") or ()]
-    given = [str(w) for w in source.info.get("warnings") or ()]
-    return list(dict.fromkeys([*given, *(w for w in own if not any(w.partition(": ")[2] in g for g in given))]))

@@ -143,10 +143,11 @@ def _cross_panel(source: Source, scene: Scene) -> Iterator[Panel]:
     met = {frozenset(pair) for pair in frame[["subject_a", "subject_b"]].drop_duplicates().itertuples(index=False)}
     pairs = [(a, b) for a, b in combinations(source.subjects, 2) if frozenset((a.label, b.label)) in met]
     metrics = [m for m in ("cka", "cka_calibrated") if (frame["metric"] == m).any()]
+    height = 290 if len(metrics) > 1 else 372
     places = [(a, b, m) for a, b in pairs for m in metrics]
-    views = _cka_views(frame, lambda v, t: tuple(_heat(source, scene, a, b, m, v, t) for a, b, m in places))
+    views = _cka_views(frame, lambda v, t: tuple(_heat(source, scene, a, b, m, v, t, height) for a, b, m in places))
     cells = tuple(
-        Cell(f"{a.short} (up) × {b.short}", f"{a.label} × {b.label}", "calibrated" if m != "cka" else "raw")
+        Cell(f"{a.short} × {b.short}", f"{a.label} × {b.label}", "calibrated" if m != "cka" else "raw")
         for a, b, m in places
     )
     layout = "pairs" if len(metrics) > 1 else "grid"
@@ -163,10 +164,11 @@ def _cka_views(frame: pd.DataFrame, draw: Callable[[str, str], tuple[Figure | No
 
 
 def _heat(
-    source: Source, scene: Scene, a: Subject, b: Subject, metric: str, variant: str, tokens: str
+    source: Source, scene: Scene, a: Subject, b: Subject, metric: str, variant: str, tokens: str, height: int = 372
 ) -> Figure | None:
     rows = cka_rows(source, scene, a.label, b.label, metric, variant, tokens)
-    return cka_heatmap(rows, "" if a is b else a.short, "" if a is b else b.short) if len(rows) else None
+    titles = ("", "") if a is b else (a.short, b.short)
+    return cka_heatmap(rows, *titles, height=height) if len(rows) else None
 
 
 def _path_panel(source: Source, scene: Scene) -> Iterator[Panel]:

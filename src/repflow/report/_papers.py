@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 
 from repflow.core import BadSetting
 from repflow.report._curves import curve_rows
-from repflow.report._heatmaps import cka_rows, ordered_sites
+from repflow.report._heatmaps import cka_rows, ordered_sites, site_text
 from repflow.report._labels import slug
 from repflow.report._panels import VARIANTS, ordered
 from repflow.report._pathplots import column_title, path_columns, path_rows
 from repflow.report._plotly import FINAL_X
-from repflow.report._source import POLICIES, RunLike, Scene, Source, Subject, of_scene, read, values
+from repflow.report._source import POLICIES, RunLike, Scene, Source, Subject, is_final, of_scene, read, values
 from repflow.report._style import BELOW_ZERO, CIVIDIS, GRID, INK, MATPLOTLIB_DASHES, MATPLOTLIB_MARKERS
 from repflow.report._texts import quantity
 from repflow.store import write_file
@@ -113,7 +113,7 @@ def _curve(source: Source, scene: Scene, metric: str, like: pd.Series) -> Figure
 
 def _draw(axes: Axes, subject: Subject, rows: pd.DataFrame):
     style = subject.style
-    final = (rows["site"] == "final_norm").to_numpy()
+    final = is_final(rows["site"], rows["depth"]).to_numpy()
     x = rows["depth"].to_numpy(dtype=float)
     value, low, high = (rows[c].to_numpy(dtype=float) for c in ("value", "ci_low", "ci_high"))
     look = {
@@ -146,7 +146,7 @@ def _own_cka(source: Source, scene: Scene, subject: Subject) -> pd.DataFrame:
 
 
 def _cka(rows: pd.DataFrame, subject: Subject) -> Figure:
-    sites = ordered_sites(rows, "a")
+    sites, last = ordered_sites(rows, "a")
     place = {site: i for i, site in enumerate(sites)}
     grid = np.full((len(sites), len(sites)), np.nan)
     for a, b, value in values(rows, "site_a", "site_b", "value"):
@@ -155,17 +155,17 @@ def _cka(rows: pd.DataFrame, subject: Subject) -> Figure:
     fig = Figure(figsize=(3.2, 2.9))
     axes = fig.subplots()
     edges = np.arange(len(sites) + 1.0)
-    if sites[-1] == "final_norm" and len(sites) > 1:
+    if last and len(sites) > 1:
         edges, grid = np.append(edges, edges[-1] + 1), _with_gap(grid)
     image = axes.pcolormesh(edges, edges, np.ma.masked_invalid(grid), cmap=colours, vmin=0, vmax=1, rasterized=False)
     axes.set_aspect("equal")
     shown = sorted({*range(0, len(sites), max(1, -(-len(sites) // 7))), len(sites) - 1})
     centres = [i + 0.5 + (len(edges) > len(sites) + 1 and i == len(sites) - 1) for i in shown]
-    names = [{"embed": "E", "final_norm": "N"}.get(sites[i], plain(sites[i].removeprefix("block."))) for i in shown]
+    names = [plain(site_text(sites[i])) for i in shown]
     axes.set_xticks(centres, names)
     axes.set_yticks(centres, names)
     axes.set_title(plain(subject.short), fontsize=8)
-    fig.colorbar(image, ax=axes, shrink=0.85, label="CKA", extend="min" if np.nanmin(grid) < 0 else "neither")
+    fig.colorbar(image, ax=axes, shrink=0.85, label="CKA", extend="min" if (grid < 0).any() else "neither")
     return fig
 
 

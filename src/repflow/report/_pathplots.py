@@ -23,12 +23,17 @@ def path_rows(source: Source, scene: Scene, tokens: str) -> pd.DataFrame:
 def path_columns(rows: pd.DataFrame, variant: str) -> list[tuple[str, str]]:
     """(metric, variant) in reading order: the scaled path metrics, then the profile metrics, then any other."""
     present = set(map(tuple, rows[["metric", "variant"]].drop_duplicates().to_numpy().tolist()))
-    scaled = [(m, variant) for m in PATH_METRICS if (m, variant) in present]
+    scaled = [(m, v) for m in PATH_METRICS if (m, v := _variant_of(m, variant)) in present]
     profile = [(m, v) for m in PROFILE_METRICS for v in ("cka", "adjacent_cosine") if (m, v) in present]
     known = {*PATH_METRICS, *PROFILE_METRICS}
     others = sorted((m, v) for m, v in present if m not in known)
     unscaled = sorted((m, v) for m, v in present if m in PATH_METRICS and v not in ("raw", "rms", "unit", variant))
     return [*scaled, *unscaled, *profile, *others]
+
+
+def _variant_of(metric: str, variant: str) -> str:
+    """Dividing a path by one number leaves its angles and ratios: these are kept as raw alone."""
+    return "raw" if variant == "rms" and metric in ("tortuosity", "depth_curvature") else variant
 
 
 def column_title(metric: str, variant: str) -> str:

@@ -11,7 +11,8 @@ from repflow.core import LayerRow, PairRow, PathRow
 from repflow.report._labels import short_labels
 from repflow.report._style import Style, styles
 
-POLICIES = ("all", "no_special", "no_sink")
+POLICIES = ("no_sink", "all", "no_special")
+"""The order in which token policies are offered; the first present is shown first."""
 
 
 @runtime_checkable
@@ -120,6 +121,15 @@ def entries(info: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     """The dicts listed under a key of run.json; empty when the key is absent or something else."""
     found = info.get(key)
     return [e for e in found if isinstance(e, Mapping)] if isinstance(found, list | tuple) else []
+
+
+HF_SITE = "hf."
+"""How sites of `--sites hf` begin; the last of a subject's is behind its final norm."""
+
+
+def is_final(sites: pd.Series, depths: pd.Series) -> pd.Series:
+    """Which sites stand behind the final norm: `final_norm`, or the last of Hugging Face's list."""
+    return sites.eq("final_norm") | (sites.astype(str).str.startswith(HF_SITE) & depths.eq(1))
 
 
 def values(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:

@@ -62,13 +62,6 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def lightness(colour: str) -> float:
-    """CIE L* of a colour in 0..100: what is left of it in grey print."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb(colour))]
-    y = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return 116 * y ** (1 / 3) - 16 if y > 0.008856 else 903.3 * y
-
-
 def styles(kinds: Sequence[str]) -> list[Style]:
     """One style a subject, in order; an unknown kind is drawn as `other`."""
     seen: dict[str, int] = {}

@@ -59,7 +59,7 @@ def subject_facts(subject: Subject) -> dict[str, str]:
 
 
 def dropped_shares(source: Source, scene: Scene) -> list[str]:
-    """One sentence a policy on the largest share of tokens it dropped at any site, over all subjects."""
+    """One sentence a policy on the site where it dropped the largest mean share of tokens, over all subjects."""
     frame = of_scene(source.layers, scene)
     frame = frame[frame["metric"] == "dropped_share"].dropna(subset=["value"])
     said: list[str] = []
@@ -68,15 +68,15 @@ def dropped_shares(source: Source, scene: Scene) -> list[str]:
         worst = part.loc[pd.to_numeric(part["value"]).idxmax()]
         if worst["value"] > 0:
             short = next((s.short for s in source.subjects if s.label == worst["subject"]), worst["subject"])
-            said.append(f"{tokens} drops at most {worst['value']:.2%} of tokens ({short}, {worst['site']})")
+            said.append(f"{tokens} drops up to {worst['value']:.2%} of the tokens at a site ({short}, {worst['site']})")
     return said
 
 
 TIMINGS = (
     ("load_s", "load (s)"),
     ("forward_s", "forward (s)"),
+    ("calibration_s", "calibration (s)"),
     ("metrics_s", "metrics (s)"),
-    ("total_s", "total (s)"),
     ("tokens_per_s", "tokens/s"),
 )
 

@@ -37,7 +37,8 @@ _ALL = (
         "cosine with the site before",
         "How little a block turns a token's state: the cosine between the state before and after it.",
         "Near 1 means the block hardly changes direction. The residual stream pushes this towards 1 by construction, "
-        "so read it with the update ratio; the step into the final norm is a rescaling, not a layer.",
+        "so read it with the update ratio. The final norm rescales every feature by its own factor, which can turn a "
+        "state far; it is not a layer.",
         "mean over tokens of cos(h at the site before, h at this site)",
         unit=True,
     ),
@@ -46,8 +47,10 @@ _ALL = (
         "Update ratio",
         "‖update‖ / ‖state before‖",
         "How large a block's contribution is beside the state it is added to.",
-        "0.05 means the block moves the state by 5% of its length; values near or above 1 rewrite it.",
+        "0.05 means the block moves the state by 5% of its length; values near or above 1 rewrite it. The axis is "
+        "logarithmic: the first block usually writes many times the embedding's length.",
         "‖h<sub>s</sub> − h<sub>prev</sub>‖ / ‖h<sub>prev</sub>‖, mean over tokens",
+        logarithmic=True,
     ),
     Quantity(
         "update_cosine",
@@ -72,7 +75,9 @@ _ALL = (
         "Participation ratio",
         "effective dimensions",
         "How many directions the tokens of a sequence really use.",
-        "1 means all tokens lie on one line; larger is richer. The centred form ignores the tokens' common mean.",
+        "1 means all tokens lie on one line; larger is richer. The centred form ignores the tokens' common mean. It is "
+        "computed on at most --gram-tokens (256) tokens of an example, a fixed sample where there are more, and grows "
+        "with their number: compare equal contexts.",
         "tr(K)<sup>2</sup> / ‖K‖<sub>F</sub><sup>2</sup> of the Gram matrix K, uncentred or centred",
     ),
     Quantity(
@@ -126,7 +131,8 @@ _ALL = (
         "calibrated CKA",
         "Cross-model CKA on a scale where 0 is the level that unrelated sequences reach.",
         "0 means no more alike than by chance at the 5% level, 1 is the maximum. Compare the raw map beside it: what "
-        "is bright there and dark here is chance.",
+        "is bright there and dark here is chance. Blank: too few sequences for a null. Token CKA between models takes "
+        "64 evenly spaced tokens of each of the first 128 examples, whatever --gram-tokens says.",
         "clip((s − τ)/(s<sub>max</sub> − τ), 0, 1), τ from permuting whole sequences",
         unit=True,
     ),
@@ -143,7 +149,7 @@ _ALL = (
         "Global variance",
         "V_glob",
         "The spread of a token's whole path around its own mean.",
-        "Large beside the local variance means small steps that all go one way.",
+        "Large beside the local variance means steps that add up; small means steps that turn back on each other.",
         "1/(L+1) · Σ<sub>l</sub> ‖h<sub>l</sub> − mean‖<sup>2</sup>",
     ),
     Quantity(
@@ -194,6 +200,10 @@ _ALL = (
         "0 means every block changes the representation equally.",
         "var<sub>l</sub>(s<sub>l</sub>) over the adjacent profile s",
     ),
+)
+HF_NOTE = (
+    "Read from Hugging Face's hidden_states list, for parity with published figures: entries of different families are "
+    "not the same places."
 )
 QUANTITIES = {q.metric: q for q in _ALL}
 PATH_METRICS = ("v_loc", "v_glob", "path_energy", "path_length", "tortuosity", "depth_curvature")

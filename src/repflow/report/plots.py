@@ -1,6 +1,6 @@
 """`run.plot`: every figure of the report, one method each, for notebooks."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from repflow.core import NotEnoughData, unknown
 
@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from repflow.report._source import Scene, Source
 
 
+class Choice(TypedDict, total=False):
+    """What a figure shows; without one, the first of the run."""
+
+    task: str | None
+    context: int | None
+    variant: str | None
+    tokens: str | None
+
+
 class Plots:
     """Plotly figures of one run. Without arguments a method draws the first task, context, policy and variant."""
 
@@ -18,72 +27,29 @@ class Plots:
         """`run`: anything `write_report` takes. Nothing is read before the first figure."""
         self._run = run
 
-    def inter_token_cosine(
-        self,
-        *,
-        task: str | None = None,
-        context: int | None = None,
-        variant: str | None = None,
-        tokens: str | None = None,
-    ) -> "go.Figure":
+    def inter_token_cosine(self, **choice: Unpack[Choice]) -> "go.Figure":
         """How alike the tokens of a sequence are, against relative depth."""
-        return self._curve("inter_token_cosine", task, context, variant, tokens)
+        return self._curve("inter_token_cosine", **choice)
 
-    def adjacent_cosine(
-        self,
-        *,
-        task: str | None = None,
-        context: int | None = None,
-        variant: str | None = None,
-        tokens: str | None = None,
-    ) -> "go.Figure":
+    def adjacent_cosine(self, **choice: Unpack[Choice]) -> "go.Figure":
         """Cosine between each site's state and the one before it."""
-        return self._curve("adjacent_cosine", task, context, variant, tokens)
+        return self._curve("adjacent_cosine", **choice)
 
-    def update_ratio(
-        self,
-        *,
-        task: str | None = None,
-        context: int | None = None,
-        variant: str | None = None,
-        tokens: str | None = None,
-    ) -> "go.Figure":
+    def update_ratio(self, **choice: Unpack[Choice]) -> "go.Figure":
         """Length of each block's update beside the state it is added to."""
-        return self._curve("update_ratio", task, context, variant, tokens)
+        return self._curve("update_ratio", **choice)
 
-    def norms(
-        self,
-        *,
-        task: str | None = None,
-        context: int | None = None,
-        variant: str | None = None,
-        tokens: str | None = None,
-    ) -> "go.Figure":
+    def norms(self, **choice: Unpack[Choice]) -> "go.Figure":
         """Norm of the states, logarithmic; variants median, mean, max."""
-        return self._curve("norm", task, context, variant, tokens)
+        return self._curve("norm", **choice)
 
-    def participation_ratio(
-        self,
-        *,
-        task: str | None = None,
-        context: int | None = None,
-        variant: str | None = None,
-        tokens: str | None = None,
-    ) -> "go.Figure":
+    def participation_ratio(self, **choice: Unpack[Choice]) -> "go.Figure":
         """Effective number of directions the tokens use."""
-        return self._curve("participation_ratio", task, context, variant, tokens)
+        return self._curve("participation_ratio", **choice)
 
-    def layers(
-        self,
-        metric: str,
-        *,
-        task: str | None = None,
-        context: int | None = None,
-        variant: str | None = None,
-        tokens: str | None = None,
-    ) -> "go.Figure":
+    def layers(self, metric: str, **choice: Unpack[Choice]) -> "go.Figure":
         """Any metric of `run.layers` against relative depth."""
-        return self._curve(metric, task, context, variant, tokens)
+        return self._curve(metric, **choice)
 
     def offset_profile(
         self,
@@ -137,7 +103,13 @@ class Plots:
         return _drawn(_pathplots.path_dots(source, scene, variant, policy))
 
     def _curve(
-        self, metric: str, task: str | None, context: int | None, variant: str | None, tokens: str | None
+        self,
+        metric: str,
+        *,
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
     ) -> "go.Figure":
         from repflow.report import _curves, _texts
 
