@@ -18,7 +18,7 @@ CHECK = f"import sys; heavy = [name for name in {HEAVY} if name in sys.modules];
         "from repflow.cli import main; main(['--help']); main(['--version'])",
         "from repflow.cli import main; main(['flow', '--help'])",
         "from repflow.cli import main; main(['flwo'])",
-        "from repflow.cli import main; main(['flow', 'config:pythia', '--exampels', '3'])",
+        "from repflow.cli import main; main(['flow', 'config:pythia', '--exampless', '3'])",
     ],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:

@@ -77,7 +77,7 @@ def test_resume_wins_over_overwrite_in_the_file(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"exampels": 3}, ["unknown setting 'exampels'", "did you mean examples"]),
+        ({"exampless": 3}, ["unknown setting 'exampless'", "did you mean examples"]),
         ({"examples": 1.5}, ["examples must be a whole number, got 1.5"]),
         ({"examples": "four"}, ["examples must be a whole number, got 'four'"]),
         ({"examples": True}, ["examples must be a whole number, got True"]),

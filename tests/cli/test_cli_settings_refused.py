@@ -47,7 +47,7 @@ def test_a_subject_named_twice(refused: Refusal) -> None:
         ("--task kvp", ["unknown task 'kvp'", "did you mean kvpr"]),
         ("--metrics token_cca", ["unknown metric 'token_cca'", "did you mean token_cka"]),
         ("--tokens no_sinks", ["unknown token policy 'no_sinks'", "did you mean no_sink"]),
-        ("--exampels 3", ["unknown option --exampels", "did you mean --examples"]),
+        ("--exampless 3", ["unknown option --exampless", "did you mean --examples"]),
         ("--seed 3 other/model", ["cannot place other/model: names come together, before the options"]),
         ("--qqq", ["unknown option --qqq", "repflow flow --help"]),
         ("-q", ["-q", "repflow flow --help"]),

@@ -96,7 +96,7 @@ def test_values_come_as_python_people_write_them(given: dict[str, Any], kept: An
         ({"sites": "HF"}, "unknown sites 'HF'"),
         ({"resume": 1, "out": "x"}, "resume must be true or false, got 1"),
         ({"overwrite": True}, "--overwrite needs --out"),
-        ({"exampels": 3}, "did you mean examples"),
+        ({"exampless": 3}, "did you mean examples"),
         ({"text": ""}, "--text needs the name of a file"),
     ],
 )
