@@ -201,6 +201,7 @@ def test_sites_of_the_hidden_states_list_are_named_at_the_top_and_the_last_is_ap
     as_listed(run)
     parsed = page(run)
     assert "entries of different families are not the same places" in "".join(parsed.texts)
+    assert "entries of Hugging Face's list, the last one behind" in "".join(parsed.texts)
     found, _ = data(run)
     (view, *_) = next(p["views"] for key, p in found.items() if key.endswith("inter_token_cosine"))
     lines, finals = ([t for t in view["figures"][0]["data"] if t["uid"].endswith(e)] for e in ("-line", "-final"))

@@ -58,6 +58,13 @@ def test_it_fits_80_columns(make_run: MakeRun) -> None:
     assert text.count("x") >= 150
 
 
+def test_the_hidden_states_list_leaves_out_its_ends(make_run: MakeRun) -> None:
+    rows = [layer_row("m", i, 0.1 * i, tokens="no_sink", site=f"hf.{i}", depth=i / 4) for i in range(5)]
+    text = text_of(make_run("a", rows, run_info("m")), width=200)
+    (line,) = [line for line in text.splitlines() if "cosine, last block" in line]
+    assert line.split()[-1] == "hf.3"
+
+
 def test_warnings_that_subjects_share_are_said_once() -> None:
     labels = ["m", "m@init=normal:0", "config:x,width=8"]
     shared = [f"{label}, text at 8 tokens: few examples" for label in labels]

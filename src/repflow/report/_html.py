@@ -61,11 +61,6 @@ def render(source: Source) -> str:
 
 
 _FINDING_KEYS = ("subject", "claim", "value", "interval", "threshold", "verdict")
-_POLICY_WORDS = {
-    "all": "every token",
-    "no_special": "without special tokens",
-    "no_sink": "without special tokens and sinks",
-}
 
 
 def _scene(source: Source, place: int, scene: Scene, found: list[Panel]) -> dict[str, Any]:

@@ -92,7 +92,9 @@ def _where(frame: "pd.DataFrame", **wanted: Any) -> "pd.DataFrame":
 
 
 def _blocks(layers: "pd.DataFrame") -> "pd.DataFrame":
-    return layers[layers["site"].str.startswith("block.") & layers["value"].notna()]
+    """The rows of blocks; of Hugging Face's list those between the embedding and the final norm."""
+    listed = layers["site"].str.startswith("hf.") & layers["depth"].gt(0) & layers["depth"].lt(1)
+    return layers[(layers["site"].str.startswith("block.") | listed) & layers["value"].notna()]
 
 
 def _nearest(rows: "pd.DataFrame", target: float = 0.0, column: str = "value") -> "pd.Series | None":
