@@ -98,7 +98,8 @@ class _ExampleRowsObserver:
 
 def block_gram(rows: Float32[Tensor, "n s d"]) -> Float32[Tensor, "s n n"]:
     """Grams of one block's rows about their mean, at every site; exactly 0 where the rows are alike."""
-    by_site = beyond_rounding(rows - rows[:1], row_norm(rows)).transpose(0, 1)
+    differences = rows - rows[:1]
+    by_site = (differences * beyond_rounding(differences, row_norm(rows))[..., None]).transpose(0, 1)
     by_site = by_site - by_site.mean(1, keepdim=True)
     return by_site @ by_site.mT
 

@@ -31,7 +31,7 @@ class Path:
     depth_curvature = mean angle in radians between successive steps (in [0, pi], needs two that are not zero).
     Variants: `raw`; `rms`, with every h_l divided by the path's own root mean ||h_l||^2; `unit`, with every h_l on
     the unit sphere. Both are blind to a common scale. The final norm is not part of a path.
-    Memory: four states' worth of buffers (running mean, unit sum, first state, last step), whatever the depth.
+    Memory: four states' worth of buffers (running mean, unit sum, first state, a difference), whatever the depth.
     """
 
     name: str = "path"
@@ -62,10 +62,10 @@ class _PathObserver:
             return
         inverse = torch.where(view.norm > 0, view.norm.reciprocal(), torch.nan)[..., None]
         if self.first is None or self.first_inverse is None or self.mean is None or self.unit_sum is None:
-            self.first, self.first_inverse = view.states, inverse
+            self.first, self.first_inverse = view.states.clone(), inverse
             self.mean, self.unit_sum = view.states.clone(), torch.zeros_like(view.states)
             return
-        gap = view.states - self.mean
+        gap = torch.sub(view.states, self.mean, out=view.rooms.states("scratch", 0, view.states))
         self.gaps.append(row_norm(gap))
         self.mean.add_(gap, alpha=1.0 / (len(self.gaps) + 1))
         self.unit_sum.addcmul_(view.states, inverse).addcmul_(self.first, self.first_inverse, value=-1.0)

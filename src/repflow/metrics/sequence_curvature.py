@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from repflow.metrics.tensors import angle, row_dot, row_norm
@@ -23,7 +24,8 @@ class SequenceCurvature:
     def collect(self, view: SiteView) -> dict[str, Tensor]:
         if view.states.shape[1] < 3:
             return {}
-        differences = view.states[:, 1:] - view.states[:, :-1]
+        room = view.rooms.states("scratch", 0, view.states)[:, 1:]
+        differences = torch.sub(view.states[:, 1:], view.states[:, :-1], out=room)
         return {"length": row_norm(differences), "dot": row_dot(differences[:, 1:], differences[:, :-1])}
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from repflow.metrics.metric import Metric, Observer
 from repflow.metrics.states import State
 from repflow.metrics.tensors import as_list
 from repflow.metrics.trace import Trace
-from repflow.metrics.view import SiteView
+from repflow.metrics.view import Rooms, SiteView
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Session:
     _observers: list[Observer] = field(init=False)
     _trace: Trace = field(init=False)
     _view: SiteView | None = field(default=None, init=False)
+    _rooms: Rooms = field(default_factory=Rooms, init=False)
+    _turn: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._observers = [metric.observe(self.batch) for metric in self.metrics]
@@ -59,13 +61,13 @@ class Session:
         stand. Autocasting is off meanwhile: in a training loop it would take the metrics' own products to bfloat16.
         """
         with torch.autocast(states.device.type, enabled=False):
-            copy = self._copied(states)
-            self._take(SiteView(site, copy, self.batch, self._view, self.calibration))
+            turn, self._turn = self._turn, self._turn + 1
+            copy = self._copied(states.detach(), turn)
+            self._take(SiteView(site, copy, self.batch, self._view, self.calibration, self._rooms, turn))
 
-    def _copied(self, states: Tensor) -> Tensor:
-        if self.batch.padded:
-            return torch.where(self.batch.real[..., None], states.detach(), 0.0).float()
-        return states.detach().to(torch.float32, copy=True)
+    def _copied(self, states: Tensor, turn: int) -> Tensor:
+        copy = self._rooms.states("states", turn, states).copy_(states)
+        return copy.masked_fill_(~self.batch.real[..., None], 0.0) if self.batch.padded else copy
 
     def _take(self, view: SiteView) -> None:
         self._trace.see(view)

@@ -58,7 +58,7 @@ class _TokenGramsObserver:
     grams: list[Tensor] = field(default_factory=list[Tensor])
 
     def see(self, view: SiteView) -> None:
-        self.grams.append(gram_of(view.states, view.norm, self.index, self.valid).centred)
+        self.grams.append(gram_of(view.states, view.norm, self.index, self.valid, view.rooms).centred)
 
     def finish(self, trace: Trace) -> GramBank:
         ids = torch.tensor(self.batch.example_ids, dtype=torch.int64)

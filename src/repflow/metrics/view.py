@@ -16,6 +16,24 @@ ROUNDING = 1e-6
 """States that differ by less than this share of their norm differ by rounding."""
 
 
+class Rooms:
+    """Buffers of a batch's size, kept from site to site: fresh memory costs more than the arithmetic done in it."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[tuple[str, int, tuple[int, ...]], Tensor] = {}
+
+    def room(self, name: str, turn: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Room for float32 numbers on the device of `like`; the one of a name is taken again two turns later."""
+        key = (name, turn % 2, shape)
+        if key not in self._rooms:
+            self._rooms[key] = torch.empty(shape, dtype=torch.float32, device=like.device)
+        return self._rooms[key]
+
+    def states(self, name: str, turn: int, like: Float[Tensor, "n t d"]) -> Float32[Tensor, "n t d"]:
+        """Room for states like `like`."""
+        return self.room(name, turn, tuple(like.shape), like)
+
+
 @dataclass
 class SiteView:
     """Residual-stream states at a site. Everything derived is lazy, on the states' device, and never synchronises."""
@@ -26,6 +44,9 @@ class SiteView:
     previous: "SiteView | None" = None
     """The site before; None at the first."""
     calibration: Calibration | None = None
+    rooms: Rooms = field(default_factory=Rooms)
+    turn: int = 0
+    """How many sites came before. What is derived of size [n, t, d] stays until two sites later, not longer."""
     shared: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     """Results that more than one metric reads."""
 
@@ -55,7 +76,7 @@ class SiteView:
     @cached_property
     def step(self) -> Float32[Tensor, "n t d"]:
         """States here minus states at the site before."""
-        return self.states - self.before.states
+        return torch.sub(self.states, self.before.states, out=self.rooms.states("step", self.turn, self.states))
 
     @cached_property
     def step_norm(self) -> Float32[Tensor, "n t"]:
@@ -72,7 +93,7 @@ class SiteView:
         if self.calibration is None:
             return None
         mean, inverse = self.calibration.at(self.site.index)
-        return torch.sub(self.states, mean).mul_(inverse)
+        return torch.sub(self.states, mean, out=self.rooms.states("standardised", self.turn, self.states)).mul_(inverse)
 
     @cached_property
     def standardised_norm(self) -> Float32[Tensor, "n t"] | None:
@@ -81,7 +102,7 @@ class SiteView:
     @cached_property
     def gram(self) -> "Gram":
         """Inner products of the sampled tokens."""
-        return gram_of(self.states, self.norm, *self.batch.gram_index)
+        return gram_of(self.states, self.norm, *self.batch.gram_index, self.rooms)
 
     @cached_property
     def gram_keep(self) -> Bool[Tensor, "p n m"]:
@@ -118,6 +139,7 @@ def gram_of(
     norm: Float32[Tensor, "n t"],
     index: Int64[Tensor, "n m"],
     valid: Bool[Tensor, "n m"],
+    rooms: Rooms,
 ) -> Gram:
     """Gram matrices of the rows named by `index`; rows that are not `valid` count as the centre.
 
@@ -128,14 +150,14 @@ def gram_of(
     median = sampled.nanmedian(1)
     ordinary = (sampled <= 10.0 * median.values[:, None]).float()
     n, t, d = states.shape
-    flat = index + torch.arange(n, device=index.device)[:, None] * t
-    rows = states.reshape(n * t, d).index_select(0, flat.flatten()).view(*index.shape, d)
-    anchor = rows[torch.arange(len(rows), device=rows.device), median.indices]
+    flat = (index + torch.arange(n, device=index.device)[:, None] * t).flatten()
+    room = rooms.room("rows", 0, (len(flat), d), states)
+    rows = torch.index_select(states.view(n * t, d), 0, flat, out=room).view(*index.shape, d)
+    anchor = rows[torch.arange(n, device=rows.device), median.indices]
     rows -= anchor[:, None]
-    rows = beyond_rounding(rows, torch.where(valid, sampled, 0.0))
+    rows *= (beyond_rounding(rows, sampled) & valid)[..., None]
     shift = (ordinary[:, None] @ rows) / ordinary.sum(1).clamp(min=1.0)[:, None, None]
-    rows -= shift
-    rows *= valid[..., None]
+    rows.addcmul_(valid[..., None].float(), shift, value=-1.0)
     centre = anchor + shift[:, 0]
     return Gram(
         centred=_self_products(rows),
@@ -157,10 +179,9 @@ def _self_products(rows: Float32[Tensor, "n m d"]) -> Float32[Tensor, "n m m"]:
     return products
 
 
-def beyond_rounding(differences: Float32[Tensor, "*n d"], norm: Float32[Tensor, "*n"]) -> Float32[Tensor, "*n d"]:
-    """Differences of states of that norm, exactly 0 where float32 cannot tell the states apart."""
-    real = row_norm(differences) > ROUNDING * norm
-    return differences * real[..., None]
+def beyond_rounding(differences: Float32[Tensor, "*n d"], norm: Float32[Tensor, "*n"]) -> Bool[Tensor, "*n"]:
+    """Whether float32 can tell apart two states of that norm with this difference."""
+    return row_norm(differences) > ROUNDING * norm
 
 
 def masked_median(values: Float[Tensor, "*n t"], keep: Bool[Tensor, "*n t"]) -> Float[Tensor, "*n"]:
