@@ -16,6 +16,7 @@ from repflow.metrics import (
     Metric,
     Moments,
     Options,
+    Rooms,
     Session,
     SiteView,
     calibration_from,
@@ -38,6 +39,8 @@ class Reader:
     special_ids: tuple[int, ...]
     device: torch.device
     batch_tokens: int
+    rooms: Rooms = field(default_factory=Rooms)
+    """Working memory of the metrics, for all batches."""
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -71,7 +74,7 @@ def measure(
     clock = Clock()
     for chunk in batches(examples, reader.batch_tokens):
         ids, batch = make_batch(reader, chunk, options)
-        session = Session(metrics, batch, calibration)
+        session = Session(metrics, batch, calibration, reader.rooms)
         timed = _Timed(session.see)
         _forward(reader, ids, timed.see, chunk)
         start = time.perf_counter()

@@ -9,7 +9,7 @@ from repflow.metrics.metric import Metric
 from repflow.metrics.registry import DEFAULT, METRICS, measurable, named
 from repflow.metrics.session import Counts, Session, merge
 from repflow.metrics.states import pack, unpack
-from repflow.metrics.view import SiteView
+from repflow.metrics.view import Rooms, SiteView
 
 __all__ = [
     "DEFAULT",
@@ -22,6 +22,7 @@ __all__ = [
     "Metric",
     "Moments",
     "Options",
+    "Rooms",
     "Session",
     "SiteView",
     "calibration_from",

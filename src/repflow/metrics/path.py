@@ -62,8 +62,13 @@ class _PathObserver:
             return
         inverse = torch.where(view.norm > 0, view.norm.reciprocal(), torch.nan)[..., None]
         if self.first is None or self.first_inverse is None or self.mean is None or self.unit_sum is None:
-            self.first, self.first_inverse = view.states.clone(), inverse
-            self.mean, self.unit_sum = view.states.clone(), torch.zeros_like(view.states)
+            self.first, self.mean, self.unit_sum = (
+                view.rooms.states(name, 0, view.states) for name in ("first", "mean", "unit_sum")
+            )
+            self.first.copy_(view.states)
+            self.mean.copy_(view.states)
+            self.unit_sum.zero_()
+            self.first_inverse = inverse
             return
         gap = torch.sub(view.states, self.mean, out=view.rooms.states("scratch", 0, view.states))
         self.gaps.append(row_norm(gap))

@@ -44,10 +44,11 @@ class Session:
     metrics: Sequence[Metric]
     batch: Batch
     calibration: Calibration | None = None
+    rooms: Rooms = field(default_factory=Rooms)
+    """Give sessions that follow one another the same."""
     _observers: list[Observer] = field(init=False)
     _trace: Trace = field(init=False)
     _view: SiteView | None = field(default=None, init=False)
-    _rooms: Rooms = field(default_factory=Rooms, init=False)
     _turn: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -63,10 +64,10 @@ class Session:
         with torch.autocast(states.device.type, enabled=False):
             turn, self._turn = self._turn, self._turn + 1
             copy = self._copied(states.detach(), turn)
-            self._take(SiteView(site, copy, self.batch, self._view, self.calibration, self._rooms, turn))
+            self._take(SiteView(site, copy, self.batch, self._view, self.calibration, self.rooms, turn))
 
     def _copied(self, states: Tensor, turn: int) -> Tensor:
-        copy = self._rooms.states("states", turn, states).copy_(states)
+        copy = self.rooms.states("states", turn, states).copy_(states)
         return copy.masked_fill_(~self.batch.real[..., None], 0.0) if self.batch.padded else copy
 
     def _take(self, view: SiteView) -> None:

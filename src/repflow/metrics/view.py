@@ -1,5 +1,7 @@
 """One site's states for one batch, with the quantities that several metrics share computed once."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,21 +19,21 @@ ROUNDING = 1e-6
 
 
 class Rooms:
-    """Buffers of a batch's size, kept from site to site: fresh memory costs more than the arithmetic done in it."""
+    """Buffers kept from site to site and batch to batch: fresh memory costs more than the arithmetic done in it."""
 
     def __init__(self) -> None:
-        self._rooms: dict[tuple[str, int, tuple[int, ...]], Tensor] = {}
+        self._rooms: dict[tuple[str, int], Tensor] = {}
 
-    def room(self, name: str, turn: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    def room(self, name: str, turn: int, shape: Sequence[int], like: Tensor) -> Tensor:
         """Room for float32 numbers on the device of `like`; the one of a name is taken again two turns later."""
-        key = (name, turn % 2, shape)
-        if key not in self._rooms:
-            self._rooms[key] = torch.empty(shape, dtype=torch.float32, device=like.device)
-        return self._rooms[key]
+        key, size = (name, turn % 2), math.prod(shape)
+        if key not in self._rooms or self._rooms[key].numel() < size:
+            self._rooms[key] = torch.empty(size, dtype=torch.float32, device=like.device)
+        return self._rooms[key][:size].view(*shape)
 
     def states(self, name: str, turn: int, like: Float[Tensor, "n t d"]) -> Float32[Tensor, "n t d"]:
         """Room for states like `like`."""
-        return self.room(name, turn, tuple(like.shape), like)
+        return self.room(name, turn, like.shape, like)
 
 
 @dataclass
@@ -186,10 +188,8 @@ def beyond_rounding(differences: Float32[Tensor, "*n d"], norm: Float32[Tensor, 
 
 def masked_median(values: Float[Tensor, "*n t"], keep: Bool[Tensor, "*n t"]) -> Float[Tensor, "*n"]:
     """Median over counted tokens (the mean of the middle two where their number is even); NaN where there is none."""
-    ordered = torch.where(keep, values, torch.inf).sort(-1).values
-    count = keep.sum(-1, keepdim=True)
-    middle = torch.cat([(count - 1) // 2, count // 2], -1).clamp(0, values.shape[-1] - 1)
-    return torch.where(count[..., 0] > 0, ordered.gather(-1, middle).mean(-1), torch.nan)
+    counted = torch.where(keep, values, torch.nan)
+    return (counted.nanmedian(-1).values - (-counted).nanmedian(-1).values) / 2
 
 
 def unit_weights(norm: Float32[Tensor, "n t"], keep: Bool[Tensor, "p n t"]) -> Float32[Tensor, "n p t"]:

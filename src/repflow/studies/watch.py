@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from repflow.capture import tapped
 from repflow.core import BadSetting, ModelProblem, NotEnoughData, Origin, Site, Tap
-from repflow.metrics import DEFAULT, Batch, Options, Session, merge, named
+from repflow.metrics import DEFAULT, Batch, Options, Rooms, Session, merge, named
 from repflow.models import find_taps
 from repflow.studies._rows import Tables, tables_of
 
@@ -31,6 +31,7 @@ class Watch:
         self._special = torch.tensor(list(special_ids), dtype=torch.int64)
         self._states: dict[str, Any] | None = None
         self._session: Session | None = None
+        self._rooms = Rooms()
         self._next_id = 0
         self._running = False
         self._reached = 0
@@ -83,7 +84,7 @@ class Watch:
         if not self._running:
             return
         if self._session is None:
-            self._session = Session(self._metrics, self._batch(states))
+            self._session = Session(self._metrics, self._batch(states), rooms=self._rooms)
         due = self.sites[self._reached].name if self._reached < len(self.sites) else "none"
         if site.name != due:
             raise ModelProblem(
