@@ -1,11 +1,10 @@
 """repflow against the same metrics from cached hidden states: torch-cka for CKA, plain torch for the rest."""
 
-import json
 import time
 
 import torch
 from cached import cache_states, path_metrics, site_metrics, token_cka
-from common import METRICS, OPTIONS, arguments, in_own_process, peak_mib, spread, subject, synchronise
+from common import METRICS, OPTIONS, arguments, extra_mib, in_own_process, spread, subject, synchronise
 
 from repflow.engines.shard import make_batch, measure
 
@@ -35,8 +34,7 @@ def main() -> None:
 
     variants = {"bare": bare, "streamed": streamed, "cached": from_cache}
     if args.only:
-        variants[args.only]()
-        print(json.dumps({"peak_mib": peak_mib()}))
+        print(extra_mib(variants[args.only]))
         return
 
     def seconds(name: str) -> float:
@@ -60,7 +58,7 @@ def main() -> None:
     times = [c / s for c, s in zip(cost["cached"], cost["streamed"], strict=True) if s > 0]
     print(f"cached / streamed, beyond the forward {spread(times)}")
     extra = ("--subject", args.subject, "--tokens", str(args.tokens))
-    peaks = {name: in_own_process(__file__, name, *extra)["peak_mib"] for name in variants}
+    peaks = {name: in_own_process(__file__, name, *extra) for name in variants}
     more = {name: peaks[name] - peaks["bare"] for name in ("streamed", "cached")}
     print(f"peak memory beyond the bare forward: streamed {more['streamed']:.0f} MiB, cached {more['cached']:.0f} MiB")
 

@@ -1,14 +1,12 @@
 """What the benchmarks share: the subject, its examples, medians, memory."""
 
 import argparse
-import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -70,15 +68,27 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.3f} (quartiles {low:.3f} to {high:.3f})"
 
 
-def peak_mib() -> float:
-    """The most memory this process ever had: of the GPU where there is one, else resident."""
+def extra_mib(work: Callable[[], None]) -> float:
+    """How far memory rises above where it stood while `work` runs: of the GPU where there is one, else resident."""
     if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before = _status("VmRSS")
+    work()
+    return _status("VmHWM") - before
 
 
-def in_own_process(script: str, only: str, *extra: str) -> dict[str, Any]:
-    """Run one variant of a benchmark in a process of its own, for its peak memory; its last line is JSON."""
+def _status(field: str) -> float:
+    """A line of /proc/self/status, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def in_own_process(script: str, only: str, *extra: str) -> float:
+    """The last line that one variant of a benchmark prints in a process of its own: its extra memory in MiB."""
     command = [sys.executable, script, "--only", only, *extra]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return float(done.stdout.splitlines()[-1])

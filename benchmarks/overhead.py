@@ -1,11 +1,10 @@
 """What all streaming metrics, at all sites, with intervals, add to the bare forward pass."""
 
-import json
 import time
 from collections.abc import Callable
 
 import torch
-from common import METRICS, OPTIONS, arguments, in_own_process, peak_mib, spread, subject, synchronise
+from common import METRICS, OPTIONS, arguments, extra_mib, in_own_process, spread, subject, synchronise
 
 from repflow.engines.shard import make_batch, measure
 
@@ -26,9 +25,7 @@ def main() -> None:
         measure(reader, examples, METRICS, OPTIONS, calibration)
 
     if args.only:
-        before = peak_mib()
-        {"bare": bare, "full": full, "load": lambda: None}[args.only]()
-        print(json.dumps({"peak_mib": peak_mib(), "before_mib": before}))
+        print(extra_mib({"bare": bare, "full": full}[args.only]))
         return
 
     def seconds(work: Callable[[], None]) -> float:
@@ -49,11 +46,11 @@ def main() -> None:
     site = args.tokens * reader.model.config.hidden_size * 4 / 2**20
     for n in MEMORY_EXAMPLES:
         extra = ("--subject", args.subject, "--tokens", str(args.tokens), "--examples", str(n), "--dtype", args.dtype)
-        peaks = {only: in_own_process(__file__, only, *extra)["peak_mib"] for only in ("bare", "full")}
-        more = peaks["full"] - peaks["bare"]
+        rise = {only: in_own_process(__file__, only, *extra) for only in ("bare", "full")}
+        more = rise["full"] - rise["bare"]
         print(
-            f"peak memory, {n} example(s)   bare {peaks['bare']:.0f} MiB, with metrics {peaks['full']:.0f} MiB: "
-            f"{more:+.0f} MiB = {more / site:.1f} sites of float32 states"
+            f"peak memory over the loaded model, {n} example(s)   bare {rise['bare']:.0f} MiB, with metrics "
+            f"{rise['full']:.0f} MiB: {more:+.0f} MiB = {more / site:.1f} sites of float32 states"
         )
 
 

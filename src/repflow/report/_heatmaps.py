@@ -40,7 +40,7 @@ _SWAP = {f"{name}_{x}": f"{name}_{y}" for name in ("subject", "site", "depth") f
 
 
 def cka_heatmap(rows: pd.DataFrame, title_a: str, title_b: str, *, height: int = 372, scale: bool = False) -> Figure:
-    """Sites of a (upwards) against sites of b (to the right) in a square, the final norm set apart.
+    """Sites of a (upwards) against sites of b (to the right) in square cells, the final norm set apart.
 
     `rows` come from `cka_rows`. Values below 0 keep their own colour and a minus sign. `scale` draws the
     colour bar, which the report shows once for all heatmaps instead.
@@ -50,13 +50,12 @@ def cka_heatmap(rows: pd.DataFrame, title_a: str, title_b: str, *, height: int =
     grid = [[cells.get((a, b)) for b in names_b] for a in names_a]
     hover = f"{escaped(title_a)} <b>%{{y}}</b><br>{escaped(title_b)} <b>%{{x}}</b><br>"
     square = {"constrain": "domain", "constraintoward": "top", "scaleanchor": "x"}
-    ratio = len(names_b) / max(1, len(names_a))
     return figure(
         height,
         [_heatmap(grid, [escaped(n) for n in names_b], [escaped(n) for n in names_a], hover, scale)],
         margin={"l": 44, "r": 10, "t": 6, "b": 44},
         xaxis={**_site_axis(names_b, title_b), "constrain": "domain"},
-        yaxis={**_site_axis(names_a, title_a), **square, "scaleratio": ratio},
+        yaxis={**_site_axis(names_a, title_a), **square, "scaleratio": 1},
     )
 
 
