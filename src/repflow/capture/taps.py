@@ -1,7 +1,7 @@
 """Hooks that hand a model's residual stream to a sink as it passes, and are gone afterwards."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,14 +21,10 @@ def tapped(model: nn.Module, taps: Sequence[Tap], sink: Sink) -> Iterator[None]:
     positional or keyword-only, outputs a tensor or a tuple that begins with one. The hooks are removed on leaving,
     also after an exception inside the model or the sink.
     """
-    handles: list[RemovableHandle] = []
-    try:
+    with ExitStack() as hooks:
         for tap in taps:
-            handles.append(_attach(model, tap, sink))  # noqa: PERF401 - a hook made before a failure must be removed
+            hooks.callback(_attach(model, tap, sink).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _attach(model: nn.Module, tap: Tap, sink: Sink) -> RemovableHandle:

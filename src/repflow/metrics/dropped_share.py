@@ -5,20 +5,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from repflow.metrics.metric import FromTrace
 from repflow.metrics.trace import Trace
-from repflow.metrics.view import SiteView
 
 
 @dataclass(frozen=True)
-class DroppedShare:
+class DroppedShare(FromTrace):
     """Share of an example's real tokens that the policy does not count at a site; in [0, 1]."""
 
     name: str = "dropped_share"
     variants: tuple[str, ...] = ("raw",)
-
-    def collect(self, view: SiteView) -> dict[str, Tensor]:
-        del view
-        return {}
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
         del collected

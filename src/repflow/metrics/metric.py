@@ -64,6 +64,15 @@ class SiteMetric(Protocol):
         ...
 
 
+class FromTrace:
+    """Part of a site metric that reads the trace alone."""
+
+    def collect(self, view: SiteView) -> dict[str, Tensor]:
+        """Nothing."""
+        del view
+        return {}
+
+
 @dataclass(frozen=True)
 class PerSite:
     """A site metric, averaged over examples at every site."""

@@ -6,20 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from repflow.metrics.metric import FromTrace
 from repflow.metrics.trace import Trace, masked_mean
-from repflow.metrics.view import SiteView, masked_median
+from repflow.metrics.view import masked_median
 
 
 @dataclass(frozen=True)
-class Norm:
+class Norm(FromTrace):
     """Euclidean norms of the counted tokens: their mean, median and largest; at least 0, in the model's own units."""
 
     name: str = "norm"
     variants: tuple[str, ...] = ("mean", "median", "max")
-
-    def collect(self, view: SiteView) -> dict[str, Tensor]:
-        del view
-        return {}
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
         del collected

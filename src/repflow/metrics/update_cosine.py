@@ -5,20 +5,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from repflow.metrics.metric import FromTrace
 from repflow.metrics.trace import Trace, masked_mean
-from repflow.metrics.view import SiteView
 
 
 @dataclass(frozen=True)
-class UpdateCosine:
+class UpdateCosine(FromTrace):
     """Mean over tokens of cos(h_prev, h - h_prev); in [-1, 1], none at the first site or where either is zero."""
 
     name: str = "update_cosine"
     variants: tuple[str, ...] = ("raw",)
-
-    def collect(self, view: SiteView) -> dict[str, Tensor]:
-        del view
-        return {}
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
         del collected

@@ -5,20 +5,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from repflow.metrics.metric import FromTrace
 from repflow.metrics.trace import Trace, masked_mean
-from repflow.metrics.view import SiteView
 
 
 @dataclass(frozen=True)
-class UpdateRatio:
+class UpdateRatio(FromTrace):
     """Mean over tokens of ||h - h_prev|| / ||h_prev||; at least 0, none at the first site or where h_prev is zero."""
 
     name: str = "update_ratio"
     variants: tuple[str, ...] = ("raw",)
-
-    def collect(self, view: SiteView) -> dict[str, Tensor]:
-        del view
-        return {}
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
         del collected
