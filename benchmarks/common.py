@@ -1,6 +1,7 @@
 """What the benchmarks share: the subject, its examples, medians, memory."""
 
 import argparse
+import ctypes
 import os
 import statistics
 import subprocess
@@ -75,6 +76,7 @@ def extra_mib(work: Callable[[], None]) -> float:
         before = torch.cuda.memory_allocated()
         work()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
+    ctypes.CDLL(None).malloc_trim(0)  # what loading and calibrating freed would be used again unseen
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     before = _status("VmRSS")
     work()

@@ -1,7 +1,7 @@
 """The last token's state of every example at every site: the rows of example-level CKA."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -78,20 +78,24 @@ class ExampleRows:
 @dataclass
 class _ExampleRowsObserver:
     batch: Batch
-    rows: list[Tensor] = field(default_factory=list[Tensor])
-    """One [n, d] per site."""
+    seen: int = 0
+    rows: Tensor | None = None
+    """[n, s, d]"""
 
     def see(self, view: SiteView) -> None:
+        if self.rows is None:
+            n, _, d = view.states.shape
+            self.rows = view.states.new_empty(n, len(self.batch.sites), d)
         positions = torch.arange(view.states.shape[1], device=view.states.device)
         last = torch.where(self.batch.real, positions, -1).amax(1).clamp(min=0)
-        self.rows.append(view.states[torch.arange(len(last), device=last.device), last])
+        self.rows[:, self.seen] = view.states[torch.arange(len(last), device=last.device), last]
+        self.seen += 1
 
     def finish(self, trace: Trace) -> Grams:
-        finite = trace.finite.cpu()
-        width = max(row.shape[-1] for row in self.rows)
-        rows = torch.stack([torch.nn.functional.pad(row, (0, width - row.shape[-1])) for row in self.rows], 1).cpu()
+        assert self.rows is not None, "no site was seen"
+        finite, rows = trace.finite.cpu(), self.rows.cpu()
         ids = torch.tensor(self.batch.example_ids, dtype=torch.int64)[finite]
-        sites = len(self.rows)
+        sites = rows.shape[1]
         nothing = Grams(ids[:0], rows[:0], ids[:0], torch.zeros(0, sites, BLOCK, BLOCK))
         return nothing.merge(Grams(ids, rows[finite], ids[:0], nothing.closed))
 

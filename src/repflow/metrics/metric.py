@@ -96,20 +96,21 @@ class PerSite:
 class _PerSiteObserver:
     metric: SiteMetric
     batch: Batch
-    seen: list[Mapping[str, Tensor]] = field(default_factory=list[Mapping[str, Tensor]])
+    seen: int = 0
+    collected: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """What was collected, [s, ...] by name, NaN where a site had none."""
 
     def see(self, view: SiteView) -> None:
-        self.seen.append(self.metric.collect(view))
+        for name, value in self.metric.collect(view).items():
+            if name not in self.collected:
+                self.collected[name] = value.new_full((len(self.batch.sites), *value.shape), torch.nan)
+            self.collected[name][self.seen] = value
+        self.seen += 1
 
     def finish(self, trace: Trace) -> Means:
         """Cells are [site, variant, policy]."""
-        found = self.metric.values(self._stacked(), trace)
-        shape = (len(self.seen), len(self.batch.options.policies), trace.norm.shape[1])
+        found = self.metric.values(self.collected, trace)
+        shape = (len(self.batch.sites), len(self.batch.options.policies), trace.norm.shape[1])
         missing = trace.norm.new_full(shape, torch.nan)
         values = torch.stack([found.get(variant, missing) for variant in self.metric.variants], 1)
         return observe_means(torch.where(trace.finite, values, torch.nan).cpu(), self.batch.weights)
-
-    def _stacked(self) -> dict[str, Tensor]:
-        examples = {name: value for site in self.seen for name, value in site.items()}
-        missing = {name: torch.full_like(value, torch.nan) for name, value in examples.items()}
-        return {name: torch.stack([site.get(name, missing[name]) for site in self.seen]) for name in examples}

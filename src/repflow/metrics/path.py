@@ -1,6 +1,6 @@
 """path: the geometry of each token's way through depth, h_0 .. h_L over `embed, block.0 .. block.L-1`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -50,12 +50,10 @@ class _PathObserver:
     """Sum of u_l - u_0 over the unit states."""
     last_step: Tensor | None = None
     first_inverse: Tensor | None = None
-    straights: list[Tensor] = field(default_factory=list[Tensor])
-    """||h_l - h_0|| for l >= 1, [n, t] each."""
-    gaps: list[Tensor] = field(default_factory=list[Tensor])
-    """||h_l - mean of h_0 .. h_{l-1}|| for l >= 1, [n, t] each."""
-    turns: list[Tensor] = field(default_factory=list[Tensor])
-    """Inner products of successive steps, from the second step on, [n, t] each."""
+    steps: int = 0
+    scalars: Tensor | None = None
+    """[3, l, n, t] for l >= 1: ||h_l - mean of h_0 .. h_{l-1}||, ||h_l - h_0||, and, from the second step on, the inner
+    product of the step with the one before it."""
 
     def see(self, view: SiteView) -> None:
         if view.site.is_final_norm:
@@ -69,36 +67,39 @@ class _PathObserver:
             self.mean.copy_(view.states)
             self.unit_sum.zero_()
             self.first_inverse = inverse
+            self.scalars = view.norm.new_zeros(3, len(self.batch.sites) - 1, *view.norm.shape)
             return
+        assert self.scalars is not None, "made with the first site"
         gap = torch.sub(view.states, self.mean, out=view.rooms.states("scratch", 0, view.states))
-        self.gaps.append(row_norm(gap))
-        self.mean.add_(gap, alpha=1.0 / (len(self.gaps) + 1))
+        self.scalars[0, self.steps] = row_norm(gap)
+        self.mean.add_(gap, alpha=1.0 / (self.steps + 2))
         self.unit_sum.addcmul_(view.states, inverse).addcmul_(self.first, self.first_inverse, value=-1.0)
-        self.straights.append(row_norm(torch.sub(view.states, self.first, out=gap)))
+        self.scalars[1, self.steps] = row_norm(torch.sub(view.states, self.first, out=gap))
         if self.last_step is not None:
-            self.turns.append(row_dot(self.last_step, view.step))
+            self.scalars[2, self.steps] = row_dot(self.last_step, view.step)
         self.last_step = view.step
+        self.steps += 1
 
     def finish(self, trace: Trace) -> Means:
         """Cells are [CELLS, policy]."""
-        keep = trace.keep[: len(self.gaps) + 1].all(0)[None]
+        keep = trace.keep[: self.steps + 1].all(0)[None]
         values = torch.cat([masked_mean(value[None], keep) for value in self._per_token(trace)])
         return observe_means(torch.where(trace.finite, values, torch.nan).cpu(), self.batch.weights)
 
     def _per_token(self, trace: Trace) -> list[Float64[Tensor, "n t"]]:
         """One value per token for each of CELLS."""
-        steps, points = len(self.gaps), len(self.gaps) + 1
+        steps, points = self.steps, self.steps + 1
         norm, step = trace.norm[:points], trace.step_norm[1:points]
         mean_square = norm.square().mean(0)
-        if not steps or self.unit_sum is None:
+        if not steps or self.unit_sum is None or self.scalars is None:
             return [torch.full_like(mean_square, torch.nan)] * len(CELLS)
         energy, length = step.square().sum(0), step.sum(0)
-        straight = torch.stack(self.straights).double()
+        gaps, straight, turns = self.scalars[:, :steps].double()
         unit_step = _unit_square(step, norm[1:], norm[:-1])
         unit_energy, unit_length = unit_step.sum(0), unit_step.sqrt().sum(0)
         # Welford's recurrence: the l-th gap adds its square times (l-1)/l to the scatter.
         share = torch.arange(1, points, device=norm.device, dtype=torch.float64)
-        v_glob = (torch.stack(self.gaps).double().square() * (share / (share + 1))[:, None, None]).sum(0) / points
+        v_glob = (gaps.square() * (share / (share + 1))[:, None, None]).sum(0) / points
         unit_straight = _unit_square(straight, norm[1:], norm[:1])
         unit_v_glob = unit_straight.sum(0) / points - (row_norm(self.unit_sum).double() / points).square()
         return [
@@ -107,13 +108,13 @@ class _PathObserver:
             *(energy / mean_square, energy, unit_energy),
             *(length / mean_square.sqrt(), length, unit_length),
             length / straight[-1],
-            self._curvature(step),
+            _curvature(step, turns),
         ]
 
-    def _curvature(self, step: Float64[Tensor, "m n t"]) -> Float64[Tensor, "n t"]:
-        if not self.turns:
-            return torch.full_like(step[0], torch.nan)
-        return angle(torch.stack(self.turns).double() / (step[1:] * step[:-1])).nanmean(0)
+
+def _curvature(step: Float64[Tensor, "m n t"], turns: Float64[Tensor, "m n t"]) -> Float64[Tensor, "n t"]:
+    """Mean angle between successive steps, over those that are defined."""
+    return angle(turns[1:] / (step[1:] * step[:-1])).nanmean(0)
 
 
 def _unit_square(

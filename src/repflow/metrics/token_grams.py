@@ -1,6 +1,6 @@
 """Small Gram matrices of every example at every site, kept so that two models can be compared afterwards."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -55,15 +55,22 @@ class _TokenGramsObserver:
     batch: Batch
     index: Tensor
     valid: Tensor
-    grams: list[Tensor] = field(default_factory=list[Tensor])
+    seen: int = 0
+    grams: Tensor | None = None
+    """[n, s, m, m], filled site by site."""
 
     def see(self, view: SiteView) -> None:
-        self.grams.append(gram_of(view.states, view.norm, self.index, self.valid, view.rooms).centred)
+        gram = gram_of(view.states, view.norm, self.index, self.valid, view.rooms).centred
+        if self.grams is None:
+            self.grams = gram.new_empty(len(gram), len(self.batch.sites), *gram.shape[1:])
+        self.grams[:, self.seen] = gram
+        self.seen += 1
 
     def finish(self, trace: Trace) -> GramBank:
+        assert self.grams is not None, "no site was seen"
         ids = torch.tensor(self.batch.example_ids, dtype=torch.int64)
         wanted = trace.finite.cpu() & (ids < EXAMPLES)
         keep = gather_rows(trace.keep.all(0), self.index, self.valid)
-        ids, grams, keep = ids[wanted], torch.stack(self.grams, 1).cpu()[wanted], keep.transpose(0, 1).cpu()[wanted]
+        ids, grams, keep = ids[wanted], self.grams.cpu()[wanted], keep.transpose(0, 1).cpu()[wanted]
         bank = GramBank(ids, grams, keep)
         return bank.merge(GramBank(ids[:0], grams[:0], keep[:0]))

@@ -16,43 +16,51 @@ class Trace:
     """Per-token scalars of one batch at all sites, first dimension the site; float64, on the states' device."""
 
     batch: Batch
-    _norm: list[Tensor] = field(default_factory=list[Tensor])
-    _keep: list[Tensor] = field(default_factory=list[Tensor])
-    _step_norm: list[Tensor] = field(default_factory=list[Tensor])
-    _step_dot: list[Tensor] = field(default_factory=list[Tensor])
+    _seen: int = 0
+    _scalars: Tensor = field(init=False)
+    """[3, s, n, t]: norms, step norms, inner products of step and state before; NaN until known."""
+    _keep: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Room for all sites at once: small pieces kept one by one would break up the memory the model's pass reuses.
+        (n, t), sites, device = self.batch.real.shape, len(self.batch.sites), self.batch.real.device
+        self._scalars = torch.full((3, sites, n, t), torch.nan, device=device)
+        self._keep = torch.zeros(sites, len(self.batch.options.policies), n, t, dtype=torch.bool, device=device)
 
     def see(self, view: SiteView) -> None:
         """Take in one site."""
-        missing = torch.full_like(view.norm, torch.nan)
-        self._norm.append(view.norm)
-        self._keep.append(view.keep)
-        self._step_norm.append(missing if view.previous is None else view.step_norm)
-        self._step_dot.append(missing if view.previous is None else view.step_dot_previous)
+        site, self._seen = self._seen, self._seen + 1
+        self._scalars[0, site] = view.norm
+        self._keep[site] = view.keep
+        if view.previous is not None:
+            self._scalars[1, site] = view.step_norm
+            self._scalars[2, site] = view.step_dot_previous
 
     @cached_property
     def norm(self) -> Float64[Tensor, "s n t"]:
         """||h||"""
-        return torch.stack(self._norm).double()
+        return self._scalars[0].double()
 
     @cached_property
     def step_norm(self) -> Float64[Tensor, "s n t"]:
         """||h - h_prev||, NaN at the first site."""
-        return torch.stack(self._step_norm).double()
+        return self._scalars[1].double()
 
     @cached_property
     def step_dot_previous(self) -> Float64[Tensor, "s n t"]:
         """(h - h_prev) . h_prev, NaN at the first site."""
-        return torch.stack(self._step_dot).double()
+        return self._scalars[2].double()
 
     @cached_property
     def previous_norm(self) -> Float64[Tensor, "s n t"]:
         """||h_prev||, NaN at the first site."""
         return torch.cat([torch.full_like(self.norm[:1], torch.nan), self.norm[:-1]])
 
-    @cached_property
+    @property
     def keep(self) -> Bool[Tensor, "s p n t"]:
         """Which tokens count at each site, by policy."""
-        return torch.stack(self._keep)
+        assert self._seen == len(self.batch.sites), f"saw {self._seen} of {len(self.batch.sites)} sites"
+        return self._keep
 
     @cached_property
     def keep_step(self) -> Bool[Tensor, "s p n t"]:
