@@ -56,11 +56,12 @@ class TokenCka:
         return "token_cka_biased" if self.biased else "token_cka"
 
     def observe(self, batch: Batch) -> Observer:
-        return _TokenCkaObserver(self.biased, batch)
+        return _TokenCkaObserver(self.name, self.biased, batch)
 
 
 @dataclass
 class _TokenCkaObserver:
+    name: str
     biased: bool
     batch: Batch
     seen: int = 0
@@ -70,7 +71,8 @@ class _TokenCkaObserver:
     def see(self, view: SiteView) -> None:
         gram = view.gram.centred
         if self.grams is None:
-            self.grams = gram.new_empty(len(gram), len(self.batch.sites), *gram.shape[1:])
+            shape = (len(gram), len(self.batch.sites), *gram.shape[1:])
+            self.grams = view.rooms.room(self.name, 0, shape, gram)
         self.grams[:, self.seen] = gram
         self.seen += 1
 
