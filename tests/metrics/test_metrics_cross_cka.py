@@ -189,3 +189,19 @@ def test_too_few_permutations_give_a_value_but_no_threshold(permutations: int) -
 def test_one_sequence_allows_no_null() -> None:
     made = trajectory(n=1, t=8)
     assert _token(made, made).threshold.isnan().all()
+
+
+def test_what_positions_alone_explain_is_no_likeness_beyond_chance() -> None:
+    """Two models share only that tokens near in position are near in state; more tokens than a bank keeps."""
+    rejected: list[bool] = []
+    for seed in range(20):
+        states: list[Trajectory] = []
+        for model in (2 * seed, 2 * seed + 1):
+            made = _sequences(24, 150, 12, seed=1000 + model, memory=0.0)
+            waves = torch.stack([torch.cos(torch.arange(150) * f / 40) for f in range(1, 5)], -1)
+            mix = torch.randn(4, 12, generator=torch.Generator().manual_seed(model))
+            states.append(made.mapped(lambda x, shared=3 * waves @ mix: x + shared))
+        found = _token(*states)
+        assert float(found.value[0, 1, 1]) > 0.2
+        rejected.append(bool(found.value[0, 1, 1] > found.threshold[1, 1]))
+    assert sum(rejected) <= 5
