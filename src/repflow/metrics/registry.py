@@ -11,7 +11,7 @@ from repflow.metrics.metric import Metric, PerSite
 from repflow.metrics.norm import Norm
 from repflow.metrics.offset_cosine import OffsetCosine
 from repflow.metrics.participation_ratio import ParticipationRatio
-from repflow.metrics.path import Path
+from repflow.metrics.path import CELLS, Path
 from repflow.metrics.renyi2_entropy import Renyi2Entropy
 from repflow.metrics.sequence_curvature import SequenceCurvature
 from repflow.metrics.token_cka import TokenCka
@@ -55,9 +55,22 @@ INTERNAL = ("token_grams",)
 DEFAULT = tuple(name for name in METRICS if name not in OPTIONAL)
 
 
-def measurable() -> tuple[str, ...]:
-    """The names a user can ask for."""
-    return tuple(name for name in METRICS if name not in INTERNAL)
+QUANTITIES: dict[str, tuple[str, ...]] = {
+    "cka": ("token_cka", "example_cka"),
+    **{name: ("path",) for name, _ in CELLS},
+    "smoothness": ("adjacent_cosine", "token_cka"),
+    "stability": ("adjacent_cosine", "token_cka"),
+}
+"""Quantities of a run's tables that go by another name than the metrics that give them."""
+
+
+def measurable(names: Sequence[str]) -> tuple[str, ...]:
+    """The metrics behind the names a user gives, those of quantities included. Raises UnknownName."""
+    offered = [name for name in METRICS if name not in INTERNAL]
+    for name in names:
+        if name not in offered and name not in QUANTITIES:
+            raise unknown("metric", name, [*offered, *QUANTITIES])
+    return tuple(dict.fromkeys(metric for name in names for metric in QUANTITIES.get(name, (name,))))
 
 
 def named(names: Sequence[str]) -> tuple[Metric, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from repflow.core import ContextTooLong, Example, Interrupted, ModelProblem, NotEnoughData, Origin, Site, SubjectFacts
 from repflow.engines import Clock, Job, Outcome, Progress, Reader, run_job
-from repflow.metrics import DEFAULT, Options, named
+from repflow.metrics import DEFAULT, Options, measurable, named
 from repflow.metrics.example_rows import BLOCK
 from repflow.metrics.token_cka import MIN_ROWS
 from repflow.models import Loaded, SubjectSpec, environment_facts, load
@@ -196,7 +196,7 @@ def _job(
         replicates=settings.measure.replicates,
         seed=settings.measure.seed,
     )
-    names = settings.measure.metrics or DEFAULT
+    names = measurable(settings.measure.metrics) or DEFAULT
     between = len(settings.subjects) > 1 and settings.measure.permutations and {"token_cka", "example_cka"} & {*names}
     if between:
         names = (*names, "token_grams", "example_cka")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from repflow.capture import tapped
 from repflow.core import BadSetting, ModelProblem, NotEnoughData, Origin, Site, Tap
-from repflow.metrics import DEFAULT, Batch, Options, Rooms, Session, merge, named
+from repflow.metrics import DEFAULT, Batch, Options, Rooms, Session, measurable, merge, named
 from repflow.models import find_taps
 from repflow.studies._rows import Tables, tables_of
 
@@ -27,7 +27,7 @@ class Watch:
     def __init__(self, taps: Sequence[Tap], metrics: Sequence[str], options: Options, special_ids: Sequence[int]):
         self.sites: tuple[Site, ...] = tuple(tap.site for tap in taps)
         self.options = options
-        self._metrics = named(metrics)
+        self._metrics = named(measurable(metrics))
         self._special = torch.tensor(list(special_ids), dtype=torch.int64)
         self._states: dict[str, Any] | None = None
         self._session: Session | None = None
