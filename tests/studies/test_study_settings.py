@@ -114,7 +114,9 @@ def test_subjects_that_cannot_be(subjects: Any) -> None:
 
 
 def test_metrics_go_by_the_names_of_their_quantities_too(tmp_path: Path) -> None:
-    run = repflow.flow("config:pythia,layers=2,width=32", metrics=["v_loc", "cka"], examples=5, context=16, out=tmp_path)
+    run = repflow.flow(
+        "config:pythia,layers=2,width=32", metrics=["v_loc", "cka"], examples=5, context=16, out=tmp_path
+    )
     assert set(run.paths["metric"]) >= {"v_loc", "path_length"}
     assert set(run.pairs["variant"]) == {"token", "example"}
     assert run.layers.empty
