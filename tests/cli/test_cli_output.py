@@ -150,3 +150,17 @@ def test_flow_prints_its_summary_and_where_the_report_is(out: Path, capsys: pyte
     assert said.err.splitlines()[-1] == "writing the report"
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("repflow 0.")
+
+
+def test_two_subjects_of_one_run_are_set_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"config:{family},layers=2,width=32" for family in ("pythia", "mamba2")]
+    run = str(tmp_path / "run")
+    assert main(["flow", *names, "--examples", "8", "--context", "32", "--out", run, "--no-report"]) == 0
+    capsys.readouterr()
+    asked = ["compare", run, run, "--subject-a", names[0], "--subject-b", names[1], "--metric", "update_ratio"]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in names)
+    assert re.search(r"update_ratio raw all +3 +3 ", said), "three steps, all of them apart"
+    assert main([*asked[:4], "nobody", *asked[5:]]) == 2
+    assert "nobody" in capsys.readouterr().err

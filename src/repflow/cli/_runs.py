@@ -35,6 +35,10 @@ class Compare:
     """A run directory."""
     b: tyro.conf.Positional[Path]
     """Another."""
+    subject_a: str | None = None
+    """Only this subject of the first run; with --subject-b two subjects are compared, of one run too."""
+    subject_b: str | None = None
+    """Only this subject of the second run."""
     metric: str | None = None
     """Only this metric."""
     csv: Path | None = None
@@ -72,7 +76,9 @@ def compare(arguments: list[str]) -> int:
     from repflow.store import compare as compared
     from repflow.store import open_run, print_comparison
 
-    found = compared(open_run(asked.a), open_run(asked.b), metric=asked.metric)
+    found = compared(
+        open_run(asked.a), open_run(asked.b), metric=asked.metric, subject_a=asked.subject_a, subject_b=asked.subject_b
+    )
     if asked.csv is None:
         print_comparison(found)
     else:

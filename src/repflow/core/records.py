@@ -108,6 +108,7 @@ class LayerRow:
     ci_high: float
     n_examples: int
     n_tokens: int
+    """Tokens that the policy counts at the site, over all examples; a metric of pairs or of a sample uses fewer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,13 @@ def open(directory: str | Path) -> Run:
     return Run.load(directory)
 
 
-def compare(a: Run, b: Run, *, metric: str | None = None) -> "pd.DataFrame":
-    """Rows that two runs share, their difference, and its paired interval where both read the same examples."""
+def compare(
+    a: Run, b: Run, *, metric: str | None = None, subject_a: str | None = None, subject_b: str | None = None
+) -> "pd.DataFrame":
+    """Rows that two runs share, their difference, and its paired interval where both read the same examples.
+
+    With `subject_a` and `subject_b` two subjects are set side by side, of one run (`compare(run, run, ...)`) or of two.
+    """
     from repflow.store import compare as compared
 
-    return compared(a, b, metric=metric)
+    return compared(a, b, metric=metric, subject_a=subject_a, subject_b=subject_b)
