@@ -23,7 +23,8 @@ from repflow.store._tables import read_table, table_bytes
 
 TEXT = st.text(max_size=12)
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
-FIELDS = {str: TEXT, int: st.integers(-(2**63), 2**63 - 1), float: ANY_FLOAT}
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+FIELDS = {str: TEXT, int: WHOLE, float: ANY_FLOAT, int | None: st.none() | WHOLE}
 
 
 def rows_of(row_type: type) -> st.SearchStrategy[list]:
@@ -32,6 +33,8 @@ def rows_of(row_type: type) -> st.SearchStrategy[list]:
 
 
 def same(a: object, b: object) -> bool:
+    if a is None or b is None or b is pd.NA:
+        return a is None and (b is None or b is pd.NA)
     return a == b or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
 
 
@@ -57,6 +60,26 @@ def test_an_empty_table_keeps_its_types(tmp_path: Path) -> None:
     frame = read_table(path, LayerRow)
     assert frame["value"].dtype == np.float64
     assert frame["n_examples"].dtype == np.int64
+    assert frame["step"].dtype == pd.Int64Dtype()
+
+
+@pytest.mark.parametrize("row", [layer_row(), pair_row(), path_row()])
+def test_a_table_from_before_steps_has_none(tmp_path: Path, row: LayerRow | PairRow | PathRow) -> None:
+    path = tmp_path / "t.parquet"
+    path.write_bytes(table_bytes([row], type(row)))
+    pq.write_table(pq.read_table(path).drop_columns(["step"]), path)
+    frame = read_table(path, type(row))
+    assert frame["step"].dtype == pd.Int64Dtype()
+    assert frame["step"].isna().tolist() == [True]
+
+
+def test_a_step_keeps_all_its_digits_beside_a_row_without(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    path.write_bytes(table_bytes([layer_row(step=2**53 + 1), layer_row(), layer_row(step=0)], LayerRow))
+    steps = read_table(path, LayerRow)["step"]
+    assert steps.isna().tolist() == [False, True, False]
+    assert int(steps[0]) == 2**53 + 1
+    assert (steps == 0).fillna(False).tolist() == [False, False, True]
 
 
 def test_two_runs_of_one_thing_are_the_same_bytes(make_run: MakeRun) -> None:

@@ -76,6 +76,8 @@ class Origin:
     """`trained`, or the re-initialisation scheme with its seed (`normal:0`)."""
     task: str
     context: int
+    step: int | None = None
+    """The optimiser step at which a model in training was measured; None for a model as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class LayerRow:
     n_examples: int
     n_tokens: int
     """Tokens that the policy counts at the site, over all examples; a metric of pairs or of a sample uses fewer."""
+    step: int | None = None
+    """The optimiser step at which a model in training was measured; None for a model as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ class PairRow:
     ci_low: float
     ci_high: float
     n_examples: int
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,7 @@ class PathRow:
     ci_low: float
     ci_high: float
     n_examples: int
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,9 @@ def table_version(path: Path) -> int | None:
 def read_table(path: Path, row_type: type | None = None) -> "pd.DataFrame":
     """A table as a frame: the columns of `row_type` first and in order, then any others the file has.
 
-    A column the file lacks takes its field's default. Raises BadFile for an absent or corrupt file, for one of a newer
-    schema, and for a lacking column without a default.
+    A column the file lacks takes its field's default. A column of `int | None` is pandas' nullable Int64, missing where
+    None. Raises BadFile for an absent or corrupt file, for one of a newer schema, and for a lacking column without a
+    default.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -105,7 +106,24 @@ def read_table(path: Path, row_type: type | None = None) -> "pd.DataFrame":
             f"{path} has schema version {version}, this repflow reads up to {SCHEMA_VERSION}; upgrade repflow"
         )
     frame = table.to_pandas()
-    return frame if row_type is None else _completed(frame, row_type, path)
+    if row_type is None:
+        return frame
+    for name in _nullable_ints(row_type):
+        if name in frame.columns:
+            frame[name] = _series(table[name].to_pylist())
+    return _completed(frame, row_type, path)
+
+
+def _nullable_ints(row_type: type) -> list[str]:
+    hints = typing.get_type_hints(row_type)
+    return [name for name, kind in column_types(row_type).items() if kind is int and hints[name] is not int]
+
+
+def _series(values: list[int | None]) -> "pd.Series":
+    """By way of a list: through float64, which pandas takes for gaps, large numbers would lose digits."""
+    import pandas as pd
+
+    return pd.Series(values, dtype="Int64")
 
 
 def _completed(frame: "pd.DataFrame", row_type: type, path: Path) -> "pd.DataFrame":
@@ -115,6 +133,7 @@ def _completed(frame: "pd.DataFrame", row_type: type, path: Path) -> "pd.DataFra
     broken = [name for name in lacking if name not in defaults]
     if broken:
         raise BadFile(f"{path} lacks the column(s) {', '.join(broken)}; run again with --overwrite")
+    nullable = _nullable_ints(row_type)
     for name in lacking:
-        frame[name] = defaults[name]
+        frame[name] = _series([defaults[name]] * len(frame)) if name in nullable else defaults[name]
     return frame[[*wanted, *(name for name in frame.columns if name not in wanted)]]

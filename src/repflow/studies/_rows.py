@@ -126,6 +126,7 @@ def _layers(
                         ci_high=float(high[s, v, p]),
                         n_examples=int(count[s, v, p]),
                         n_tokens=int(counts.tokens[s, p]),
+                        step=origin.step,
                     )
                 )
                 tables.layer_replicates.append(values[s, v, p, 1:])
@@ -174,6 +175,7 @@ def _path_row(
             ci_low=float(low),
             ci_high=float(high),
             n_examples=count,
+            step=origin.step,
         )
     )
     tables.path_replicates.append(values[1:])
@@ -226,4 +228,5 @@ def _pair_row(
         ci_low=low,
         ci_high=high,
         n_examples=examples,
+        step=a.step,
     )
