@@ -37,7 +37,8 @@ def test_paired_runs_have_the_interval_of_their_difference(make_run: MakeRun, no
     values = [0.25, 0.35, 0.45]
     b = make_run("b", layers(values), run_info("m"), replicates=noisy(values, noise + 0.01 * noise[::-1]))
     frame = compare(a, b)
-    assert frame.attrs == {"paired": True, "unpaired_because": [], "unmatched": {"a": {}, "b": {}}}
+    none = {"a": {}, "b": {}}
+    assert frame.attrs == {"paired": True, "unpaired_because": [], "unmatched": none, "steps": none}
     assert frame["paired"].all()
     np.testing.assert_allclose(frame["difference"], 0.05)
     expected = interval(0.05 + 0.01 * noise[None], 8)

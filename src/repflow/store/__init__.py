@@ -6,6 +6,8 @@ from repflow.store._atomic import write_file
 from repflow.store._compare import compare
 from repflow.store._layout import SCHEMA_VERSION
 from repflow.store._run import Run, open_run
+from repflow.store._steps import at_last_step, last_steps, steps_of, told_steps
+from repflow.store._thirds import THIRDS, Thirds, changes, thirds
 from repflow.store._warnings import warning_lines
 from repflow.store._writer import RunWriter
 
@@ -15,12 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCHEMA_VERSION",
+    "THIRDS",
     "Run",
     "RunWriter",
+    "Thirds",
+    "at_last_step",
+    "changes",
     "compare",
+    "last_steps",
     "open_run",
     "print_comparison",
+    "steps_of",
     "summary",
+    "thirds",
+    "told_steps",
     "warning_lines",
     "write_file",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 from repflow.core import BadFile, BadSetting, unknown
 from repflow.store._pairing import paired_intervals
 from repflow.store._run import Run
+from repflow.store._steps import at_last_step, last_steps
 from repflow.store._unmatched import unmatched
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def compare(
     Rows match on everything that says what was measured. Subjects match by label; when each run has exactly one, they
     match whatever their labels. `subject_a` and `subject_b`, labels, take one subject of a run alone, so that
     `compare(run, run, subject_a=..., subject_b=...)` sets two subjects of one run side by side. In rows of two sites or
-    two subjects, `site` and the subjects read `a ~ b`.
+    two subjects, `site` and the subjects read `a ~ b`. Of a subject measured in training the last step is compared.
 
     Columns: table, subject_a, subject_b (as each run calls it), task, context, site, depth, metric, variant, tokens; of
     each run value, ci_low, ci_high, n_examples with `_a` or `_b`; `difference` = b - a; `difference_low` and
@@ -40,7 +41,7 @@ def compare(
     A row is paired when both runs measured it on the same examples with the same seed and kept replicates: these share
     their bootstrap weights, so their differences are replicates of the difference. `attrs["paired"]` says whether all
     rows are; `attrs["unpaired_because"]` lists why not. `attrs["unmatched"]` counts, for `a` and for `b`, the rows
-    without a partner by what they lack one for.
+    without a partner by what they lack one for; `attrs["steps"]` holds the step of each subject measured in training.
     Raises UnknownName for a metric neither run has or a subject a run does not have, BadSetting when nothing is shared
     or the runs read different sites (--sites).
     """
@@ -64,6 +65,7 @@ def compare(
     frame.attrs["paired"] = bool(frame["paired"].all())
     frame.attrs["unpaired_because"] = sorted({reason for reason in reasons if reason is not None})
     frame.attrs["unmatched"] = {"a": unmatched(a, b), "b": unmatched(b, a)}
+    frame.attrs["steps"] = {"a": _steps(run_a, a), "b": _steps(run_b, b)}
     return frame
 
 
@@ -92,21 +94,29 @@ def _columns() -> list[str]:
 
 
 def _rows(run: Run) -> "pd.DataFrame":
-    """All tables of a run under one set of columns; `row` is the line in its own table."""
+    """All tables of a run under one set of columns, in training the last step; `row` is the line in its own table."""
     import pandas as pd
 
-    pairs = run.pairs.assign(
-        subject=_both(run.pairs["subject_a"], run.pairs["subject_b"]),
-        site=run.pairs["site_a"] + " ~ " + run.pairs["site_b"],
-        depth=run.pairs["depth_a"],
+    tables = {"layers": run.layers, "paths": run.paths, "pairs": run.pairs}
+    last = last_steps(*tables.values())
+    rows = {name: at_last_step(table.assign(row=np.arange(len(table))), last) for name, table in tables.items()}
+    rows["paths"] = rows["paths"].assign(site="", depth=np.nan)
+    pairs = rows["pairs"]
+    rows["pairs"] = pairs.assign(
+        subject=_both(pairs["subject_a"], pairs["subject_b"]),
+        site=pairs["site_a"] + " ~ " + pairs["site_b"],
+        depth=pairs["depth_a"],
     )
-    tables = {"layers": run.layers, "paths": run.paths.assign(site="", depth=np.nan), "pairs": pairs}
-    frames = [
-        frame.assign(table=name, row=np.arange(len(frame)))[[*_KEYS, *_VALUES, "row"]] for name, frame in tables.items()
-    ]
+    frames = [frame.assign(table=name)[[*_KEYS, *_VALUES, "row"]] for name, frame in rows.items()]
     # Empty frames would lend their dtypes to the result.
     filled = [frame for frame in frames if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else frames[0]
+
+
+def _steps(run: Run, compared: "pd.DataFrame") -> dict[str, int]:
+    last = last_steps(run.layers, run.pairs, run.paths)
+    named = {label for subject in compared["subject"].unique() for label in str(subject).split(" ~ ")}
+    return {subject: step for subject, step in last.items() if subject in named}
 
 
 def _both(a: "pd.Series", b: "pd.Series") -> "pd.Series":

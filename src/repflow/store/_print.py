@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from repflow.store._rich import cell, number, plain_table
+from repflow.store._steps import told_steps
 from repflow.store._unmatched import unmatched_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ def print_rows(frame: "pd.DataFrame", *, console: Console | None = None) -> None
         who = a if a == b else f"{a} (a) against {b} (b)"
         out.print(Text(f"{who}: {task}, {context} tokens", style="bold"), soft_wrap=True)
         out.print(_quantities(rows))
+    for run, last in frame.attrs.get("steps", {}).items():
+        if last:
+            out.print(Text(f"{run} was measured in training; its last step is compared, {told_steps(last)}"))
     out.print(Text(_legend(frame), style="dim"))
     for reason in frame.attrs.get("unpaired_because", []):
         out.print(Text(f"not paired: {reason}", style="yellow"))

@@ -10,6 +10,8 @@ from rich.text import Text
 
 from repflow.store._rich import cell, number, plain_table
 from repflow.store._run import Run
+from repflow.store._steps import at_last_step, last_steps, told_steps
+from repflow.store._summary_training import print_training
 from repflow.store._warnings import warning_lines
 
 if TYPE_CHECKING:
@@ -25,12 +27,16 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     out.print(Text(f"{run.info['command']} run in {run.directory}", style="bold"), soft_wrap=True)
     out.print(_subjects(run))
     tokens = _policy(run)
-    shown = False
-    for task, context in _tasks(run):
-        table = _headline(run, task, context, tokens)
-        if table is not None:
-            out.print(table)
-            shown = True
+    last = last_steps(run.layers, run.paths)
+    if last:
+        print_training(run, tokens, out)
+    layers, paths = at_last_step(run.layers, last), at_last_step(run.paths, last)
+    tables = [_headline(run.subjects, layers, paths, task, context, tokens) for task, context in _tasks(run)]
+    shown = [table for table in tables if table is not None]
+    if shown and last:
+        out.print(Text(f"At the end of training, {told_steps(last)}", style="bold"))
+    for table in shown:
+        out.print(table)
     if shown:
         out.print(Text(_legend(tokens), style="dim"))
     for finding in run.findings:
@@ -56,7 +62,14 @@ def _subjects(run: Run) -> Table:
     return table
 
 
-def _headline(run: Run, task: str, context: int, tokens: str | None) -> Table | None:
+def _headline(
+    subjects: list[dict[str, Any]],
+    layers: "pd.DataFrame",
+    paths: "pd.DataFrame",
+    task: str,
+    context: int,
+    tokens: str | None,
+) -> Table | None:
     """A few lines a subject; None when none of the numbers was measured."""
     table = plain_table(f"{task}, {context} tokens")
     table.add_column("", justify="right", no_wrap=True)
@@ -64,9 +77,13 @@ def _headline(run: Run, task: str, context: int, tokens: str | None) -> Table | 
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("95% interval", justify="right", no_wrap=True)
     table.add_column("site", overflow="fold")
-    for place, subject in enumerate(run.subjects, start=1):
+    for place, subject in enumerate(subjects, start=1):
         here = {"subject": subject.get("label"), "task": task, "context": context, "tokens": tokens}
-        found = [(name, row) for name, row in _rows_of(run, here) if row is not None]
+        found = [
+            (name, row)
+            for name, row in _rows_of(_where(layers, variant="raw", **here), _where(paths, variant="rms", **here))
+            if row is not None
+        ]
         for line, (name, row) in enumerate(found):
             cells = (name, number(row["value"]), _interval(row), row.get("site", ""))
             last = line == len(found) - 1
@@ -74,8 +91,7 @@ def _headline(run: Run, task: str, context: int, tokens: str | None) -> Table | 
     return table if table.row_count else None
 
 
-def _rows_of(run: Run, here: dict[str, Any]) -> "list[tuple[str, pd.Series | None]]":
-    layers, paths = _where(run.layers, variant="raw", **here), _where(run.paths, variant="rms", **here)
+def _rows_of(layers: "pd.DataFrame", paths: "pd.DataFrame") -> "list[tuple[str, pd.Series | None]]":
     cosines = _blocks(_where(layers, metric="inter_token_cosine"))
     adjacent = _blocks(_where(layers, metric="adjacent_cosine"))
     return [
