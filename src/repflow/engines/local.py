@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from repflow.core import Example, ModelProblem
 from repflow.engines.parts import from_part, to_part
 from repflow.engines.shard import Clock, Reader, calibrate, measure
 from repflow.metrics import Calibration, Counts, Metric, Options, merge
-from repflow.store import RunWriter
 
 STOP_SHARE = 0.01
 """A run stops when more than this share of its examples turned non-finite."""
@@ -25,6 +25,24 @@ class Progress(Protocol):
     def begin(self, title: str, examples: int) -> None: ...
 
     def advance(self, examples: int, tokens: int) -> None: ...
+
+
+class Keeper(Protocol):
+    """Keeps finished pieces of work by name, as `RunWriter` does."""
+
+    def read_part(self, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None: ...
+
+    def save_part(self, key: str, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None: ...
+
+
+class Forgetful:
+    """Keeps nothing: for work that is done in one go."""
+
+    def read_part(self, key: str) -> None:
+        del key
+
+    def save_part(self, key: str, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        del key, arrays, meta
 
 
 @dataclass(frozen=True)
@@ -54,19 +72,19 @@ class Job:
         return [self.examples[i : i + self.shard] for i in range(0, len(self.examples), self.shard)]
 
 
-def run_job(reader: Reader, job: Job, writer: RunWriter, progress: Progress) -> Outcome:
-    """All shards' states merged in shard order. Shards that `writer` already holds are read, not measured.
+def run_job(reader: Reader, job: Job, keeper: Keeper, progress: Progress) -> Outcome:
+    """All shards' states merged in shard order. Shards that `keeper` already holds are read, not measured.
 
     Raises ModelProblem when more than 1% of the examples had non-finite states; a shard that goes past it is not kept.
     """
     begun = time.perf_counter()
-    calibration, uncalibrated = _calibration(reader, job, writer)
+    calibration, uncalibrated = _calibration(reader, job, keeper)
     clock = Clock(calibration=time.perf_counter() - begun)
     states: dict[str, Any] | None = None
     stopped: list[tuple[int, int]] = []
     for examples in job.shards():
         key = f"{job.key}/{examples[0].id:06d}-{examples[-1].id:06d}"
-        part = writer.read_part(key)
+        part = keeper.read_part(key)
         if part is not None:
             arrays, meta = part
             found, spent = from_part(job.metrics, arrays, meta["states"]), Clock(**meta["seconds"])
@@ -76,7 +94,7 @@ def run_job(reader: Reader, job: Job, writer: RunWriter, progress: Progress) -> 
         stopped += counts.stopped
         _refuse_broken(reader, stopped, len(job.examples))
         if part is None:
-            _keep(writer, key, found, spent)
+            _keep(keeper, key, found, spent)
         clock += spent
         states = found if states is None else merge(states, found)
         progress.advance(len(examples), sum(len(example.ids) for example in examples))
@@ -84,17 +102,17 @@ def run_job(reader: Reader, job: Job, writer: RunWriter, progress: Progress) -> 
     return Outcome(states, clock, uncalibrated)
 
 
-def _keep(writer: RunWriter, key: str, states: dict[str, Any], clock: Clock) -> None:
+def _keep(keeper: Keeper, key: str, states: dict[str, Any], clock: Clock) -> None:
     arrays, meta = to_part(states)
-    writer.save_part(key, arrays, {"states": meta, "seconds": {"forward": clock.forward, "metrics": clock.metrics}})
+    keeper.save_part(key, arrays, {"states": meta, "seconds": {"forward": clock.forward, "metrics": clock.metrics}})
 
 
-def _calibration(reader: Reader, job: Job, writer: RunWriter) -> tuple[Calibration | None, tuple[int, ...]]:
+def _calibration(reader: Reader, job: Job, keeper: Keeper) -> tuple[Calibration | None, tuple[int, ...]]:
     """What standardises the sites, and the examples that could not be used for it."""
     if not job.calibration:
         return None, ()
     key = f"{job.key}/calibration"
-    part = writer.read_part(key)
+    part = keeper.read_part(key)
     if part is not None:
         arrays, meta = part
         sites = range(len(reader.taps))
@@ -106,7 +124,7 @@ def _calibration(reader: Reader, job: Job, writer: RunWriter) -> tuple[Calibrati
     left_out = tuple(example for example, _ in stopped)
     arrays = {f"mean.{i}": mean.cpu().numpy() for i, mean in enumerate(calibration.means)}
     arrays |= {f"inverse.{i}": inverse.cpu().numpy() for i, inverse in enumerate(calibration.inverses)}
-    writer.save_part(key, arrays, {"left_out": list(left_out)})
+    keeper.save_part(key, arrays, {"left_out": list(left_out)})
     return calibration, left_out
 
 

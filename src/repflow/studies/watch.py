@@ -193,4 +193,5 @@ def _frame(rows: Sequence[Any]) -> "pd.DataFrame":
 
     import pandas as pd
 
-    return pd.DataFrame([asdict(row) for row in rows])
+    frame = pd.DataFrame([asdict(row) for row in rows])
+    return frame.astype({"step": "Int64"}) if len(frame) else frame

@@ -1,0 +1,190 @@
+"""One subject on one task: what it reads, the job that measures it, and the rows that come of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from repflow.core import ContextTooLong, Example, ModelProblem, NotEnoughData, Origin, Site, SubjectFacts, Tokenizer
+from repflow.engines import Clock, Job, Keeper, Outcome, Progress, Reader, run_job
+from repflow.metrics import DEFAULT, Options, measurable, named
+from repflow.metrics.example_rows import BLOCK
+from repflow.metrics.token_cka import MIN_ROWS
+from repflow.models import Loaded
+from repflow.studies._cross import Measured
+from repflow.studies._preflight import job_key
+from repflow.studies._rows import Tables, tables_of
+from repflow.studies._tasks import Assignment, assignments
+from repflow.studies.settings import FlowSettings
+
+__all__ = ["Assignment", "Reading", "Record", "Tables", "assignments", "batch_tokens", "measure", "read", "reader_of"]
+
+CPU_BATCH_TOKENS = 2_048
+GPU_BATCH_TOKENS = 16_384
+FEW = 30
+"""Below this many examples a run says that its intervals are rough."""
+
+
+@dataclass
+class Record:
+    """What a run collects on its way."""
+
+    tables: Tables = field(default_factory=Tables)
+    subjects: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    timings: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+
+    def warn(self, line: str) -> None:
+        if line not in self.warnings:
+            self.warnings.append(line)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one subject reads of a task: the examples it is measured on, and those that calibrate."""
+
+    assignment: Assignment
+    examples: tuple[Example, ...]
+    calibration: tuple[Example, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Of the examples it is measured on."""
+        return sum(len(example.ids) for example in self.examples)
+
+    @property
+    def longest(self) -> int:
+        return max(len(example.ids) for example in (*self.examples, *self.calibration))
+
+
+def batch_tokens(settings: FlowSettings, device: torch.device) -> int:
+    """Tokens a forward pass."""
+    return settings.model.batch_tokens or (CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS)
+
+
+def reader_of(subject: Loaded, settings: FlowSettings) -> Reader:
+    """A loaded subject, ready to be read at the sites the settings name. Raises ModelProblem."""
+    taps = subject.taps
+    if settings.measure.sites == "hf":
+        if not subject.hf_taps:
+            raise ModelProblem(
+                f"{subject.facts.label}: --sites hf cannot be had, {subject.hf_reason}; use --sites residual"
+            )
+        taps = subject.hf_taps
+    return Reader(
+        label=subject.facts.label,
+        model=subject.model,
+        forward=subject.forward,
+        taps=taps,
+        special_ids=tuple(subject.tokenizer.all_special_ids),
+        device=subject.device,
+        batch_tokens=batch_tokens(settings, subject.device),
+    )
+
+
+def read(
+    assignment: Assignment, tokenizer: Tokenizer, facts: SubjectFacts, settings: FlowSettings, record: Record
+) -> Reading:
+    """The examples of one assignment, checked. Raises ContextTooLong or NotEnoughData."""
+    wanted, spare = settings.task.examples, settings.measure.calibration
+    built = assignment.build(tokenizer, wanted + spare, settings.measure.seed)
+    examples, calibration = built[:wanted], built[wanted:]
+    title = assignment.title
+    if len(examples) < wanted:
+        record.warn(f"{facts.label}, {title}: the data gives {len(examples)} examples, {wanted} were asked for")
+    if len(calibration) < min(spare, 2):
+        calibration = []
+        record.warn(
+            f"{facts.label}, {title}: no examples left to calibrate on, so the standardised variants are left out; "
+            f"give more text or lower --examples to {max(1, len(built) - spare)}"
+        )
+    elif len(calibration) < spare:
+        record.warn(f"{facts.label}, {title}: {len(calibration)} examples to calibrate on, {spare} were asked for")
+    if settings.measure.sites == "hf":
+        record.warn("read from Hugging Face's list of hidden states, for parity only: families leave out other ends")
+    if len(examples) < FEW:
+        record.warn(f"{len(examples)} examples make rough intervals; {FEW} or more make good ones")
+    _check_length(facts, built, settings.model.allow_extrapolation, record)
+    _check_enough(settings, examples, title)
+    record.tasks.append(assignment.facts(facts.label, examples))
+    return Reading(assignment, tuple(examples), tuple(calibration))
+
+
+def measure(
+    key: str,
+    reader: Reader,
+    facts: SubjectFacts,
+    reading: Reading,
+    settings: FlowSettings,
+    keeper: Keeper,
+    progress: Progress,
+    record: Record,
+    step: int | None = None,
+) -> Clock:
+    """Run one job, its checkpoint parts under `key`, and record its rows and warnings; returns the time it took."""
+    assignment = reading.assignment
+    job = _job(key, reader, facts, reading, settings)
+    progress.begin(f"{facts.label} on {assignment.title}", len(job.examples))
+    outcome = run_job(reader, job, keeper, progress)
+    origin = Origin(facts.label, facts.family, facts.init, assignment.task.name, assignment.context, step)
+    record.tables.extend(tables_of(origin, reader.sites, job.metrics, outcome.states, job.options))
+    _take_warnings(facts, assignment, reader.sites, outcome, record)
+    record.measured.append(Measured.of(origin, facts, reader.sites, job.examples, outcome.states))
+    return outcome.clock
+
+
+def _job(key: str, reader: Reader, facts: SubjectFacts, reading: Reading, settings: FlowSettings) -> Job:
+    options = Options(
+        policies=settings.measure.tokens,
+        sink_factor=settings.measure.sink_factor,
+        gram_rows=settings.measure.gram_tokens,
+        replicates=settings.measure.replicates,
+        seed=settings.measure.seed,
+    )
+    names = measurable(settings.measure.metrics) or DEFAULT
+    between = len(settings.subjects) > 1 and settings.measure.permutations and {"token_cka", "example_cka"} & {*names}
+    if between:
+        names = (*names, "token_grams", "example_cka")
+    per_batch = reader.batch_tokens // reading.longest
+    shard = settings.output.shard or max(1, math.ceil(len(reading.examples) / 16), per_batch)
+    key = job_key(key, facts, (*reading.examples, *reading.calibration))
+    return Job(key, reading.examples, reading.calibration, named(names), options, shard)
+
+
+def _check_length(facts: SubjectFacts, examples: Sequence[Example], allowed: bool, record: Record) -> None:
+    longest = max(len(example.ids) for example in examples)
+    if facts.max_positions is None or longest <= facts.max_positions:
+        return
+    if not allowed:
+        raise ContextTooLong(
+            f"{facts.label} was trained on {facts.max_positions} positions, the longest example has {longest} tokens; "
+            "lower --context, or pass --allow-extrapolation"
+        )
+    record.warn(f"{facts.label}: read {longest} tokens where it was trained on {facts.max_positions}")
+
+
+def _check_enough(settings: FlowSettings, examples: Sequence[Example], title: str) -> None:
+    if "example_cka" in settings.measure.metrics and len(examples) < 4:
+        raise NotEnoughData(f"{title}: example_cka needs at least 4 examples, has {len(examples)}; raise --examples")
+    if "token_cka" in settings.measure.metrics and max(len(example.ids) for example in examples) < 4:
+        raise NotEnoughData(f"{title}: token_cka needs examples of at least 4 tokens; raise --context")
+
+
+def _take_warnings(
+    facts: SubjectFacts, assignment: Assignment, sites: Sequence[Site], outcome: Outcome, record: Record
+) -> None:
+    where, states = f"{facts.label}, {assignment.title}", outcome.states
+    for example in outcome.uncalibrated:
+        record.warn(f"{where}: calibration example {example} left out, its states are not finite")
+    for example, site in states["counts"].stopped:
+        record.warn(f"{where}: example {example} left out, non-finite at {sites[site].name}")
+    if "token_cka" in states and int(states["token_cka"].skipped.max()):
+        record.warn(f"{where}: token CKA leaves out {int(states['token_cka'].skipped.max())} examples of < 4 tokens")
+    if "example_cka" in states and states["counts"].examples < MIN_ROWS:
+        record.warn(f"example CKA needs at least {MIN_ROWS} examples and is left out")
+    elif "example_cka" in states and states["counts"].examples < 2 * BLOCK:
+        record.warn(f"example CKA has an interval from {2 * BLOCK} examples on; its values here have none")
