@@ -7,8 +7,8 @@ import pytest
 
 from repflow.core import BadFile, BadSetting, NotEnoughData
 from repflow.tasks import MdqaTask, examples_sha256, longest, normalise_answer
-from repflow.tasks._files import records, shipped
-from repflow.tasks._passages import read_questions
+from repflow.tasks.files import records, shipped
+from repflow.tasks.passages import read_questions
 
 DOCUMENT = re.compile(r"^Document \[(\d+)\]\(Title: (.*?)\) (.*)$", re.M)
 

@@ -19,9 +19,9 @@ from repflow.tasks import (
     mdqa_correct,
     normalise_answer,
 )
-from repflow.tasks._files import records
+from repflow.tasks.files import records
 from repflow.tasks._fit import largest_fit
-from repflow.tasks._pairs import PairStream
+from repflow.tasks.pairs import PairStream
 from repflow.tasks._places import arrange, arrivals, slot_order
 from repflow.tasks._prompts import Prompt, Question
 from repflow.tasks._tokens import token_span

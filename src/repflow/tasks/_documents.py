@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadFile
-from repflow.tasks._files import blocks, check_file, lines, need_fields, records, sha256_of
+from repflow.tasks.files import blocks, check_file, lines, need_fields, records, sha256_of
 from repflow.tasks._hub import PREFIX, column_of, is_saved_dataset, parse
 
 CHUNK = 1 << 18

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadSetting, Example, NotEnoughData, Tokenizer, unknown
-from repflow.tasks._files import sha256_of
-from repflow.tasks._pairs import MOST_PAIRS, STYLES, KvRecord, PairStream, line_of, quoted, read_pairs
+from repflow.tasks.files import sha256_of
+from repflow.tasks.pairs import MOST_PAIRS, STYLES, KvRecord, PairStream, line_of, quoted, read_pairs
 from repflow.tasks._places import arrange, arrivals, check_places, places_of
 from repflow.tasks._prompts import Prompt, Question, assemble, check_size
 
 INSTRUCTION = "Find the value that belongs to the given key in the JSON object below."
+HEAD = f"{INSTRUCTION}\n\nJSON data:\n{{"
+SEPARATOR = ",\n "
 LEAST_PAIRS = 4
 _TRIED = 8
 _MARGIN = 1.05
@@ -126,6 +128,10 @@ class KvprTask:
 
 
 def _prompt(pairs: list[tuple[str, str]], gold: int) -> Prompt:
-    head = f"{INSTRUCTION}\n\nJSON data:\n{{"
-    tail = f"}}\n\nKey: {quoted(pairs[gold][0])}\nCorresponding value:"
-    return assemble(head, [line_of(pair) for pair in pairs], ",\n ", tail, gold)
+    tail = f"}}\n\n{question_about(pairs[gold][0])}"
+    return assemble(HEAD, [line_of(pair) for pair in pairs], SEPARATOR, tail, gold)
+
+
+def question_about(key: str) -> str:
+    """The end of a prompt, which the value completes."""
+    return f"Key: {quoted(key)}\nCorresponding value:"

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import Example, NotEnoughData, Tokenizer
-from repflow.tasks._files import sha256_of, shipped
-from repflow.tasks._passages import Asked, Passage, distractors, read_questions
+from repflow.tasks.files import sha256_of, shipped
+from repflow.tasks.passages import Asked, Passage, distractors, read_questions
 from repflow.tasks._places import arrange, arrivals, check_places, places_of
 from repflow.tasks._prompts import Prompt, Question, assemble, check_size
 
 INSTRUCTION = "One of the documents below answers the question. Reply with the answer only, in a few words."
+HEAD = f"{INSTRUCTION}\n\n"
 LEAST_DOCUMENTS = 2
 GIVES_UP = 100
 """Questions at the beginning of a file of which one has to fit the context."""
@@ -106,5 +107,15 @@ class MdqaTask:
 
 
 def _prompt(question: str, passages: list[Passage], gold: int) -> Prompt:
-    items = [f"Document [{i}](Title: {p.title}) {p.text}" for i, p in enumerate(passages, start=1)]
-    return assemble(f"{INSTRUCTION}\n\n", items, "\n", f"\n\nQuestion: {question}\nAnswer:", gold)
+    items = [document(i, p.title, p.text) for i, p in enumerate(passages, start=1)]
+    return assemble(HEAD, items, "\n", f"\n\n{question_about(question)}", gold)
+
+
+def document(number: int, title: str, text: str) -> str:
+    """A document as it stands in the prompt."""
+    return f"Document [{number}](Title: {title}) {text}"
+
+
+def question_about(question: str) -> str:
+    """The end of a prompt, which the answer completes."""
+    return f"Question: {question}\nAnswer:"

@@ -8,7 +8,7 @@ from typing import Any
 
 from repflow.core import Example, NotEnoughData, Tokenizer
 from repflow.tasks._documents import check_source, chunks, documents, facts
-from repflow.tasks._files import shipped
+from repflow.tasks.files import shipped
 from repflow.tasks._prompts import check_size
 from repflow.tasks._tokens import encode
 

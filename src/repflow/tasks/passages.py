@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from repflow.core import BadFile
-from repflow.tasks._files import need_fields, records
+from repflow.tasks.files import need_fields, records
 from repflow.tasks.scoring import holds_answer, normalise_answer
 
 FIELDS = ("question", "answers", "ctxs")

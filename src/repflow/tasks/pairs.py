@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadFile
-from repflow.tasks._files import need_fields, records
+from repflow.tasks.files import need_fields, records
 
 Pair = tuple[str, str]
 FIELDS = ("ordered_kv_records", "key", "value")
