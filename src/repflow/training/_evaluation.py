@@ -1,0 +1,74 @@
+"""What a model in training reads, and what is measured on it: the settings of `repflow flow`, or ready examples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from repflow.core import BadSetting, Example, Tokenizer
+from repflow.studies.jobs import Assignment, assignments
+from repflow.studies.settings import FlowSettings, MeasureSettings, ModelSettings, TaskSettings, flat
+
+Evaluated = TaskSettings | Sequence[Sequence[int]]
+"""Task settings, or token ids of ready examples."""
+
+
+@dataclass(frozen=True)
+class ReadyTask:
+    """Examples that the caller has as token ids."""
+
+    sequences: tuple[tuple[int, ...], ...]
+    name: str = "ready"
+
+    def describe(self) -> dict[str, Any]:
+        """Nothing but the name; the hash of the examples says which they are."""
+        return {"name": self.name}
+
+    def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
+        """The first n."""
+        del tokenizer, context, seed
+        return [Example(id=i, ids=ids, group=i) for i, ids in enumerate(self.sequences[:n])]
+
+
+class NoTokenizer:
+    """Stands in where ready examples come without a tokenizer: no special tokens."""
+
+    all_special_ids: tuple[int, ...] = ()
+
+    def get_vocab(self) -> dict[str, int]:
+        return {}
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        del text, add_special_tokens
+        return []
+
+
+def evaluation(
+    labels: Sequence[str], task: Evaluated | None, measure: MeasureSettings | None, model: ModelSettings | None
+) -> tuple[FlowSettings, list[Assignment]]:
+    """The settings as of a flow run, and its tasks. Of ready examples the last `calibration` ones calibrate.
+
+    Raises BadSetting or UnknownName.
+    """
+    measure, model = measure or MeasureSettings(), model or ModelSettings()
+    if measure.sites == "hf":
+        raise BadSetting('sites="hf" is for figures of trained models; a model in training is read at its own sites')
+    if task is None or isinstance(task, TaskSettings):
+        settings = FlowSettings(tuple(labels), task or TaskSettings(), measure, model)
+        return settings, assignments(settings.task)
+    ready = ReadyTask(tuple(tuple(int(i) for i in ids) for ids in task))
+    if not ready.sequences or not all(ready.sequences):
+        raise BadSetting("ready examples must be one or more lists of token ids, none of them empty")
+    longest = max(len(ids) for ids in ready.sequences)
+    wanted = max(1, len(ready.sequences) - measure.calibration)
+    read = TaskSettings(task=(ready.name,), context=(max(4, longest),), examples=wanted)
+    return FlowSettings(tuple(labels), read, measure, model), [Assignment(ready, longest)]
+
+
+def of_one(settings: FlowSettings, label: str) -> FlowSettings:
+    """The settings for one subject alone, which is compared with no other."""
+    return replace(settings, subjects=(label,))
+
+
+def recorded(settings: FlowSettings, **more: Any) -> dict[str, Any]:
+    """What run.json keeps: the settings but those of files and sharding, and `more`."""
+    return {name: v for name, v in flat(settings).items() if name not in ("out", "resume", "overwrite", "shard")} | more

@@ -1,0 +1,201 @@
+"""A run directory that fills step by step, and the tables of all steps at the end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from repflow.core import LayerRow, PairRow, PathRow, RepflowError, StoreConflict, SubjectFacts
+from repflow.engines import Clock, Forgetful, Progress, Reader
+from repflow.metrics import Rooms
+from repflow.models import environment_facts
+from repflow.models.facts import weights_sha256
+from repflow.store import RunWriter
+from repflow.studies._progress import Silent
+from repflow.studies.jobs import Reading, Record, Tables, measure
+from repflow.studies.settings import FlowSettings
+
+COMMAND = "train-flow"
+_ROWS = {"layers": LayerRow, "pairs": PairRow, "paths": PathRow}
+
+
+@dataclass
+class Series:
+    """The rows of one or more subjects, each measured at several steps.
+
+    Nobody holds the directory between two steps: a training stopped there can be resumed from the same process.
+    """
+
+    directory: Path
+    settings: dict[str, Any]
+    command: str
+    seed: int
+    keep_replicates: bool = True
+    _lost: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+    """Why steps were not measured, also where that could not be written down."""
+
+    def begin(self, *, overwrite: bool) -> bool:
+        """Take the directory, or go on with what stands in it unfinished; False when it holds this run, finished.
+
+        With `overwrite` a finished or another run is replaced. Raises StoreConflict or BadFile.
+        """
+        try:
+            writer = self._writer()
+        except StoreConflict:
+            if not overwrite:
+                raise
+            writer = self._writer(overwrite=True)
+        if writer.finished and overwrite:
+            writer = self._writer(overwrite=True)
+        with writer:
+            if not writer.finished:
+                writer.save_part("begun", {}, {})
+            return not writer.finished
+
+    def claim(self, label: str, tasks: Sequence[Mapping[str, Any]]) -> None:
+        """Note which examples the subject reads. Raises StoreConflict when its earlier steps read others."""
+        reads = [task["examples_sha256"] for task in tasks]
+        with self._writer() as writer:
+            known = writer.read_part(f"{label}/reads")
+            if known is None:
+                writer.save_part(f"{label}/reads", {}, {"reads": reads})
+            elif known[1]["reads"] != reads:
+                raise StoreConflict(
+                    f"{self.directory}: {label} was measured on other examples than these; give the same ones again, "
+                    "overwrite=True to start anew, or another out"
+                )
+
+    def keep(self, label: str, step: int, record: Record, facts: SubjectFacts, seconds: Mapping[str, float]) -> None:
+        """Keep one step's rows. On return they survive a crash. Raises BadFile when the disk refuses."""
+        meta = {name: [astuple(row) for row in getattr(record.tables, name)] for name in _ROWS}
+        facts_of_step = {"facts": asdict(facts), "warnings": record.warnings, "seconds": dict(seconds)}
+        arrays = record.tables.replicates() if self.keep_replicates else {}
+        with self._writer() as writer:
+            writer.save_part(_key(label, step), arrays, meta | facts_of_step)
+
+    def lose(self, label: str, step: int, reason: str) -> None:
+        """Note why a step was not measured."""
+        self._lost[label, step] = reason
+        try:
+            with self._writer() as writer:
+                writer.save_part(_key(label, step), {}, {"lost": reason})
+        except RepflowError:
+            # A full disk may be what was the matter; in memory the reason stays.
+            pass
+
+    def known(self, label: str, steps: Sequence[int]) -> list[int]:
+        """Those of the steps that are measured, or known to be lost."""
+        with self._writer() as writer:
+            return [step for step in steps if writer.read_part(_key(label, step)) is not None]
+
+    def weights(self, label: str, step: int) -> str | None:
+        """The hash of the weights that a step was measured with; None for a step that was not."""
+        with self._writer() as writer:
+            part = writer.read_part(_key(label, step))
+        return None if part is None or "lost" in part[1] else part[1]["facts"]["weights_sha256"]
+
+    def finish(self, steps: Mapping[str, Sequence[int]], tasks: Sequence[Any], warnings: Sequence[str]) -> None:
+        """Write the tables of these steps of every subject, ascending, and run.json; the parts are gone then."""
+        found = _Gathered(list(warnings))
+        with self._writer() as writer:
+            for label, of_subject in steps.items():
+                found.take(label, {step: self._part(writer, label, step) for step in sorted(of_subject)})
+            info = {
+                "subjects": found.subjects,
+                "tasks": list(tasks),
+                "versions": environment_facts(),
+                "seed": self.seed,
+                "timings": found.timings | {"total_s": round(found.seconds, 3)},
+                "warnings": list(dict.fromkeys(found.warnings)),
+            }
+            rows = found.rows
+            writer.finish(rows["layers"], rows["pairs"], rows["paths"], info, replicates=found.replicates())
+
+    def _part(self, writer: RunWriter, label: str, step: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        absent = {"lost": self._lost.get((label, step), "what was kept of it is gone")}
+        return writer.read_part(_key(label, step)) or ({}, absent)
+
+    def _writer(self, *, overwrite: bool = False) -> RunWriter:
+        return RunWriter.create(self.directory, self.settings, self.command, resume=not overwrite, overwrite=overwrite)
+
+
+def measure_step(
+    series: Series,
+    reader: Reader,
+    facts: SubjectFacts,
+    readings: Sequence[Reading],
+    settings: FlowSettings,
+    step: int,
+    progress: Progress | None = None,
+) -> Tables:
+    """Measure a model as it is now, keep the rows as those of `step`, and return them."""
+    facts = replace(facts, weights_sha256=weights_sha256(reader.model))
+    # Room of its own: what the metrics work in must not stay on the device while the model trains.
+    reader = replace(reader, rooms=Rooms())
+    record, clock = Record(), Clock()
+    for reading in readings:
+        clock += measure("", reader, facts, reading, settings, Forgetful(), progress or Silent(), record, step)
+    series.keep(facts.label, step, record, facts, asdict(clock))
+    return record.tables
+
+
+def _key(label: str, step: int) -> str:
+    return f"{label}/{step:09d}"
+
+
+@dataclass
+class _Gathered:
+    """What a finished series holds, subject by subject."""
+
+    warnings: list[str]
+    rows: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in _ROWS})
+    drawn: dict[str, list[np.ndarray]] = field(default_factory=dict[str, list[np.ndarray]])
+    subjects: list[dict[str, Any]] = field(default_factory=list)
+    timings: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+
+    @property
+    def seconds(self) -> float:
+        """Spent on measuring."""
+        return sum(sum(spent.values()) for spent in self.timings.values())
+
+    def take(self, label: str, parts: Mapping[int, tuple[dict[str, np.ndarray], dict[str, Any]]]) -> None:
+        """One subject's parts by step."""
+        measured = {step: part for step, part in parts.items() if "lost" not in part[1]}
+        for arrays, meta in measured.values():
+            for name, kind in _ROWS.items():
+                self.rows[name] += [kind(*values) for values in meta[name]]
+            for name, array in arrays.items():
+                self.drawn.setdefault(name, []).append(array)
+        self.warnings += _told({step: meta["warnings"] for step, (_, meta) in measured.items()})
+        lost = {step: meta["lost"] for step, (_, meta) in parts.items() if "lost" in meta}
+        self.warnings += [f"{label}, step {step}: not measured, {reason}" for step, reason in lost.items()]
+        if measured:
+            self._facts(label, {step: meta for step, (_, meta) in measured.items()})
+
+    def _facts(self, label: str, metas: Mapping[int, dict[str, Any]]) -> None:
+        """The subject as it was at its last step, with the weights of them all."""
+        last = metas[max(metas)]["facts"]
+        weights = [meta["facts"]["weights_sha256"] for meta in metas.values()]
+        self.subjects.append(last | {"steps": list(metas), "weights_sha256_of_steps": weights})
+        names = metas[max(metas)]["seconds"]
+        self.timings[label] = {
+            f"{name}_s": round(sum(meta["seconds"][name] for meta in metas.values()), 3) for name in names
+        }
+
+    def replicates(self) -> dict[str, np.ndarray]:
+        return {name: np.concatenate(arrays) for name, arrays in self.drawn.items()}
+
+
+def _told(warnings: Mapping[int, Sequence[str]]) -> list[str]:
+    """Each warning once, with the steps it was given at unless that was at all of them."""
+    at: dict[str, list[int]] = {}
+    for step, lines in warnings.items():
+        for line in lines:
+            at.setdefault(line, []).append(step)
+    everywhere = len(warnings)
+    return [
+        line if len(steps) == everywhere else f"{line} (at step {', '.join(map(str, steps))})"
+        for line, steps in at.items()
+    ]
