@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from repflow.store._atomic import write_file
 from repflow.store._compare import compare
+from repflow.store._join import join
 from repflow.store._layout import SCHEMA_VERSION
 from repflow.store._run import Run, open_run
 from repflow.store._steps import at_last_step, last_steps, steps_of, told_steps
@@ -24,6 +25,7 @@ __all__ = [
     "at_last_step",
     "changes",
     "compare",
+    "join",
     "last_steps",
     "open_run",
     "print_comparison",
