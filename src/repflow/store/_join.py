@@ -82,7 +82,8 @@ def _check_apart(runs: Sequence[Run]) -> None:
     """No two runs may hold the same rows."""
     owner: dict[tuple[Any, ...], Run] = {}
     for run in runs:
-        for key in _measured(run):
+        keys = _measured(run)
+        for key in keys:
             if key in owner:
                 subject, task, context, step = key
                 at = "" if step is None else f" at step {step}"
@@ -90,13 +91,14 @@ def _check_apart(runs: Sequence[Run]) -> None:
                     f"{owner[key].directory} and {run.directory} both hold {subject} on {task} at {context}{at}; "
                     "leave one out, or measure it again under another label"
                 )
-        owner |= dict.fromkeys(_measured(run), run)
+        owner |= dict.fromkeys(keys, run)
 
 
-def _measured(run: Run) -> set[tuple[Any, ...]]:
-    """(subject, task, context, step) of all rows; of a row of two subjects both, as one name."""
-    pairs = run.pairs.assign(subject=run.pairs["subject_a"] + " ~ " + run.pairs["subject_b"])
-    return {key for frame in (run.layers, run.paths, pairs) for key in _keys(frame)}
+def _measured(run: Run) -> list[tuple[Any, ...]]:
+    """(subject, task, context, step) of all rows, each once; rows of two subjects stand under both names as one."""
+    a, b = run.pairs["subject_a"], run.pairs["subject_b"]
+    pairs = run.pairs.assign(subject=a.where(a == b, a + " ~ " + b))
+    return list(dict.fromkeys(key for frame in (run.layers, run.paths, pairs) for key in _keys(frame)))
 
 
 def _keys(frame: "pd.DataFrame") -> Iterable[tuple[Any, ...]]:
