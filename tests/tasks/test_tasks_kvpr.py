@@ -134,6 +134,22 @@ def test_crossed_needs_a_pair_for_each_position(fast):
         KvprTask(positions=9, crossed=True, keys="uuid").build(fast, n=1, context=400, seed=0)
 
 
+@pytest.mark.parametrize("items", [2, 7])
+def test_items_fixes_the_number_of_pairs(tokenizer, items):
+    exact = KvprTask(keys="hex4", items=items).build(tokenizer, n=5, context=700, seed=1)
+    assert {e.n_positions for e in exact} == {items} == {len(pairs_of(e)) for e in exact}
+    assert len({e.gold_position for e in exact}) == min(items, 5)
+
+
+def test_items_that_do_not_fit_are_refused_with_the_number_that_does(words):
+    with pytest.raises(NotEnoughData, match=r"holds \d+ pairs; kvpr needs 40, which take \d+ tokens"):
+        KvprTask(keys="hex4", items=40).build(words, n=1, context=64, seed=0)
+    with pytest.raises(BadSetting, match="at least 2"):
+        KvprTask(items=1)
+    with pytest.raises(BadSetting, match="5 positions need as many"):
+        KvprTask(items=3, crossed=True)
+
+
 def test_four_digit_keys_run_out_without_hanging(words):
     example = KvprTask(keys="hex4").build(words, n=1, context=200_000, seed=0)[0]
     assert example.n_positions == 1 << 14

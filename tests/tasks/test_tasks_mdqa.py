@@ -229,3 +229,11 @@ def test_describe(tmp_path):
     assert MdqaTask(data).describe()["data"]["file"] == "qa.jsonl"
     assert MdqaTask().describe()["data"]["file"] == "built in: mdqa.jsonl"
     assert json.dumps(MdqaTask(data).describe())
+
+
+def test_items_fixes_the_number_of_documents(words):
+    examples = MdqaTask(items=3).build(words, n=5, context=2000, seed=0)
+    assert {e.n_positions for e in examples} == {3}
+    assert all(e.prompt.count("Document [") == 3 for e in examples)
+    with pytest.raises(NotEnoughData, match="the 3 documents mdqa needs"):
+        MdqaTask(items=3).build(words, n=1, context=30, seed=0)

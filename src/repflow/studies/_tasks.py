@@ -53,7 +53,7 @@ def _concerning(name: str, settings: TaskSettings) -> dict[str, Any]:
     """The settings that a task takes."""
     if name == "text":
         return {"text": settings.text, "pack": settings.pack, "column": settings.column}
-    retrieval = {"data": settings.data, "positions": settings.positions}
+    retrieval = {"data": settings.data, "positions": settings.positions, "items": settings.items}
     if name != "kvpr":
         return retrieval
     return retrieval | {"keys": settings.keys, "smallest": min(settings.context)}
@@ -70,6 +70,8 @@ def _refuse_idle(settings: TaskSettings) -> None:
         raise BadSetting("--data holds pairs or questions, not both; run kvpr and mdqa apart")
     if settings.positions != POSITIONS and not tasks & {"kvpr", "mdqa"}:
         raise BadSetting("--positions is for kvpr and mdqa; text has no gold")
+    if settings.items is not None and not tasks & {"kvpr", "mdqa"}:
+        raise BadSetting("--items is for kvpr and mdqa; text has neither pairs nor documents")
     if (not settings.pack or settings.column != "text") and "text" not in tasks:
         raise BadSetting("--no-pack and --column are for the task text")
     if settings.keys != "auto" and "kvpr" not in tasks:

@@ -42,6 +42,8 @@ class TaskSettings:
     """Length of generated kvpr keys and values; auto takes uuids unless fewer than four pairs would fit."""
     positions: int = POSITIONS
     """How many evenly spaced places the gold pair or document takes, in turn."""
+    items: int | None = None
+    """Pairs or documents a prompt has exactly; without it as many as --context holds."""
 
     def __post_init__(self) -> None:
         _at_least("examples", self.examples, 1)

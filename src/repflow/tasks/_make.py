@@ -20,6 +20,7 @@ def make_task(
     gold: int | None = None,
     crossed: bool = False,
     smallest: int | None = None,
+    items: int | None = None,
 ) -> TextTask | KvprTask | MdqaTask:
     """The task of that name with the settings that concern it.
 
@@ -28,6 +29,7 @@ def make_task(
     if name == "text":
         _refuse(name, data is not None, "data", "name the files with --text")
         _refuse(name, gold is not None or crossed or positions != 5, "positions, gold and crossed", "text has no gold")
+        _refuse(name, items is not None, "items", "they are the pairs of kvpr and the documents of mdqa")
         _refuse(name, keys != "auto", "keys", "they are for kvpr")
         return TextTask(text, pack, column)
     if name not in TASKS:
@@ -35,9 +37,9 @@ def make_task(
     _refuse(name, bool(text), "text", "name the file with --data")
     _refuse(name, not pack or column != "text", "pack and column", "they are for text")
     if name == "kvpr":
-        return KvprTask(data, keys, positions, gold, crossed, smallest)
+        return KvprTask(data, keys, positions, gold, crossed, items, smallest)
     _refuse(name, keys != "auto", "keys", "they are for kvpr")
-    return MdqaTask(data, positions, gold, crossed)
+    return MdqaTask(data, positions, gold, crossed, items)
 
 
 def _refuse(task: str, given: bool, setting: str, advice: str) -> None:

@@ -74,3 +74,13 @@ def check_size(n: int, context: int, least: int = 1) -> None:
         raise BadSetting(f"examples {n}: needs at least 1")
     if context < least:
         raise BadSetting(f"context {context}: needs at least {least} tokens")
+
+
+def check_items(items: int | None, positions: int, crossed: bool) -> None:
+    """Raises BadSetting for a number of pairs or documents that no prompt, or not every place, can have."""
+    if items is None:
+        return
+    if items < 2:
+        raise BadSetting(f"items {items}: a prompt needs at least 2 pairs or documents")
+    if crossed and items < positions:
+        raise BadSetting(f"items {items}: {positions} positions need as many; lower --positions")

@@ -10,7 +10,7 @@ from repflow.core import BadSetting, Example, NotEnoughData, Tokenizer, unknown
 from repflow.tasks.files import sha256_of
 from repflow.tasks.pairs import MOST_PAIRS, STYLES, KvRecord, PairStream, line_of, quoted, read_pairs
 from repflow.tasks._places import arrange, arrivals, check_places, places_of
-from repflow.tasks._prompts import Prompt, Question, assemble, check_size
+from repflow.tasks._prompts import Prompt, Question, assemble, check_items, check_size
 
 INSTRUCTION = "Find the value that belongs to the given key in the JSON object below."
 HEAD = f"{INSTRUCTION}\n\nJSON data:\n{{"
@@ -25,7 +25,7 @@ class KvprTask:
     """Prompts with a JSON object of unique keys and values and the question for one of the values.
 
     A prompt has the largest number of pairs that keeps it within the context, special tokens included, or all the
-    pairs of a record when they take less. At least 4 pairs, and with `crossed` at least as many as positions.
+    pairs of a record when they take less; or exactly `items`. At least 4 pairs, and with `crossed` at least as many as positions.
     For one seed and tokenizer a smaller context's prompt is the larger one's with distractors removed, as long as
     both use the same style of keys.
     """
@@ -40,12 +40,14 @@ class KvprTask:
     """The one place the gold is put at, from 0; None: each example takes the next."""
     crossed: bool = False
     """Every set of pairs once at every place: example id = group x positions + place."""
-
+    items: int | None = None
+    """Exactly so many pairs in every prompt, at least 2; None: as many as the context holds."""
     smallest: int | None = None
     """The context for which `auto` chooses, None for the one built: one choice keeps several contexts nested."""
 
     def __post_init__(self) -> None:
         check_places(self.positions, self.gold, self.crossed)
+        check_items(self.items, self.positions, self.crossed)
         if self.keys not in ("auto", *STYLES):
             raise unknown("style of keys", self.keys, ("auto", *STYLES))
         if self.data is not None and self.keys != "auto":
@@ -58,6 +60,8 @@ class KvprTask:
     @property
     def least(self) -> int:
         """The smallest number of pairs in a prompt."""
+        if self.items is not None:
+            return self.items
         return max(LEAST_PAIRS, self.positions) if self.crossed else LEAST_PAIRS
 
     def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
@@ -95,7 +99,7 @@ class KvprTask:
             gold, *others = stream.first(pairs)
             return _prompt(*arrange(others, gold, place, self.positions))
 
-        return Question(draw, MOST_PAIRS[style], (stream.first(1)[0][1],))
+        return Question(draw, self.items or MOST_PAIRS[style], (stream.first(1)[0][1],))
 
     def _recorded(self, record: KvRecord) -> Question:
         others = arrivals(record.others, self.positions)
@@ -103,7 +107,8 @@ class KvprTask:
         def draw(pairs: int, place: int) -> Prompt:
             return _prompt(*arrange(others[: pairs - 1], record.gold, place, self.positions))
 
-        return Question(draw, len(others) + 1, (record.gold[1],))
+        most = len(others) + 1
+        return Question(draw, min(most, self.items or most), (record.gold[1],))
 
     def _too_few(
         self, question: Question, tokenizer: Tokenizer, context: int, places: tuple[int, ...]
@@ -121,7 +126,7 @@ class KvprTask:
     def describe(self) -> dict[str, Any]:
         """The settings, and the name and sha256 of the file, for run.json."""
         settings: dict[str, Any] = {"name": self.name, "positions": self.positions, "gold": self.gold}
-        settings |= {"crossed": self.crossed, "keys": self.keys, "data": None}
+        settings |= {"crossed": self.crossed, "items": self.items, "keys": self.keys, "data": None}
         if self.data is not None:
             settings["data"] = {"file": Path(self.data).name, "sha256": sha256_of(Path(self.data))}
         return settings

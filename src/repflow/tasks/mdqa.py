@@ -10,7 +10,7 @@ from repflow.core import Example, NotEnoughData, Tokenizer
 from repflow.tasks.files import sha256_of, shipped
 from repflow.tasks.passages import Asked, Passage, distractors, read_questions
 from repflow.tasks._places import arrange, arrivals, check_places, places_of
-from repflow.tasks._prompts import Prompt, Question, assemble, check_size
+from repflow.tasks._prompts import Prompt, Question, assemble, check_items, check_size
 
 INSTRUCTION = "One of the documents below answers the question. Reply with the answer only, in a few words."
 HEAD = f"{INSTRUCTION}\n\n"
@@ -24,7 +24,7 @@ class MdqaTask:
     """Prompts with numbered documents, one of which answers the question at the end.
 
     A prompt has the largest number of documents that keeps it within the context, special tokens included, or all
-    there are when they take less; at least 2, and with `crossed` at least as many as positions. Questions whose
+    there are when they take less; or exactly `items`. At least 2, and with `crossed` at least as many as positions. Questions whose
     passages are too long for that are passed over. A smaller context's prompt is the larger one's with distractors
     removed and the documents numbered anew.
     """
@@ -38,9 +38,12 @@ class MdqaTask:
     """The one place the gold is put at, from 0; None: each example takes the next."""
     crossed: bool = False
     """Every question once at every place: example id = group x positions + place."""
+    items: int | None = None
+    """Exactly so many documents in every prompt, at least 2; None: as many as the context holds."""
 
     def __post_init__(self) -> None:
         check_places(self.positions, self.gold, self.crossed)
+        check_items(self.items, self.positions, self.crossed)
 
     @property
     def name(self) -> str:
@@ -49,6 +52,8 @@ class MdqaTask:
     @property
     def least(self) -> int:
         """The smallest number of documents in a prompt."""
+        if self.items is not None:
+            return self.items
         return max(LEAST_DOCUMENTS, self.positions) if self.crossed else LEAST_DOCUMENTS
 
     @property
@@ -86,7 +91,8 @@ class MdqaTask:
             shown, gold = arrange(others[: documents - 1], asked.gold, place, self.positions)
             return _prompt(asked.question, shown, gold)
 
-        return Question(draw, len(others) + 1, asked.answers)
+        most = len(others) + 1
+        return Question(draw, min(most, self.items or most), asked.answers)
 
     def _too_few(self, pool: list[Asked], tokenizer: Tokenizer, context: int, seed: int) -> NotEnoughData:
         questions = (self._question(pool, number, seed) for number in range(min(len(pool), GIVES_UP)))
@@ -103,7 +109,7 @@ class MdqaTask:
         """The settings, and the name and sha256 of the file, for run.json."""
         name = self.path.name if self.data is not None else f"built in: {self.path.name}"
         settings: dict[str, Any] = {"name": self.name, "positions": self.positions, "gold": self.gold}
-        return settings | {"crossed": self.crossed, "data": {"file": name, "sha256": sha256_of(self.path)}}
+        return settings | {"crossed": self.crossed, "items": self.items, "data": {"file": name, "sha256": sha256_of(self.path)}}
 
 
 def _prompt(question: str, passages: list[Passage], gold: int) -> Prompt:
