@@ -13,6 +13,7 @@ from repflow.core import Interrupted, RepflowError, unknown
 
 COMMANDS = {
     "flow": "measure how representations flow through the depth of models",
+    "train": "train the small models that come with repflow, or measure what models reached",
     "report": "write the HTML report and the figures of a run",
     "show": "print a run's main numbers",
     "compare": "set two runs side by side",
@@ -66,6 +67,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from repflow.cli._flow import flow
 
         return flow
+    if name == "train":
+        from repflow.cli._train import train
+
+        return train
     from repflow.cli import _runs
 
     return {"report": _runs.report, "show": _runs.show, "compare": _runs.compare, "doctor": _runs.doctor}[name]

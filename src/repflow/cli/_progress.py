@@ -47,16 +47,17 @@ class Bars:
     def note(self, line: str) -> None:
         self._bar.console.print(line, highlight=False, markup=False)
 
-    def begin(self, title: str, examples: int) -> None:
+    def begin(self, title: str, total: int, unit: str = "example") -> None:
         from rich.markup import escape
 
-        self._task = self._bar.add_task(escape(title), total=examples, speed="")
+        del unit
+        self._task = self._bar.add_task(escape(title), total=total, speed="")
         self._tokens, self._begun = 0, time.monotonic()
 
-    def advance(self, examples: int, tokens: int) -> None:
+    def advance(self, done: int, tokens: int) -> None:
         self._tokens += tokens
         speed = self._tokens / max(time.monotonic() - self._begun, 1e-9)
-        self._bar.update(self._task, advance=examples, speed=f"{speed:,.0f} tokens/s")
+        self._bar.update(self._task, advance=done, speed=f"{speed:,.0f} tokens/s" if self._tokens else "")
 
 
 class Lines:
@@ -64,6 +65,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._title = ""
+        self._unit = ""
         self._total = 0
         self._done = 0
         self._begun = 0.0
@@ -72,18 +74,18 @@ class Lines:
     def note(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    def begin(self, title: str, examples: int) -> None:
-        self._title, self._total, self._done = title, examples, 0
+    def begin(self, title: str, total: int, unit: str = "example") -> None:
+        self._title, self._unit, self._total, self._done = title, f"{unit}s", total, 0
         self._begun = time.monotonic()
-        self.note(f"{title}: {examples} example{'' if examples == 1 else 's'}")
+        self.note(f"{title}: {total} {unit if total == 1 else self._unit}")
 
-    def advance(self, examples: int, tokens: int) -> None:
+    def advance(self, done: int, tokens: int) -> None:
         del tokens
-        self._done += examples
+        self._done += done
         now = time.monotonic()
         if now - self._last < EVERY and self._done < self._total:
             return
         self._last = now
         left = (now - self._begun) / self._done * (self._total - self._done)
         ends = "done" if self._done == self._total else f"about {left:,.0f} s left"
-        self.note(f"{self._title}: {self._done}/{self._total} examples, {ends}")
+        self.note(f"{self._title}: {self._done}/{self._total} {self._unit}, {ends}")

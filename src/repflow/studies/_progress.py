@@ -7,8 +7,8 @@ class Silent:
     def note(self, line: str) -> None:
         del line
 
-    def begin(self, title: str, examples: int) -> None:
-        del title, examples
+    def begin(self, title: str, total: int, unit: str = "example") -> None:
+        del title, total, unit
 
-    def advance(self, examples: int, tokens: int) -> None:
-        del examples, tokens
+    def advance(self, done: int, tokens: int) -> None:
+        del done, tokens

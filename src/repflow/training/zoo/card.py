@@ -1,0 +1,133 @@
+"""A model's card: what it learnt from, what it reached, and the commands that say so again."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from repflow.core import BadFile
+from repflow.engines import Progress
+from repflow.models import Loaded, load
+from repflow.store import write_file
+from repflow.training.zoo.corpus import HELD_OUT
+from repflow.training.zoo.evaluate import Retrieval, TextLoss, learnt_to_retrieve, retrieval, text_loss
+from repflow.training.zoo.folder import MARKER, Training
+from repflow.training.zoo.recipes import BLOCKS, POSITIONS, WIDTH, recipe
+from repflow.training.zoo.settings import LearningSettings, options
+
+SPLIT = "valid"
+CARD = "README.md"
+NUMBERS = "card.json"
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a model was found to reach."""
+
+    subject: str
+    parameters: int
+    text: TextLoss | None
+    """None where the data folder has no wikitext-2."""
+    retrieval: tuple[Retrieval, ...]
+
+
+def evaluate(subject: Loaded, data: Path, progress: Progress) -> Reached:
+    """The numbers of a card. Raises BadFile for a data folder that is absent."""
+    if not data.is_dir():
+        raise BadFile(f"there is no folder {data}; --data needs the folder that holds {HELD_OUT}")
+    text = text_loss(subject, data, SPLIT, progress) if (data / HELD_OUT).is_dir() else None
+    return Reached(subject.facts.label, subject.facts.n_parameters, text, tuple(retrieval(subject, progress)))
+
+
+def write_card(training: Training, data: Path, progress: Progress) -> None:
+    """Evaluates a finished training and writes card.json and README.md beside its weights, unless they are there."""
+    if (training.model / NUMBERS).is_file():
+        return
+    facts = json.loads((training.path / MARKER).read_text(encoding="utf-8"))
+    reached = evaluate(load(str(training.model), device="cpu"), data, progress)
+    numbers = json.dumps(asdict(reached) | {"subject": facts["model"]}, indent=2) + "\n"
+    write_file(training.model / CARD, card(facts, reached).encode())
+    write_file(training.model / NUMBERS, numbers.encode())
+
+
+def card(facts: dict[str, Any], reached: Reached) -> str:
+    """The card of a training, in Markdown, from its marker and what it reached."""
+    name = facts["model"]
+    settings = facts["settings"]
+    learning = LearningSettings(**{**settings, "lengths": tuple(settings["lengths"])})
+    last = facts["log"][-1]["loss"]
+    return f"""---
+license: apache-2.0
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+# {name}
+
+{recipe(name).about}. {BLOCKS} blocks, width {WIDTH}, {reached.parameters:,} parameters, trained on contexts of up to
+{POSITIONS:,} tokens. One of five small models of repflow that differ in nothing but the architecture: the same
+vocabulary, the same data in the same order, the same number of steps. They exist to compare how representations flow
+through depth; as language models they are of no use.
+
+## Training
+
+{_listed(facts["files"])}
+
+mixed with generated episodes of key-value retrieval and of questions about documents: of ten rows five are text, three
+keys and values, two documents. One question in ten, and all of {HELD_OUT}, was kept out.
+
+| tokens | steps | tokens a step | row lengths | learning rate | seed | loss of the last steps |
+|---|---|---|---|---|---|---|
+| {facts["steps"] * learning.batch_tokens:,} | {facts["steps"]:,} | {learning.batch_tokens:,} | \
+{", ".join(map(str, learning.lengths))} | {learning.learning_rate:g} | {learning.seed} | {float(last):.3f} |
+
+    repflow train zoo {name} --data DATA {options(learning)}
+
+## What it reached
+
+{told_reached(reached)}
+
+    repflow train card zoo:{name} --data DATA
+
+## Licence
+
+The weights are under the Apache License 2.0. The texts they learnt from are in the public domain or under their own
+licences (Wikipedia passages: CC BY-SA 3.0; TinyStories: CDLA-Sharing-1.0); none of them is part of this package.
+"""
+
+
+def told_reached(reached: Reached) -> str:
+    """What a model reached, in Markdown."""
+    return f"{_text(reached.text)}\n\n{_retrieval(reached.retrieval)}"
+
+
+def _listed(files: list[str]) -> str:
+    return "\n".join(f"- {name}" for name in files)
+
+
+def _text(found: TextLoss | None) -> str:
+    if found is None:
+        return f"The loss on held-out text was not measured: the data had no {HELD_OUT}."
+    return (
+        f"Next-token loss on {HELD_OUT} ({SPLIT}, {found.tokens:,} tokens, pieces of {POSITIONS:,}): {found.nats:.3f} "
+        f"nats a token, {found.bits_per_byte:.3f} bits a byte. A guess by the frequency of the tokens alone would lose "
+        f"{found.unigram_nats:.3f} nats."
+    )
+
+
+def _retrieval(found: tuple[Retrieval, ...]) -> str:
+    rows = [
+        f"| {r.task} | {r.items} | {r.accuracy:.0%} | {r.interval[0]:.0%} to {r.interval[1]:.0%} | {1 / r.items:.0%} "
+        f"| {r.examples} |"
+        for r in found
+    ]
+    head = "| task | pairs or documents | right | 95% interval | one at random | prompts |"
+    table = "\n".join([head, "|---|---|---|---|---|---|", *rows])
+    able = learnt_to_retrieve(found)
+    if not able:
+        verdict = "It has **not** learnt to retrieve: nowhere is it clearly above naming one of the items at random."
+    else:
+        places = ", ".join(f"{r.task} with {r.items}" for r in able)
+        verdict = f"It is clearly above naming one of the items at random on {places}; nowhere else."
+    return f"{table}\n\n{verdict} Answers are greedy; kvpr has keys of four digits, mdqa repflow's own documents."

@@ -1,0 +1,124 @@
+"""What a model reached: next-token loss on held-out text, and retrieval by number of pairs or documents."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from repflow.core import Example, NotEnoughData
+from repflow.engines import Progress
+from repflow.models import Loaded
+from repflow.models.generation import greedy
+from repflow.tasks import KvprTask, MdqaTask, kvpr_correct, mdqa_correct
+from repflow.training.zoo.corpus import held_out_text
+from repflow.training.zoo.recipes import POSITIONS
+
+PAIRS = (4, 8, 16, 32)
+DOCUMENTS = (2, 3, 5)
+EXAMPLES = 60
+SEED = 1
+_NEW_TOKENS = 24
+_ROWS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TextLoss:
+    """Next-token loss on a text, read in pieces of the trained context."""
+
+    nats: float
+    """Per token."""
+    bits_per_byte: float
+    """Comparable between tokenizers."""
+    unigram_nats: float
+    """What the best guess that ignores the context would lose: the entropy of the tokens' frequencies in this text."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Share of right answers over `examples` prompts of `items` pairs or documents each."""
+
+    task: str
+    items: int
+    right: int
+    examples: int
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.examples
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95%, by Wilson (1927)."""
+        return wilson(self.right, self.examples)
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """The 95% score interval of a share."""
+    z = 1.959964
+    centre = (right + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(right * (n - right) / n + z * z / 4)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def text_loss(subject: Loaded, data: Path, split: str, progress: Progress) -> TextLoss:
+    """The loss on wikitext-2. Every piece's first token has no prediction; a short last piece is left out.
+
+    Raises BadFile where the text is absent, NotEnoughData where it is shorter than a piece.
+    """
+    text = held_out_text(data, split)
+    ids = subject.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    rows = len(ids) // POSITIONS
+    if not rows:
+        raise NotEnoughData(f"wikitext-2 {split} holds {len(ids)} tokens, one piece takes {POSITIONS}")
+    pieces = torch.tensor(ids[: rows * POSITIONS]).view(rows, POSITIONS)
+    progress.begin(f"{subject.facts.label} on wikitext-2 {split}", rows)
+    total = 0.0
+    for chunk in pieces.split(_ROWS):
+        total += _summed_loss(subject, chunk)
+        progress.advance(len(chunk), chunk.numel())
+    targets = pieces[:, 1:]
+    read = len(subject.tokenizer.decode(targets.flatten()).encode())
+    nats = total / targets.numel()
+    return TextLoss(nats, total / math.log(2) / read, unigram_entropy(targets.numpy()), targets.numel())
+
+
+@torch.no_grad()
+def _summed_loss(subject: Loaded, ids: torch.Tensor) -> float:
+    ids = ids.to(subject.device)
+    logits = subject.model(input_ids=ids, use_cache=False).logits[:, :-1].float()
+    return float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="sum"))
+
+
+def unigram_entropy(ids: np.ndarray) -> float:
+    """Entropy in nats of the tokens' frequencies: the loss of the best prediction that ignores the context."""
+    counts = np.unique(ids, return_counts=True)[1]
+    share = counts / counts.sum()
+    return float(-(share * np.log(share)).sum())
+
+
+def retrieval(subject: Loaded, progress: Progress) -> list[Retrieval]:
+    """Accuracy of greedy answers: generated keys of 4 digits, and the package's own documents."""
+    tasks = [("kvpr", n, KvprTask(keys="hex4", items=n)) for n in PAIRS]
+    tasks += [("mdqa", n, MdqaTask(items=n)) for n in DOCUMENTS]
+    return [_answered(subject, name, items, task, progress) for name, items, task in tasks]
+
+
+def _answered(subject: Loaded, name: str, items: int, task: Any, progress: Progress) -> Retrieval:
+    room = POSITIONS - _NEW_TOKENS
+    examples: list[Example] = task.build(subject.tokenizer, n=EXAMPLES, context=room, seed=SEED)
+    progress.begin(f"{subject.facts.label} on {name} with {items}", len(examples))
+    said = greedy(subject, [example.ids for example in examples], new_tokens=_NEW_TOKENS)
+    progress.advance(len(examples), sum(len(example.ids) for example in examples))
+    right = kvpr_correct if name == "kvpr" else mdqa_correct
+    score = sum(right(text.lstrip(), example) for text, example in zip(said, examples, strict=True))
+    return Retrieval(name, items, score, len(examples))
+
+
+def learnt_to_retrieve(found: Sequence[Retrieval]) -> list[Retrieval]:
+    """Where the interval lies above the chance of naming one of the items at random."""
+    return [r for r in found if r.interval[0] > 1 / r.items]

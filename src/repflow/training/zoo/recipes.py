@@ -1,0 +1,119 @@
+"""The five architectures of the zoo: alike in width, depth, vocabulary and size, different in how they mix tokens."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from repflow.core import unknown
+
+WIDTH = 128
+BLOCKS = 12
+VOCABULARY = 4096
+POSITIONS = 1024
+END_OF_TEXT = "<|endoftext|>"
+
+_SHARED = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": WIDTH,
+    "tie_word_embeddings": True,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
+_MAMBA2_CHUNK = 32
+"""Tokens that the chunked scan takes at once; it changes no result. Short chunks are what a CPU's caches hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One model of the zoo."""
+
+    name: str
+    about: str
+    """What it is, in the words of its card."""
+    config: Callable[[], Any]
+    """Makes the transformers config."""
+
+
+def _pythia() -> Any:
+    from transformers import GPTNeoXConfig
+
+    return GPTNeoXConfig(
+        **_SHARED,
+        num_hidden_layers=BLOCKS,
+        num_attention_heads=4,
+        intermediate_size=224,
+        max_position_embeddings=POSITIONS,
+    )
+
+
+def _gpt_neo() -> Any:
+    from transformers import GPTNeoConfig
+
+    return GPTNeoConfig(
+        **_SHARED,
+        num_layers=BLOCKS,
+        num_heads=4,
+        intermediate_size=192,
+        max_position_embeddings=POSITIONS,
+        attention_types=[[["global", "local"], BLOCKS // 2]],
+        window_size=256,
+    )
+
+
+def _mamba() -> Any:
+    from transformers import MambaConfig
+
+    return MambaConfig(**_SHARED, num_hidden_layers=BLOCKS, state_size=16, expand=2)
+
+
+def _mamba2() -> Any:
+    from transformers import Mamba2Config
+
+    return Mamba2Config(
+        **_SHARED,
+        num_hidden_layers=BLOCKS,
+        state_size=64,
+        expand=2,
+        num_heads=4,
+        head_dim=64,
+        n_groups=1,
+        chunk_size=_MAMBA2_CHUNK,
+    )
+
+
+def _hybrid() -> Any:
+    from transformers import BambaConfig
+
+    return BambaConfig(
+        **_SHARED,
+        num_hidden_layers=BLOCKS,
+        intermediate_size=64,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        attn_layer_indices=list(range(BLOCKS - 4, BLOCKS)),
+        max_position_embeddings=POSITIONS,
+        mamba_n_heads=4,
+        mamba_d_head=64,
+        mamba_d_state=64,
+        mamba_n_groups=1,
+        mamba_expand=2,
+        mamba_chunk_size=_MAMBA2_CHUNK,
+    )
+
+
+_ALL = (
+    Recipe("pythia-tiny", "GPT-NeoX: attention and MLP side by side, rotary positions", _pythia),
+    Recipe("gpt-neo-tiny", "GPT-Neo: global and local attention (256 tokens) in turn, learned positions", _gpt_neo),
+    Recipe("mamba-tiny", "Mamba: selective state space, 16 states a channel", _mamba),
+    Recipe("mamba2-tiny", "Mamba-2: state space with scalar decay a head, 4 heads, 64 states", _mamba2),
+    Recipe("hybrid-tiny", "Bamba: Mamba-2 mixers in the first 8 blocks, attention in the last 4", _hybrid),
+)
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of this name. Raises UnknownName."""
+    if name not in RECIPES:
+        raise unknown("zoo model to train", name, RECIPES)
+    return RECIPES[name]

@@ -1,0 +1,164 @@
+"""train zoo: from a data folder to trained models, their cards, and how their flow came about."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from repflow.core import BadFile, Interrupted
+from repflow.engines import Progress
+from repflow.models import environment_facts
+from repflow.models.initialise import random_model
+from repflow.models.kernels import parallel_scan
+from repflow.models.quiet import quiet
+from repflow.training.zoo.card import write_card
+from repflow.training.zoo.corpus import Corpus, need_tokens, read_corpus, tokenizer_texts
+from repflow.training.zoo.episodes import document_episode, key_value_episode
+from repflow.training.zoo.folder import Training
+from repflow.training.zoo.recipes import recipe
+from repflow.training.zoo.settings import LearningSettings, PlaceSettings, ZooSettings, filled, told
+from repflow.training.zoo.stream import TextPieces, ZooStream, stages
+from repflow.training.zoo.trainer import Snapshots, StopAtNonFinite, Telling, TimeBudget, log_steps, train
+from repflow.training.zoo.vocabulary import make_tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What the models of one call have in common."""
+
+    place: PlaceSettings
+    learning: LearningSettings
+    corpus: Corpus
+    tokenizer: Any
+    stream: ZooStream
+    deadline: float | None
+    progress: Progress
+
+    @property
+    def cpu(self) -> bool:
+        return self.place.device == "cpu" or not torch.cuda.is_available()
+
+
+def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
+    """Trains the models one after the other and writes their cards; returns the folders of those that are done.
+
+    Raises a CallerError for what the caller can mend, Diverged (exit code 1) where a loss or gradient is not finite;
+    checkpoints stay, and `resume` goes on from them.
+    """
+    learning, place = filled(settings.learning), settings.place
+    corpus = read_corpus(place.data)
+    tokenizer = make_tokenizer(tokenizer_texts(corpus), learning.seed)
+    stream = zoo_stream(corpus, tokenizer, learning)
+    deadline = time.monotonic() + 60 * place.minutes if place.minutes else None
+    course = _Course(place, learning, corpus, tokenizer, stream, deadline, progress)
+    done: list[Training] = []
+    for name in settings.models:
+        training = Training(place.out / name)
+        with _told_plainly(training.path):
+            if _train_one(course, name, training):
+                write_card(training, place.data, progress)
+                done.append(training)
+    return done
+
+
+def zoo_stream(corpus: Corpus, tokenizer: Any, learning: LearningSettings) -> ZooStream:
+    """The data of a training, in order. Raises NotEnoughData for a corpus of less than a batch."""
+    encoded = [tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in corpus.texts]
+    end = [tokenizer.eos_token_id]
+    ids = np.concatenate([np.asarray(tokens + end, dtype=np.uint16) for tokens in encoded])
+    need_tokens(len(ids), learning.batch_tokens)
+    documents = document_episode(corpus.questions) if corpus.questions else key_value_episode
+    return ZooStream(
+        tokenizer,
+        TextPieces(ids, learning.seed),
+        {"K": key_value_episode, "M": documents},
+        plan=stages(learning.steps, learning.lengths),
+        batch_tokens=learning.batch_tokens,
+        seed=learning.seed,
+    )
+
+
+def _train_one(course: _Course, name: str, training: Training) -> bool:
+    """Whether the model is now trained to the end."""
+    config = recipe(name).config()
+    facts = {
+        "model": name,
+        "settings": told(course.learning),
+        "corpus": course.corpus.sha256,
+        "config": config.to_dict(),
+    }
+    state = training.begin(facts, resume=course.place.resume, overwrite=course.place.overwrite)
+    if state == "finished":
+        course.progress.note(f"{name} is trained already, in {training.model}")
+        return True
+    begun = time.monotonic()
+    with quiet():
+        model = random_model(config, course.learning.seed)
+        trainer = _trained(course, name, training, model, training.newest_checkpoint())
+        reached = trainer.state.global_step
+        if reached == course.learning.steps:
+            model.to(torch.bfloat16).save_pretrained(training.model)
+            course.tokenizer.save_pretrained(training.model)
+    if reached < course.learning.steps:
+        course.progress.note(f"{name}: time is up at step {reached} of {course.learning.steps}; go on with --resume")
+        return False
+    training.mark(
+        facts,
+        "finished",
+        steps=reached,
+        minutes=round((time.monotonic() - begun) / 60, 1),
+        files=list(course.corpus.files),
+        log=[{k: entry[k] for k in ("step", "loss")} for entry in trainer.state.log_history if "loss" in entry],
+        versions=environment_facts(),
+    )
+    return True
+
+
+def _trained(course: _Course, name: str, training: Training, model: Any, checkpoint: Path | None) -> Any:
+    learning = course.learning
+    callbacks = [
+        StopAtNonFinite(),
+        Snapshots(training.snapshots, log_steps(learning.steps), course.tokenizer),
+        Telling(course.progress, name),
+    ]
+    if course.deadline is not None:
+        callbacks.append(TimeBudget(course.deadline))
+    with parallel_scan(model):
+        return train(
+            model,
+            course.stream,
+            training.checkpoints,
+            steps=learning.steps,
+            micro_tokens=learning.micro_tokens or (_micro_tokens(model) if course.cpu else learning.batch_tokens),
+            learning_rate=learning.learning_rate,
+            seed=learning.seed,
+            cpu=course.cpu,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+        )
+
+
+def _micro_tokens(model: Any) -> int:
+    """Tokens that a CPU computes at once: mambapy's scan is fastest when what it holds fits the caches."""
+    return 256 if model.config.model_type == "mamba" else 1024
+
+
+@contextmanager
+def _told_plainly(path: Path) -> Iterator[None]:
+    """Turns Ctrl-C, and what a full or closed disk makes of a save, into one line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"interrupted; the checkpoints stay in {path}", str(path.parent)) from stop
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise BadFile(
+            f"cannot save below {path}: {reason}; what was saved before stays, free some space and use --resume"
+        ) from error
