@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from repflow.models.loading import Loaded
 from repflow.models.quiet import quiet
@@ -50,7 +49,7 @@ def _stopping(tokenizer: Any, length: int, stop: str) -> Any:
     from transformers import StoppingCriteria, StoppingCriteriaList
 
     class Stop(StoppingCriteria):
-        def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
+        def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
             del scores, kwargs
             ended = [stop in text.lstrip() for text in tokenizer.batch_decode(input_ids[:, length:])]
             return torch.tensor(ended, device=input_ids.device)

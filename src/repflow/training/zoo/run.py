@@ -1,5 +1,6 @@
 """train zoo: from a data folder to trained models, their cards, and how their flow came about."""
 
+import importlib.util
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from repflow.core import BadFile, Interrupted
+from repflow.core import BadFile, BadSetting, Interrupted
 from repflow.engines import Progress
 from repflow.models import environment_facts
 from repflow.models.initialise import random_model
@@ -50,6 +51,7 @@ def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
     Raises a CallerError for what the caller can mend, Diverged (exit code 1) where a loss or gradient is not finite;
     checkpoints stay, and `resume` goes on from them.
     """
+    _need_accelerate()
     learning, place = filled(settings.learning), settings.place
     corpus = read_corpus(place.data)
     tokenizer = make_tokenizer(tokenizer_texts(corpus), learning.seed)
@@ -64,6 +66,11 @@ def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
                 write_card(training, place.data, progress)
                 done.append(training)
     return done
+
+
+def _need_accelerate() -> None:
+    if importlib.util.find_spec("accelerate") is None:
+        raise BadSetting("training needs the package accelerate: pip install 'repflow[train]'")
 
 
 def zoo_stream(corpus: Corpus, tokenizer: Any, learning: LearningSettings) -> ZooStream:
@@ -128,7 +135,11 @@ def _trained(course: _Course, name: str, training: Training, model: Any, checkpo
     ]
     if course.deadline is not None:
         callbacks.append(TimeBudget(course.deadline))
-    with parallel_scan(model):
+    with parallel_scan(model) as mixers:
+        if not mixers and model.config.model_type == "mamba":
+            course.progress.note(
+                "mambapy is not installed: Mamba trains many times slower; pip install 'repflow[train]'"
+            )
         return train(
             model,
             course.stream,
