@@ -1,0 +1,102 @@
+"""The losses inside transformers' Trainer, and inside trainers made from it."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer
+
+from repflow.core import Tap
+from repflow.training.losses._attached import FlowLosses, flow_losses, unwrapped
+from repflow.training.losses._term import Losses
+
+# Type checkers see a mixin as what it is mixed into.
+_Base = Trainer if TYPE_CHECKING else object
+
+
+class FlowLossMixin(_Base):
+    """Gives a Trainer class the argument `flow_losses`: `class MyTrainer(FlowLossMixin, SomeTrainer): ...`.
+
+    The loss of a training batch is the trainer's own, however it makes it, plus the weighted flow losses; these are
+    averaged over the batches of an optimiser step. The training log gains each loss's value, without its weight, a mean
+    over the batches since the last entry. Evaluation is as without. Refuses at construction what `flow_losses` refuses.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        flow_losses: Losses,
+        flow_special_ids: Sequence[int] = (),
+        flow_taps: Sequence[Tap] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._flow_settings = (flow_losses, flow_special_ids, flow_taps)
+        self._flow_seen: list[dict[str, Tensor]] = []
+        self._flow_hooks = ExitStack()
+        self._flow_extra: FlowLosses | None = None
+        assert self.model is not None, "a Trainer holds a model"
+        self._flow(self.model)
+        self._end_flow()
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self._end_flow()
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        extra = self._flow(model) if unwrapped(model).training else None
+        found = super().compute_loss(
+            model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
+        )
+        if extra is None:
+            return found
+        added = extra.loss() / self._batches_to_divide_by(num_items_in_batch)
+        self._flow_seen.append(extra.values)
+        return (found[0] + added, found[1]) if isinstance(found, tuple) else found + added
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if "loss" in logs and self._flow_seen:
+            logs = {**logs, **self._flow_means()}
+        super().log(logs, *args, **kwargs)
+
+    def _flow_means(self) -> dict[str, float]:
+        """Each loss over the batches since the last call, on all processes."""
+        seen, self._flow_seen = self._flow_seen, []
+        means = torch.stack([torch.stack([values[name] for values in seen]).mean() for name in seen[0]])
+        over_processes = cast(Tensor, self.accelerator.reduce(means, "mean"))
+        return dict(zip(seen[0], over_processes.tolist(), strict=True))
+
+    def _flow(self, model: nn.Module) -> FlowLosses:
+        """The losses on this model. The hooks stay until training ends: compiled code keeps those it began with."""
+        if self._flow_extra is None:
+            losses, special_ids, taps = self._flow_settings
+            hooked = flow_losses(model, losses, special_ids=special_ids, taps=taps)
+            self._flow_extra = self._flow_hooks.enter_context(hooked)
+        return self._flow_extra
+
+    def _end_flow(self) -> None:
+        self._flow_hooks.close()
+        self._flow_extra = None
+        self._flow_seen = []
+
+    def _batches_to_divide_by(self, num_items_in_batch: Tensor | int | None) -> int:
+        """The batches of an optimiser step, or 1 where the trainer itself divides by them, as it does a mean loss."""
+        undivided = getattr(self, "loss_is_scaled_for_ga", None)
+        if undivided is None:
+            by_model = self.model_accepts_loss_kwargs and num_items_in_batch is not None
+            undivided = by_model or self.compute_loss_func is not None
+        return self.current_gradient_accumulation_steps if undivided else 1
+
+
+class FlowLossTrainer(FlowLossMixin, Trainer):
+    """transformers' Trainer with `flow_losses={"token_diversity": 0.1}`; see FlowLossMixin."""
