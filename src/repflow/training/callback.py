@@ -102,7 +102,8 @@ class FlowCallback(TrainerCallback):
     ) -> None:
         """A training stopped early ends here; at its very end the best checkpoint may have taken the model's place."""
         del args, kwargs
-        if control.should_training_stop and self._schedule.takes_last:
+        early = control.should_training_stop and state.global_step < state.max_steps
+        if early and self._schedule.takes_last:
             self._visit(state, control, last=True)
 
     def on_train_end(
