@@ -13,9 +13,9 @@ from repflow.report._source import HF_SITE, Scene, Source, is_final, of_scene, v
 from repflow.report._style import BELOW_ZERO, CIVIDIS, MUTED
 
 Z_MIN = -0.05
-_ESTIMATE = ("value", "ci_low", "ci_high")
+ESTIMATE = ("value", "ci_low", "ci_high")
 UNDEFINED = "undefined: the states of a site are all alike, or there were too few sequences"
-_GAP = " "
+GAP = " "
 """The empty category that sets the final norm apart."""
 
 
@@ -45,8 +45,8 @@ def cka_heatmap(rows: pd.DataFrame, title_a: str, title_b: str, *, height: int =
     `rows` come from `cka_rows`. Values below 0 keep their own colour and a minus sign. `scale` draws the
     colour bar, which the report shows once for all heatmaps instead.
     """
-    names_a, names_b = _spaced(*ordered_sites(rows, "a")), _spaced(*ordered_sites(rows, "b"))
-    cells = {(a, b): tuple(found) for a, b, *found in values(rows, "site_a", "site_b", *_ESTIMATE)}
+    names_a, names_b = spaced(*ordered_sites(rows, "a")), spaced(*ordered_sites(rows, "b"))
+    cells = {(a, b): tuple(found) for a, b, *found in values(rows, "site_a", "site_b", *ESTIMATE)}
     grid = [[cells.get((a, b)) for b in names_b] for a in names_a]
     hover = f"{escaped(title_a)} <b>%{{y}}</b><br>{escaped(title_b)} <b>%{{x}}</b><br>"
     square = {"constrain": "domain", "constraintoward": "top", "scaleanchor": "x"}
@@ -54,8 +54,8 @@ def cka_heatmap(rows: pd.DataFrame, title_a: str, title_b: str, *, height: int =
         height,
         [_heatmap(grid, [escaped(n) for n in names_b], [escaped(n) for n in names_a], hover, scale)],
         margin={"l": 44, "r": 10, "t": 6, "b": 44},
-        xaxis={**_site_axis(names_b, title_b), "constrain": "domain"},
-        yaxis={**_site_axis(names_a, title_a), **square, "scaleratio": 1},
+        xaxis={**site_axis(names_b, title_b), "constrain": "domain"},
+        yaxis={**site_axis(names_a, title_a), **square, "scaleratio": 1},
     )
 
 
@@ -67,11 +67,11 @@ def offset_heatmap(
     found = frame[(frame["metric"] == "offset_cosine") & (frame["subject"] == subject) & (frame["tokens"] == tokens)]
     variants = sorted(found["variant"].unique(), key=_offset)
     places = found.sort_values("site_index", kind="stable").drop_duplicates("site")
-    names = _spaced(places["site"].tolist(), bool(is_final(places["site"], places["depth"]).any()))
+    names = spaced(places["site"].tolist(), bool(is_final(places["site"], places["depth"]).any()))
     grid: list[list[tuple[float, ...] | None]] = []
     for variant in variants:
         rows = curve_rows(source, scene, "offset_cosine", variant, tokens, subject)
-        known = {site: tuple(found) for site, *found in values(rows, "site", *_ESTIMATE)}
+        known = {site: tuple(found) for site, *found in values(rows, "site", *ESTIMATE)}
         grid.append([known.get(name) for name in names])
     hover = "<b>%{x}</b>, k = <b>%{y}</b><br>"
     offsets = [escaped(v.removeprefix("k=")) for v in variants]
@@ -79,7 +79,7 @@ def offset_heatmap(
         height,
         [_heatmap(grid, [escaped(n) for n in names], offsets, hover, scale)],
         margin={"l": 48, "r": 10, "t": 6, "b": 44},
-        xaxis=_site_axis(names),
+        xaxis=site_axis(names),
         yaxis=axis("distance k (tokens)", type="category", showgrid=False),
     )
 
@@ -98,7 +98,7 @@ def _heatmap(grid: list[list[tuple[float, ...] | None]], x: list[str], y: list[s
         x=x,
         y=y,
         z=shown,
-        customdata=[[_told(c) for c in row] for row in grid],
+        customdata=[[told(c) for c in row] for row in grid],
         text=signs,
         texttemplate="%{text}" if negative else None,
         textfont={"size": 8, "color": MUTED},
@@ -114,7 +114,7 @@ def _heatmap(grid: list[list[tuple[float, ...] | None]], x: list[str], y: list[s
     )
 
 
-def _told(cell: tuple[float, ...] | None) -> str:
+def told(cell: tuple[float, ...] | None) -> str:
     """The hover text of a cell: blank ones say why they are blank."""
     if cell is None:
         return ""
@@ -136,8 +136,9 @@ def ordered_sites(rows: pd.DataFrame, side: str) -> tuple[list[str], bool]:
     return ordered[f"site_{side}"].tolist(), bool(final.any())
 
 
-def _spaced(sites: Sequence[str], final: bool) -> list[str]:
-    return [*sites[:-1], _GAP, sites[-1]] if len(sites) > 1 and final else list(sites)
+def spaced(sites: Sequence[str], final: bool) -> list[str]:
+    """The sites of an axis, a gap before the last one where that stands behind the final norm."""
+    return [*sites[:-1], GAP, sites[-1]] if len(sites) > 1 and final else list(sites)
 
 
 def site_text(site: str) -> str:
@@ -145,11 +146,11 @@ def site_text(site: str) -> str:
     return {"embed": "E", "final_norm": "N"}.get(site, site.removeprefix("block."))
 
 
-def _site_axis(names: Sequence[str], title: str = "") -> dict[str, Any]:
+def site_axis(names: Sequence[str], title: str = "") -> dict[str, Any]:
     """Ticks at embed, a handful of blocks, and the final norm."""
-    last = [names[-1]] if len(names) > 1 and names[-2] == _GAP else []
+    last = [names[-1]] if len(names) > 1 and names[-2] == GAP else []
     first = [n for n in names if n == "embed"]
-    blocks = [n for n in names if n not in (*first, *last, "final_norm", _GAP)]
+    blocks = [n for n in names if n not in (*first, *last, "final_norm", GAP)]
     every = next(step for step in (1, 2, 4, 5, 8, 10, 16, 20, 32, 10**6) if len(blocks) / step <= 8)
     shown = [*first, *blocks[::every], *(last or [n for n in names if n == "final_norm"])]
     return axis(

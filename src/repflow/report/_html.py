@@ -12,12 +12,13 @@ from plotly.offline import get_plotlyjs
 from repflow.report import _tables
 from repflow.report._labels import number, slug
 from repflow.report._marks import mark
-from repflow.report._panels import Panel, panels
+from repflow.report._panels import Panel, View, panels
 from repflow.report._source import RunLike, Scene, Source, read
+from repflow.report._steppanels import training_panels
 from repflow.report._style import BELOW_ZERO, CIVIDIS
 from repflow.report._summary import summary
 from repflow.report._texts import HF_NOTE, QUANTITIES
-from repflow.store import warning_lines, write_file
+from repflow.store import told_steps, warning_lines, write_file
 
 
 def write(run: RunLike, path: Path | None) -> Path:
@@ -30,8 +31,7 @@ def write(run: RunLike, path: Path | None) -> Path:
 
 def render(source: Source) -> str:
     """The report's HTML."""
-    found = {scene: panels(source, scene) for scene in source.scenes}
-    scenes = [_scene(source, place, scene, found[scene]) for place, scene in enumerate(source.scenes)]
+    scenes = [*_training(source), *(_scene(source, place, scene) for place, scene in enumerate(source.scenes))]
     data = {f"{s['anchor']}-{p['key']}": p["data"] for s in scenes for p in s["panels"]}
     seen = {*source.layers["metric"].unique(), *source.pairs["metric"].unique(), *source.paths["metric"].unique()}
     heads, times = _tables.timings(source)
@@ -63,20 +63,59 @@ def render(source: Source) -> str:
 _FINDING_KEYS = ("subject", "claim", "value", "interval", "threshold", "verdict")
 
 
-def _scene(source: Source, place: int, scene: Scene, found: list[Panel]) -> dict[str, Any]:
+def _training(source: Source) -> list[dict[str, Any]]:
+    """The sections on the course of training, one a scene that has one."""
+    found = [(scene, training_panels(source, scene)) for scene in source.scenes]
+    held = [(scene, drawn) for scene, drawn in found if drawn]
+    return [
+        {
+            "anchor": f"training-{place}-{slug(scene.task)}-{scene.context}",
+            "title": f"During training: {_title(scene)}",
+            "nav": "During training" if len(held) == 1 else f"Training: {_title(scene)}",
+            "explain": not place,
+            "panels": [_panel(panel) for panel in drawn],
+            "note": "",
+            "dropped": [],
+            "csv": "",
+        }
+        for place, (scene, drawn) in enumerate(held)
+    ]
+
+
+def _scene(source: Source, place: int, scene: Scene) -> dict[str, Any]:
     paths = source.paths[(source.paths["task"] == scene.task) & (source.paths["context"] == scene.context)]
     return {
         "anchor": f"scene-{place}-{slug(scene.task)}-{scene.context}",
-        "title": f"{scene.task}, {scene.context:,} tokens" if scene.context else scene.task,
-        "panels": [_panel(panel) for panel in found],
+        "title": _title(scene),
+        "nav": _title(scene),
+        "explain": not place,
+        "panels": [_panel(panel) for panel in panels(source, scene)],
+        "note": _last_steps(source),
         "dropped": _tables.dropped_shares(source, scene),
         "csv": _tables.csv_uri(paths) if len(paths) else "",
     }
 
 
+def _title(scene: Scene) -> str:
+    return f"{scene.task}, {scene.context:,} tokens" if scene.context else scene.task
+
+
+def _last_steps(source: Source) -> str:
+    """Which step the sections other than that on training show; empty for models as they stand."""
+    if source.training is None:
+        return ""
+    last = {s.short: source.training.last[s.label] for s in source.subjects if s.label in source.training.last}
+    return f"Measured in training. This section shows the last step of each subject: {told_steps(last)}."
+
+
 def _panel(panel: Panel) -> dict[str, Any]:
-    views = [{"tokens": v.tokens, "choice": v.choice, "figures": v.figures} for v in panel.views]
-    return {"key": panel.key, "panel": panel, "data": {"views": views}}
+    return {"key": panel.key, "panel": panel, "data": {"views": [_view(view) for view in panel.views]}}
+
+
+def _view(view: View) -> dict[str, Any]:
+    told = {"said": view.said, "ramp": view.ramp}
+    needed = {key: value for key, value in told.items() if value}
+    return {"tokens": view.tokens, "choice": view.choice, "figures": view.figures, **needed}
 
 
 def script_json(data: Any) -> str:

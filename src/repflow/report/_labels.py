@@ -109,3 +109,9 @@ def count(value: object) -> str:
 def slug(text: str) -> str:
     """A piece of a file name or anchor: letters, digits, dots and dashes only."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:60] or "x"
+
+
+def plain(text: str) -> str:
+    """Text matplotlib shows as it is: no formulas between dollar signs, no label hidden by an underscore."""
+    shown = text.replace("$", r"\$")
+    return " " + shown if shown.startswith("_") else shown

@@ -12,6 +12,7 @@ from repflow.report._heatmaps import cka_heatmap, cka_rows, offset_heatmap
 from repflow.report._pathplots import path_dots, path_rows
 from repflow.report._plotly import Figure
 from repflow.report._source import POLICIES, Scene, Source, Subject, of_scene
+from repflow.report._steptable import ThirdsTable
 from repflow.report._tables import PathTable, path_table
 from repflow.report._texts import Quantity, quantity
 
@@ -27,7 +28,11 @@ class View:
     tokens: str
     choice: str
     figures: tuple[Figure | None, ...] = ()
-    table: PathTable | None = None
+    table: PathTable | ThirdsTable | None = None
+    said: str = ""
+    """What is seen, in words made from the numbers."""
+    ramp: tuple[str, str] | None = None
+    """The values at both ends of the colours, where they differ from view to view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Cell:
     caption: str
     full: str
     note: str = ""
+    of: tuple[int, ...] = ()
+    """Places in the panel's `filters` under which the cell is shown."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +56,13 @@ class Panel:
     views: tuple[View, ...]
     cells: tuple[Cell, ...] = (Cell("", ""),)
     layout: str = "wide"
-    """`wide`, `half`, `grid`, `pairs` (two cells side by side belong together) or `table`."""
+    """`wide`, `half`, `grid`, `pairs` (two cells side by side belong together), `table` or `thirds` (a table too)."""
     scale: bool = False
     """True where the shared 0..1 colour scale belongs above the cells."""
-    folded: bool = False
+    keys: bool = False
+    """True where a line above the cells names the subjects' marks."""
+    filters: tuple[str, ...] = ()
+    """Where there are many cells, the subjects of which one chooses; the first is shown at first."""
 
     @property
     def choices(self) -> list[str]:
@@ -146,13 +156,23 @@ def _cross_panel(source: Source, scene: Scene) -> Iterator[Panel]:
     height = 290 if len(metrics) > 1 else 372
     places = [(a, b, m) for a, b in pairs for m in metrics]
     views = _cka_views(frame, lambda v, t: tuple(_heat(source, scene, a, b, m, v, t, height) for a, b, m in places))
+    drawn = [s for s in source.subjects if any(s in pair for pair in pairs)]
     cells = tuple(
-        Cell(f"{a.short} × {b.short}", f"{a.label} × {b.label}", "calibrated" if m != "cka" else "raw")
+        Cell(
+            f"{a.short} × {b.short}",
+            f"{a.label} × {b.label}",
+            "calibrated" if m != "cka" else "raw",
+            (drawn.index(a), drawn.index(b)),
+        )
         for a, b, m in places
     )
     layout = "pairs" if len(metrics) > 1 else "grid"
     texts = quantity("cka_calibrated" if len(metrics) > 1 else "cka")
-    yield Panel("cross_cka", "CKA between models", texts, views, cells, layout, scale=True, folded=len(places) > 12)
+    filters = tuple(s.short for s in drawn) if len(pairs) > _MANY_PAIRS else ()
+    yield Panel("cross_cka", "CKA between models", texts, views, cells, layout, scale=True, filters=filters)
+
+
+_MANY_PAIRS = 3
 
 
 def _cka_views(frame: pd.DataFrame, draw: Callable[[str, str], tuple[Figure | None, ...]]) -> tuple[View, ...]:

@@ -16,11 +16,12 @@ from matplotlib.figure import Figure
 from repflow.core import BadSetting
 from repflow.report._curves import curve_rows
 from repflow.report._heatmaps import cka_rows, ordered_sites, site_text
-from repflow.report._labels import slug
+from repflow.report._labels import plain, slug
 from repflow.report._panels import VARIANTS, ordered
 from repflow.report._pathplots import column_title, path_columns, path_rows
 from repflow.report._plotly import FINAL_X
 from repflow.report._source import POLICIES, RunLike, Scene, Source, Subject, is_final, of_scene, read, values
+from repflow.report._steppapers import training_figures
 from repflow.report._style import BELOW_ZERO, CIVIDIS, GRID, INK, MATPLOTLIB_DASHES, MATPLOTLIB_MARKERS
 from repflow.report._texts import quantity
 from repflow.store import write_file
@@ -81,6 +82,8 @@ def _figures(source: Source) -> Iterator[tuple[str, Figure]]:
         tokens = ordered(of_scene(source.paths, scene)["tokens"], POLICIES)
         if tokens:
             yield f"paths_{tail}", _paths(source, scene, tokens[0])
+        for name, drawn in training_figures(source, scene):
+            yield f"{name}_{tail}", drawn
 
 
 def _headline(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -212,9 +215,3 @@ def _dot(axes: Axes, subject: Subject, row: pd.Series, line: int) -> None:
         color=subject.style.colour,
         markerfacecolor=face,
     )
-
-
-def plain(text: str) -> str:
-    """Text matplotlib shows as it is: no formulas between dollar signs, no label hidden by an underscore."""
-    shown = text.replace("$", r"\$")
-    return " " + shown if shown.startswith("_") else shown

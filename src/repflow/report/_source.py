@@ -10,6 +10,7 @@ import pandas as pd
 from repflow.core import LayerRow, PairRow, PathRow
 from repflow.report._labels import short_labels
 from repflow.report._style import Style, styles
+from repflow.store import Thirds, at_last_step, last_steps, thirds
 
 POLICIES = ("no_sink", "all", "no_special")
 """The order in which token policies are offered; the first present is shown first."""
@@ -59,8 +60,22 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class Training:
+    """What a run of models in training adds: every step of what the frames of `Source` hold the last one of."""
+
+    layers: pd.DataFrame
+    pairs: pd.DataFrame
+    last: Mapping[str, int]
+    """The last step by subject."""
+    thirds: Thirds
+
+
+@dataclass(frozen=True)
 class Source:
-    """A run, normalised: every frame has its columns, subjects and scenes are in a fixed order."""
+    """A run, normalised: every frame has its columns, subjects and scenes are in a fixed order.
+
+    Of a subject measured in training the frames hold the last step.
+    """
 
     layers: pd.DataFrame
     pairs: pd.DataFrame
@@ -71,17 +86,27 @@ class Source:
     subjects: tuple[Subject, ...]
     scenes: tuple[Scene, ...]
     policies: tuple[str, ...]
+    training: Training | None = None
+    """None for a run of models as they stand."""
 
 
 def read(run: RunLike) -> Source:
     """The run as a `Source`. Rows without a finite or missing value column are kept; nothing is computed."""
-    layers, pairs, paths = _frame(run.layers, LayerRow), _frame(run.pairs, PairRow), _frame(run.paths, PathRow)
+    whole = _frame(run.layers, LayerRow), _frame(run.pairs, PairRow), _frame(run.paths, PathRow)
+    last = last_steps(*whole)
+    layers, pairs, paths = (at_last_step(frame, last) for frame in whole)
+    training = _training(run, whole[0], whole[1], last) if last else None
     info = run.info if isinstance(run.info, Mapping) else {}
     findings = [f for f in (run.findings or ()) if isinstance(f, Mapping)]
     subjects = _subjects(info, layers, pairs, paths)
     scenes = _scenes(info, layers, pairs, paths)
     policies = _policies(layers, pairs, paths)
-    return Source(layers, pairs, paths, info, findings, Path(run.directory), subjects, scenes, policies)
+    directory = Path(run.directory)
+    return Source(layers, pairs, paths, info, findings, directory, subjects, scenes, policies, training)
+
+
+def _training(run: RunLike, layers: pd.DataFrame, pairs: pd.DataFrame, last: Mapping[str, int]) -> Training:
+    return Training(layers, pairs, last, thirds(layers, getattr(run, "replicates", None) or {}))
 
 
 def _frame(given: Any, record: type) -> pd.DataFrame:

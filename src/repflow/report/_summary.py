@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
+
 from repflow.report._labels import count, number
 from repflow.report._source import Source, distinct_tasks
+from repflow.store import steps_of
 
 _KINDS = {"TBM": "Transformer", "SSM": "state-space model", "hybrid": "hybrid", "other": "other model"}
 
 
 def summary(source: Source) -> str:
     """One paragraph, built only from facts the run holds."""
-    sentences = [_subjects(source), _tasks(source), _circumstances(source.info)]
+    sentences = [_subjects(source), _tasks(source), _steps(source), _circumstances(source.info)]
     return " ".join(s for s in sentences if s)
 
 
@@ -48,6 +51,19 @@ def _tasks(source: Source) -> str:
     if not texts:
         texts = [f"{s.task} (context {s.context:,})" for s in source.scenes]
     return f"Measured on {joined(texts)}." if texts else ""
+
+
+def _steps(source: Source) -> str:
+    """Over how much of training; empty for models as they stand."""
+    if source.training is None:
+        return ""
+    layers = source.training.layers
+    rows = pd.DataFrame({"subject": layers["subject"], "step": steps_of(layers)}).dropna().drop_duplicates()
+    if rows.empty:
+        return ""
+    counts = rows["subject"].value_counts()
+    many = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    return f"Measured at {many} steps of training, {rows['step'].min():,.0f} to {rows['step'].max():,.0f}."
 
 
 def _circumstances(info: Mapping[str, Any]) -> str:

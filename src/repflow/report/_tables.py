@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from repflow.report._labels import count, estimate, is_number, number
 from repflow.report._pathplots import column_title, path_columns, path_rows
 from repflow.report._source import Scene, Source, Subject, distinct_tasks, of_scene, values
 from repflow.report._texts import quantity
+from repflow.store import steps_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,9 @@ def path_table(source: Source, scene: Scene, variant: str, tokens: str) -> PathT
 
 
 def csv_uri(frame: pd.DataFrame) -> str:
-    """A frame as a `data:` link, so that the file carries its own numbers."""
-    text = frame.to_csv(index=False, lineterminator="\n")
+    """A frame as a `data:` link, so that the file carries its own numbers; without steps where there are none."""
+    kept = frame if np.isfinite(steps_of(frame)).any() else frame.drop(columns="step")
+    text = kept.to_csv(index=False, lineterminator="\n")
     return "data:text/csv;base64," + base64.b64encode(text.encode()).decode()
 
 
@@ -86,7 +89,8 @@ def timings(source: Source) -> tuple[list[str], list[tuple[str, list[str]]]]:
     found = source.info.get("timings")
     shorts = {s.label: s.short for s in source.subjects}
     lines = found if isinstance(found, Mapping) else {}
-    nested = {str(k): v for k, v in lines.items() if isinstance(v, Mapping)}
+    order = [*(s.label for s in source.subjects if s.label in lines), *lines]
+    nested = {str(k): v for k in dict.fromkeys(order) if isinstance(v := lines[k], Mapping)}
     present = [(key, title) for key, title in TIMINGS if any(key in v for v in nested.values())]
     cells = [(shorts.get(k, k), [_timing(v.get(key)) for key, _ in present]) for k, v in nested.items()]
     return [title for _, title in present], cells if present else []

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from repflow.report._plotly import Figure
-    from repflow.report._source import Scene, Source
+    from repflow.report._source import Scene, Source, Training
 
 
 class Choice(TypedDict, total=False):
@@ -101,6 +101,56 @@ class Plots:
         source, scene = self._scene(task, context)
         policy = _first(_rows(source.paths, scene), "tokens", tokens)
         return _drawn(_pathplots.path_dots(source, scene, variant, policy))
+
+    def training(
+        self,
+        *,
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """Inter-token cosine in the early, middle and late third of depth against training step."""
+        from repflow.report import _stepplots
+
+        source, scene, training = self._training(task, context)
+        rows = _rows(training.thirds.frame, scene)
+        kind = _first(rows, "variant", variant)
+        policy = _first(rows[rows["variant"] == kind], "tokens", tokens)
+        shown = rows[(rows["variant"] == kind) & (rows["tokens"] == policy)]
+        return _drawn(_stepplots.all_thirds(shown, source.subjects))
+
+    def training_map(
+        self,
+        subject: str | None = None,
+        *,
+        metric: str = "inter_token_cosine",
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """One subject's sites against training step, in the colours all subjects share.
+
+        `metric`: inter_token_cosine, adjacent_cosine, cka (with the site before) or update_ratio.
+        """
+        from repflow.report import _stepplots, _steprows
+
+        if metric not in _steprows.MAPS:
+            raise unknown("metric", metric, _steprows.MAPS)
+        source, scene, training = self._training(task, context)
+        rows = _rows(_steprows.map_rows(training, scene, metric), scene)
+        kind = _first(rows, "variant", variant)
+        scale = _steprows.scale_of(rows[rows["variant"] == kind], metric)
+        mine = _rows(rows, scene, subject=self._subject(source, subject), variant=kind)
+        policy = _first(mine, "tokens", tokens)
+        return _drawn(_stepplots.step_map(mine[mine["tokens"] == policy], scale, height=420, bar=True))
+
+    def _training(self, task: str | None, context: int | None) -> "tuple[Source, Scene, Training]":
+        source, scene = self._scene(task, context)
+        if source.training is None:
+            raise NotEnoughData("this run measured models as they stand; a run in training has a row for every step")
+        return source, scene, source.training
 
     def _curve(
         self,

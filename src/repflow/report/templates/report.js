@@ -14,6 +14,13 @@
     buttons.forEach(function (b) { b.setAttribute("aria-pressed", String(b === pressed)); });
   }
 
+  /* On a narrow screen a legend stands on a line a subject: the figure grows by them. */
+  function fitted(layout, traces, element) {
+    if (!layout.showlegend || element.clientWidth >= 600) { return layout; }
+    var lines = traces.filter(function (trace) { return trace.showlegend !== false; }).length;
+    return Object.assign({}, layout, { height: layout.height + 20 * lines });
+  }
+
   function Panel(root) {
     var self = this;
     this.root = root;
@@ -21,13 +28,32 @@
     this.plots = Array.from(root.querySelectorAll(".plot"));
     this.tables = Array.from(root.querySelectorAll(".table-view"));
     this.note = root.querySelector(".policy-note");
-    this.buttons = Array.from(root.querySelectorAll(".switch button"));
+    this.said = root.querySelector(".said");
+    this.ramp = [root.querySelector(".ramp-low"), root.querySelector(".ramp-high")];
+    this.buttons = Array.from(root.querySelectorAll(".switch button[data-choice]"));
     this.choice = this.views.length ? this.views[0].choice : null;
     this.near = false;
     this.buttons.forEach(function (button) {
       button.addEventListener("click", function () {
         self.choice = button.dataset.choice;
         press(self.buttons, button);
+        self.show();
+      });
+    });
+    root.querySelectorAll("select.choose").forEach(function (select) {
+      select.value = self.choice;
+      select.addEventListener("change", function () {
+        self.choice = select.value;
+        self.show();
+      });
+    });
+    var filters = Array.from(root.querySelectorAll("button[data-filter]"));
+    filters.forEach(function (button) {
+      button.addEventListener("click", function () {
+        press(filters, button);
+        root.querySelectorAll("figure").forEach(function (figure) {
+          figure.hidden = button.dataset.filter !== "all" && !figure.dataset.of.split(" ").includes(button.dataset.filter);
+        });
         self.show();
       });
     });
@@ -47,12 +73,17 @@
     this.tables.forEach(function (t) {
       t.hidden = t.dataset.tokens !== view.tokens || t.dataset.choice !== view.choice;
     });
+    if (this.said) { this.said.textContent = view.said || ""; }
+    if (this.ramp[0] && view.ramp) {
+      this.ramp.forEach(function (end, i) { end.textContent = view.ramp[i]; });
+    }
     if (this.near) { this.draw(view); }
   };
 
   Panel.prototype.draw = function (view) {
     this.plots.forEach(function (element, i) {
       var figure = view.figures[i];
+      if (element.closest("figure").hidden) { return; }
       if (!figure) {
         if (element.data) { Plotly.purge(element); }
         element.innerHTML = "";
@@ -67,7 +98,7 @@
         var number = /^s(\d+)-/.exec(trace.uid || "");
         return number && hidden.has(number[1]) ? Object.assign({}, trace, { visible: false }) : trace;
       });
-      Plotly.react(element, traces, figure.layout, config);
+      Plotly.react(element, traces, fitted(figure.layout, traces, element), config);
     });
   };
 
@@ -90,11 +121,6 @@
     all("approach");
   }
   window.addEventListener("beforeprint", function () { all("approach"); });
-  document.querySelectorAll("details").forEach(function (details) {
-    details.addEventListener("toggle", function () {
-      if (details.open) { details.querySelectorAll(".js-plotly-plot").forEach(function (p) { Plotly.Plots.resize(p); }); }
-    });
-  });
 
   policyButtons.forEach(function (button) {
     button.addEventListener("click", function () {
