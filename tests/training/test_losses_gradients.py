@@ -152,6 +152,18 @@ def test_torchs_own_checkpointing_around_blocks_or_the_model_gives_the_same_grad
         torch.testing.assert_close(a, b)
 
 
+def test_a_block_that_runs_again_for_an_earlier_pass_is_not_taken_for_the_latest() -> None:
+    model = Blocks(lambda block, x: checkpoint(block, x, use_reentrant=False))
+    first, second = torch.randn(2, 2, 5, 4, generator=torch.Generator().manual_seed(1))
+    with flow_losses(model, {"v_loc": 1.0}) as extra:
+        model(second)
+        expected = extra.loss().detach()
+        earlier = model(first).sum()
+        model(second)
+        earlier.backward()
+        assert torch.equal(extra.loss().detach(), expected)
+
+
 def test_states_hidden_from_autograd_by_a_reentrant_checkpoint_are_refused() -> None:
     model = Blocks(lambda block, x: checkpoint(block, x, use_reentrant=True))
     states = torch.randn(2, 5, 4, requires_grad=True)

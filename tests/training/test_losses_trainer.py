@@ -65,12 +65,13 @@ def test_accumulating_gradients_equals_one_big_batch(tmp_path: Path, family: str
         torch.testing.assert_close(big, accumulated, rtol=1e-4, atol=1e-6)
 
 
-def test_a_model_that_takes_no_item_count_is_scaled_once_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["the model's own loss", "compute_loss_func"])
+def test_a_model_that_takes_no_item_count_is_scaled_once_too(tmp_path: Path, way: str) -> None:
     found = []
     for size, steps in ((6, 1), (2, 3)):
         model = tiny("pythia")
         model.accepts_loss_kwargs = False
-        trained(tmp_path, model, 6, per_device_train_batch_size=size, gradient_accumulation_steps=steps)
+        trained(tmp_path, model, 6, per_device_train_batch_size=size, gradient_accumulation_steps=steps, **WAYS[way])
         found.append([parameter.detach() for parameter in model.parameters()])
     for big, accumulated in zip(*found, strict=True):
         torch.testing.assert_close(big, accumulated, rtol=1e-4, atol=1e-6)

@@ -34,7 +34,8 @@ class FlowLossMixin(_Base):
     ) -> None:
         super().__init__(*args, **kwargs)
         self._flow_settings = (flow_losses, flow_special_ids, flow_taps)
-        self._flow_seen: list[dict[str, Tensor]] = []
+        self._flow_sums: dict[str, Tensor] = {}
+        self._flow_batches = 0
         self._flow_hooks = ExitStack()
         self._flow_extra: FlowLosses | None = None
         assert self.model is not None, "a Trainer holds a model"
@@ -61,20 +62,22 @@ class FlowLossMixin(_Base):
         if extra is None:
             return found
         added = extra.loss() / self._batches_to_divide_by(num_items_in_batch)
-        self._flow_seen.append(extra.values)
+        self._flow_sums = {name: value + self._flow_sums.get(name, 0.0) for name, value in extra.values.items()}
+        self._flow_batches += 1
         return (found[0] + added, found[1]) if isinstance(found, tuple) else found + added
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if "loss" in logs and self._flow_seen:
+        if "loss" in logs and self._flow_batches:
             logs = {**logs, **self._flow_means()}
         super().log(logs, *args, **kwargs)
 
     def _flow_means(self) -> dict[str, float]:
         """Each loss over the batches since the last call, on all processes."""
-        seen, self._flow_seen = self._flow_seen, []
-        means = torch.stack([torch.stack([values[name] for values in seen]).mean() for name in seen[0]])
+        means = torch.stack(list(self._flow_sums.values())) / self._flow_batches
         over_processes = cast(Tensor, self.accelerator.reduce(means, "mean"))
-        return dict(zip(seen[0], over_processes.tolist(), strict=True))
+        found = dict(zip(self._flow_sums, over_processes.tolist(), strict=True))
+        self._flow_sums, self._flow_batches = {}, 0
+        return found
 
     def _flow(self, model: nn.Module) -> FlowLosses:
         """The losses on this model. The hooks stay until training ends: compiled code keeps those it began with."""
@@ -87,7 +90,7 @@ class FlowLossMixin(_Base):
     def _end_flow(self) -> None:
         self._flow_hooks.close()
         self._flow_extra = None
-        self._flow_seen = []
+        self._flow_sums, self._flow_batches = {}, 0
 
     def _batches_to_divide_by(self, num_items_in_batch: Tensor | int | None) -> int:
         """The batches of an optimiser step, or 1 where the trainer itself divides by them, as it does a mean loss."""
