@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 
 import repflow
 from repflow.core import StoreConflict
-from repflow.store import Run, _parts, open_run
+from repflow.store import Run, open_run
 
 SAVING = {"save_strategy": "steps", "save_steps": 2}
 
@@ -49,6 +49,11 @@ def stopped_at(folder: Path, step: int) -> None:
         open_run(folder / "run")
 
 
+def part_of_step_8(folder: Path) -> Path:
+    (found,) = (folder / "run" / "checkpoint").glob("*000000008.part")
+    return found
+
+
 def is_whole(folder: Path, whole: Run) -> None:
     run = open_run(folder / "run")
     same_rows(run, whole, whole=True)
@@ -67,7 +72,7 @@ def test_a_stopped_training_goes_on(step: int, whole: Run, tmp_path: Path) -> No
 def test_steps_after_the_checkpoint_are_measured_again(whole: Run, tmp_path: Path) -> None:
     """Rows of step 8 stand there when the training goes back to 6; another random state would make others of them."""
     stopped_at(tmp_path, 9)
-    part = _parts.part_path(tmp_path / "run" / "checkpoint", "run/000000008")
+    part = part_of_step_8(tmp_path)
     kept = part.read_bytes()
     with pytest.raises(Stop):
         train(tmp_path, [At([7], lambda **_: torch.rand(1)), At([9], stop)], resume="checkpoint-6")
@@ -78,7 +83,7 @@ def test_steps_after_the_checkpoint_are_measured_again(whole: Run, tmp_path: Pat
 
 def test_a_step_whose_rows_were_lost_is_measured_from_the_checkpoint(whole: Run, tmp_path: Path) -> None:
     stopped_at(tmp_path, 9)
-    _parts.part_path(tmp_path / "run" / "checkpoint", "run/000000008").unlink()
+    part_of_step_8(tmp_path).unlink()
     train(tmp_path, resume="checkpoint-8")
     is_whole(tmp_path, whole)
 
@@ -122,6 +127,10 @@ def test_another_evaluation_set_is_refused(tmp_path: Path) -> None:
     text.write_text("And so on. " * 200)
     with pytest.raises(StoreConflict, match="run was measured on other examples than these"):
         train(tmp_path, resume="checkpoint-4", task=task)
+    train(tmp_path, task=task, overwrite=True)
+    fresh_text = tmp_path / "fresh"
+    train(fresh_text, task=task)
+    same_rows(open_run(tmp_path / "run"), open_run(fresh_text / "run"), whole=True)
 
 
 KILLED = """

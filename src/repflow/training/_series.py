@@ -1,5 +1,6 @@
 """A run directory that fills step by step, and the tables of all steps at the end."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,8 @@ class Series:
     command: str
     seed: int
     keep_replicates: bool = True
+    _reads: dict[str, str] = field(default_factory=dict[str, str])
+    """A digest of the examples that each claimed subject reads."""
     _lost: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     """Why steps were not measured, also where that could not be written down."""
 
@@ -54,18 +57,21 @@ class Series:
                 writer.save_part("begun", {}, {})
             return not writer.finished
 
-    def claim(self, label: str, tasks: Sequence[Mapping[str, Any]]) -> None:
-        """Note which examples the subject reads. Raises StoreConflict when its earlier steps read others."""
+    def claim(self, label: str, tasks: Sequence[Mapping[str, Any]], *, overwrite: bool) -> None:
+        """Note which examples the subject reads; steps that were measured on others do not count.
+
+        Raises StoreConflict, unless they are to be overwritten, where there may be such steps.
+        """
         reads = [task["examples_sha256"] for task in tasks]
         with self._writer() as writer:
             known = writer.read_part(f"{label}/reads")
-            if known is None:
-                writer.save_part(f"{label}/reads", {}, {"reads": reads})
-            elif known[1]["reads"] != reads:
+            if known is not None and known[1]["reads"] != reads and not overwrite:
                 raise StoreConflict(
                     f"{self.directory}: {label} was measured on other examples than these; give the same ones again, "
                     "overwrite=True to start anew, or another out"
                 )
+            writer.save_part(f"{label}/reads", {}, {"reads": reads})
+        self._reads[label] = hashlib.sha256(" ".join(reads).encode()).hexdigest()[:12]
 
     def keep(self, label: str, step: int, record: Record, facts: SubjectFacts, seconds: Mapping[str, float]) -> None:
         """Keep one step's rows. On return they survive a crash. Raises BadFile when the disk refuses."""
@@ -73,14 +79,14 @@ class Series:
         facts_of_step = {"facts": asdict(facts), "warnings": record.warnings, "seconds": dict(seconds)}
         arrays = record.tables.replicates() if self.keep_replicates else {}
         with self._writer() as writer:
-            writer.save_part(_key(label, step), arrays, meta | facts_of_step)
+            writer.save_part(self._key(label, step), arrays, meta | facts_of_step)
 
     def lose(self, label: str, step: int, reason: str) -> None:
         """Note why a step was not measured."""
         self._lost[label, step] = reason
         try:
             with self._writer() as writer:
-                writer.save_part(_key(label, step), {}, {"lost": reason})
+                writer.save_part(self._key(label, step), {}, {"lost": reason})
         except RepflowError:
             # A full disk may be what was the matter; in memory the reason stays.
             pass
@@ -88,12 +94,12 @@ class Series:
     def known(self, label: str, steps: Sequence[int]) -> list[int]:
         """Those of the steps that are measured, or known to be lost."""
         with self._writer() as writer:
-            return [step for step in steps if writer.read_part(_key(label, step)) is not None]
+            return [step for step in steps if writer.read_part(self._key(label, step)) is not None]
 
     def weights(self, label: str, step: int) -> str | None:
         """The hash of the weights that a step was measured with; None for a step that was not."""
         with self._writer() as writer:
-            part = writer.read_part(_key(label, step))
+            part = writer.read_part(self._key(label, step))
         return None if part is None or "lost" in part[1] else part[1]["facts"]["weights_sha256"]
 
     def finish(self, steps: Mapping[str, Sequence[int]], tasks: Sequence[Any], warnings: Sequence[str]) -> None:
@@ -115,7 +121,10 @@ class Series:
 
     def _part(self, writer: RunWriter, label: str, step: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         absent = {"lost": self._lost.get((label, step), "what was kept of it is gone")}
-        return writer.read_part(_key(label, step)) or ({}, absent)
+        return writer.read_part(self._key(label, step)) or ({}, absent)
+
+    def _key(self, label: str, step: int) -> str:
+        return f"{label}/{self._reads[label]}/{step:09d}"
 
     def _writer(self, *, overwrite: bool = False) -> RunWriter:
         return RunWriter.create(self.directory, self.settings, self.command, resume=not overwrite, overwrite=overwrite)
@@ -139,10 +148,6 @@ def measure_step(
         clock += measure("", reader, facts, reading, settings, Forgetful(), progress or Silent(), record, step)
     series.keep(facts.label, step, record, facts, asdict(clock))
     return record.tables
-
-
-def _key(label: str, step: int) -> str:
-    return f"{label}/{step:09d}"
 
 
 @dataclass

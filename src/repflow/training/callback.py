@@ -133,13 +133,14 @@ class FlowCallback(TrainerCallback):
         readings = [read(assignment, tokenizer, facts, settings, record) for assignment in work]
         used = {i for reading in readings for example in (*reading.examples, *reading.calibration) for i in example.ids}
         check_vocabulary(model, self._label, used)
-        if not series.begin(overwrite=self._overwrite and state.global_step == 0):
+        overwrite = self._overwrite and state.global_step == 0
+        if not series.begin(overwrite=overwrite):
             if state.global_step < state.max_steps:
                 raise StoreConflict(
                     f"{self._out} holds this run, finished; choose another out, or overwrite=True to start anew"
                 )
             return None
-        series.claim(self._label, record.tasks)
+        series.claim(self._label, record.tasks, overwrite=overwrite)
         watched = _Watched(series, reader, facts, readings, settings, planned, record)
         watched.resume(state.global_step)
         return watched

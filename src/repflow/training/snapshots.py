@@ -51,7 +51,7 @@ def measure_snapshots(
         record = Record()
         try:
             for label, places in snapshots.items():
-                one = _Subject(label, of_one(settings, label), work, series, record, progress or Silent())
+                one = _Subject(label, of_one(settings, label), work, series, record, progress or Silent(), overwrite)
                 for step in steps[label]:
                     one.measure(step, str(places[step]))
         except KeyboardInterrupt as stop:
@@ -81,6 +81,7 @@ class _Subject:
     series: Series
     record: Record
     progress: Progress
+    overwrite: bool
     readings: list[Reading] = field(default_factory=list[Reading])
     first: SubjectFacts | None = None
 
@@ -102,7 +103,7 @@ class _Subject:
             self.readings = [
                 read(assignment, subject.tokenizer, facts, self.settings, self.record) for assignment in self.work
             ]
-            self.series.claim(self.label, self.record.tasks[-len(self.work) :])
+            self.series.claim(self.label, self.record.tasks[-len(self.work) :], overwrite=self.overwrite)
         for name in ("family", "n_blocks", "width", "tokenizer_sha256"):
             if asdict(facts)[name] != asdict(self.first)[name]:
                 raise CallerError(
