@@ -16,7 +16,7 @@ HELD_OUT_SHARE = 10
 """One question of so many is kept for evaluation."""
 _GUTENBERG = re.compile(r"\*\*\* ?START OF TH.*?\*\*\*\n(?P<book>.*)\*\*\* ?END OF TH", re.DOTALL)
 _QUESTION_FIELDS = {"question", "answers", "ctxs"}
-_NOT_PROSE = ("license", "readme", "notice")
+_NOT_PROSE = ("license", "licence", "readme", "notice")
 
 
 @dataclass(frozen=True, slots=True)
