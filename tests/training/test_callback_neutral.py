@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from callback_kit import flow_callback, fresh, trainer
+from callback_kit import flow_callback, fresh, steps_of, trainer
 
 import repflow
 from repflow.models.kernels import parallel_scan
 from repflow.training._undisturbed import undisturbed
+from repflow.training.losses import FlowLossTrainer
 
 
 def trained(family: str, folder: Path, watched: bool, **options: Any) -> tuple[Any, list[dict[str, float]]]:
@@ -113,3 +114,25 @@ def test_no_hook_stays(tmp_path: Path) -> None:
     counts = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]
     trainer(model, tmp_path, [flow_callback(tmp_path / "run")], max_steps=2).train()
     assert [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()] == counts
+
+
+def test_beside_flow_losses(tmp_path: Path) -> None:
+    """Losses watch the training's passes only, and the measurement leaves them alone."""
+    weights, losses = [], []
+    for watched in (False, True):
+        callback = flow_callback(tmp_path / "run", every=2)
+        bare = trainer(fresh("gpt_neo"), tmp_path / str(watched))
+        bench = FlowLossTrainer(
+            bare.model,
+            bare.args,
+            train_dataset=bare.train_dataset,
+            callbacks=[callback] if watched else [],
+            flow_losses={"contrastive_tokens": 0.5, "v_loc": 0.1},
+        )
+        bench.train()
+        weights.append(bare.model.state_dict())
+        losses.append([entry for entry in bench.state.log_history if "loss" in entry])
+    assert losses[0] == losses[1]
+    assert "v_loc" in losses[0][0]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert steps_of(repflow.open(tmp_path / "run")) == [0, 2, 4, 6, 8, 10]
