@@ -76,7 +76,7 @@ def measure(
         ids, batch = make_batch(reader, chunk, options)
         session = Session(metrics, batch, calibration, reader.rooms)
         timed = _Timed(session.see)
-        _forward(reader, ids, timed.see, chunk)
+        run_tapped(reader, ids, timed.see, chunk)
         start = time.perf_counter()
         found = session.finish()
         states = found if states is None else merge(states, found)
@@ -108,7 +108,7 @@ def calibrate(
             known = per_site[site.index]
             per_site[site.index] = found if known is None else merge_moments(known, found)
 
-        _forward(reader, ids, take, chunk)
+        run_tapped(reader, ids, take, chunk)
     return calibration_from([m for m in per_site if m is not None], reader.device), sorted(stopped.items())
 
 
@@ -141,7 +141,17 @@ def make_batch(reader: Reader, examples: Sequence[Example], options: Options) ->
     return ids.to(reader.device), batch
 
 
-def _forward(reader: Reader, ids: Tensor, sink: Callable[[Site, Tensor], None], examples: Sequence[Example]) -> None:
+def run_tapped(
+    reader: Reader,
+    ids: Tensor,
+    sink: Callable[[Site, Tensor], None],
+    examples: Sequence[Example],
+    run: Callable[[Tensor], Any] | None = None,
+) -> None:
+    """Run the model on the examples' token ids, the sink at its sites; `run` in place of the bare forward pass.
+
+    Raises ModelProblem, naming the examples, when the model fails.
+    """
     failed: list[BaseException] = []
 
     def guarded(site: Site, states: Tensor) -> None:
@@ -154,7 +164,7 @@ def _forward(reader: Reader, ids: Tensor, sink: Callable[[Site, Tensor], None], 
     named = f"examples {examples[0].id}..{examples[-1].id} ({ids.shape[0]} x {ids.shape[1]} tokens)"
     try:
         with torch.inference_mode(), tapped(reader.model, reader.taps, guarded):
-            reader.forward(ids)
+            (run or reader.forward)(ids)
     except torch.OutOfMemoryError as error:
         raise ModelProblem(f"{reader.label}: out of memory on {named}; lower --batch-tokens or --context") from error
     except (RuntimeError, IndexError, ValueError) as error:

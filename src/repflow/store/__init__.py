@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from repflow.store._atomic import write_file
+from repflow.store._atomic import write_file, writing_to
 from repflow.store._compare import compare
 from repflow.store._join import join
 from repflow.store._layout import SCHEMA_VERSION
@@ -35,6 +35,7 @@ __all__ = [
     "told_steps",
     "warning_lines",
     "write_file",
+    "writing_to",
 ]
 
 

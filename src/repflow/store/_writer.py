@@ -12,6 +12,7 @@ import numpy as np
 from repflow.core import LayerRow, PairRow, PathRow, StoreConflict
 from repflow.store import _layout, _parts
 from repflow.store._atomic import write_bytes_atomic, writing_to
+from repflow.store._features import features_folder, remove_features
 from repflow.store._json import plain, to_bytes
 from repflow.store._lock import DirectoryLock
 from repflow.store._marker import Plan, new_marker, plan_for, read_marker
@@ -112,6 +113,12 @@ class RunWriter:
             self._begin()
             _parts.write_part(self._checkpoint, key, arrays, meta)
 
+    def features(self) -> Path:
+        """The folder for feature files, which outlive a kill and go with --overwrite. Raises BadFile."""
+        with writing_to(self.directory):
+            self._begin()
+        return features_folder(self.directory)
+
     def write_table(self, name: str, rows: Sequence[Any], row_type: type) -> None:
         """Write NAME.parquet from instances of the dataclass `row_type`. A resumed run must write it again."""
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -200,6 +207,7 @@ class RunWriter:
         _layout.remove_temporaries(self.directory)
         if self._plan != "resume":
             _layout.remove_parts(self.directory)
+            remove_features(self.directory)
         running = new_marker("running", self._command, self._settings)
         write_bytes_atomic(self.directory / _layout.RUN, to_bytes(running))
         _layout.remove_results(self.directory)

@@ -1,13 +1,11 @@
 """The settings of `flow`: one sentence a field, the same in Python, on the command line and in a YAML file."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from numbers import Integral
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 from repflow.core import POLICIES, BadSetting, unknown
+from repflow.studies.fields import at_least, flat_sections, sections, some_once
 
 ZOO = ("zoo:smollm2-135m",)
 """What a command runs on when no subject is named."""
@@ -46,12 +44,12 @@ class TaskSettings:
     """Pairs or documents a prompt has exactly; without it as many as --context holds."""
 
     def __post_init__(self) -> None:
-        _at_least("examples", self.examples, 1)
-        _at_least("positions", self.positions, 2)
+        at_least("examples", self.examples, 1)
+        at_least("positions", self.positions, 2)
         for context in self.context:
-            _at_least("context", context, 4)
-        _some_once("task", self.task)
-        _some_once("context", self.context)
+            at_least("context", context, 4)
+        some_once("task", self.task)
+        some_once("context", self.context)
         for path in self.text:
             if not path:
                 raise BadSetting("--text needs the name of a file, got an empty one")
@@ -82,23 +80,23 @@ class MeasureSettings:
 
     def __post_init__(self) -> None:
         if self.metrics:
-            _some_once("metrics", self.metrics)
+            some_once("metrics", self.metrics)
             from repflow.metrics import measurable
 
             measurable(self.metrics)
         for policy in self.tokens:
             if policy not in POLICIES:
                 raise unknown("token policy", policy, POLICIES)
-        _some_once("tokens", self.tokens)
+        some_once("tokens", self.tokens)
         if self.calibration == 1 or self.calibration < 0:
             raise BadSetting(f"--calibration must be 0 or at least 2, got {self.calibration}")
         if not self.sink_factor > 1:
             raise BadSetting(f"--sink-factor must be above 1, got {self.sink_factor}")
-        _at_least("gram-tokens", self.gram_tokens, 4)
-        _at_least("replicates", self.replicates, 20)
+        at_least("gram-tokens", self.gram_tokens, 4)
+        at_least("replicates", self.replicates, 20)
         if self.permutations < 0 or 0 < self.permutations < LEAST_PERMUTATIONS:
             raise BadSetting(f"--permutations must be 0 or at least {LEAST_PERMUTATIONS}, got {self.permutations}")
-        _at_least("seed", self.seed, 0)
+        at_least("seed", self.seed, 0)
         if self.seed > LARGEST_SEED:
             raise BadSetting(f"--seed must be at most {LARGEST_SEED}, got {self.seed}")
 
@@ -123,7 +121,7 @@ class ModelSettings:
     """The module that is the final norm, likewise."""
 
     def __post_init__(self) -> None:
-        _at_least("batch-tokens", self.batch_tokens, 0)
+        at_least("batch-tokens", self.batch_tokens, 0)
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ class OutputSettings:
     """Examples between two checkpoints; 0 chooses."""
 
     def __post_init__(self) -> None:
-        _at_least("shard", self.shard, 0)
+        at_least("shard", self.shard, 0)
         if self.out is None and (self.resume or self.overwrite):
             raise BadSetting(f"--{'resume' if self.resume else 'overwrite'} needs --out, the run directory it is about")
 
@@ -179,63 +177,9 @@ def flow_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> FlowSett
 
     Raises UnknownName for a name that is no setting, BadSetting for a value out of range.
     """
-    places = {f.name: (group, f) for group, kind in GROUPS.items() for f in fields(kind)}
-    grouped: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
-    for name, value in values.items():
-        key = name.replace("-", "_")
-        if key not in places:
-            raise unknown("setting", name, places)
-        group, f = places[key]
-        grouped[group][key] = _fit(key, value, f.type)
-    made = {group: kind(**grouped[group]) for group, kind in GROUPS.items()}
-    return FlowSettings(subjects, **made)
+    return FlowSettings(subjects, **sections(GROUPS, values))
 
 
 def flat(settings: FlowSettings) -> dict[str, Any]:
     """The settings under their flat names, as run.json keeps them."""
-    found: dict[str, Any] = {"subjects": list(settings.subjects)}
-    for group in GROUPS:
-        section = getattr(settings, group)
-        found |= {f.name: getattr(section, f.name) for f in fields(section)}
-    return {name: str(v) if isinstance(v, Path) else v for name, v in found.items()}
-
-
-def _fit(name: str, value: Any, hint: Any) -> Any:
-    """`value` as the type `hint` asks for: a Literal, a tuple, or a plain type, perhaps `| None`."""
-    if get_origin(hint) is tuple:
-        items = tuple(value) if isinstance(value, list | tuple) else (value,)
-        return tuple(_scalar(name, item, get_args(hint)[0]) for item in items)
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise unknown(name, str(value), get_args(hint))
-        return value
-    options = get_args(hint) or (hint,)
-    if value is None and NoneType in options:
-        return None
-    return _scalar(name, value, options[0])
-
-
-def _scalar(name: str, value: Any, kind: type) -> Any:
-    if kind is bool and isinstance(value, bool):
-        return value
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if kind is int and isinstance(value, Integral) and not isinstance(value, bool):
-        return int(value)
-    if kind in (str, Path) and isinstance(value, str | Path):
-        return kind(value)
-    needed = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}[kind]
-    raise BadSetting(f"{name} must be {needed}, got {value!r}")
-
-
-def _some_once(name: str, values: Sequence[Any]) -> None:
-    if not values:
-        raise BadSetting(f"--{name} needs at least one value")
-    twice = [value for value in values if values.count(value) > 1]
-    if twice:
-        raise BadSetting(f"--{name} names {twice[0]} twice")
-
-
-def _at_least(name: str, value: int, bound: int) -> None:
-    if value < bound:
-        raise BadSetting(f"--{name} must be at least {bound}, got {value}")
+    return flat_sections(settings, GROUPS)
