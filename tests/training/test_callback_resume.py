@@ -1,5 +1,6 @@
 """Stopped and resumed, a training leaves the run of one that nobody disturbed."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from transformers import TrainerCallback
 
 import repflow
 from repflow.core import StoreConflict
-from repflow.store import Run, open_run
+from repflow.store import Run, _parts, open_run
 
 SAVING = {"save_strategy": "steps", "save_steps": 2}
 
@@ -79,6 +81,23 @@ def test_steps_after_the_checkpoint_are_measured_again(whole: Run, tmp_path: Pat
     assert part.read_bytes() != kept
     train(tmp_path, resume="checkpoint-6")
     is_whole(tmp_path, whole)
+
+
+def test_rows_of_a_training_that_came_to_nothing_do_not_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when step 8 is measured again; its rows from before are of other weights."""
+    stopped_at(tmp_path, 9)
+    write = _parts.write_bytes_atomic
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    fill = At([7], lambda **_: monkeypatch.setattr(_parts, "write_bytes_atomic", full))
+    free = At([9], lambda **_: monkeypatch.setattr(_parts, "write_bytes_atomic", write))
+    with pytest.warns(UserWarning, match="could not be measured at step 8"):
+        train(tmp_path, [fill, free], resume="checkpoint-6")
+    assert steps_of(open_run(tmp_path / "run")) == [0, 1, 2, 4, 10]
 
 
 def test_a_step_whose_rows_were_lost_is_measured_from_the_checkpoint(whole: Run, tmp_path: Path) -> None:

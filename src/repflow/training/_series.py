@@ -120,8 +120,9 @@ class Series:
             writer.finish(rows["layers"], rows["pairs"], rows["paths"], info, replicates=found.replicates())
 
     def _part(self, writer: RunWriter, label: str, step: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        absent = {"lost": self._lost.get((label, step), "what was kept of it is gone")}
-        return writer.read_part(self._key(label, step)) or ({}, absent)
+        # A step that was lost may have rows of a training that came to nothing.
+        part = None if (label, step) in self._lost else writer.read_part(self._key(label, step))
+        return part or ({}, {"lost": self._lost.get((label, step), "what was kept of it is gone")})
 
     def _key(self, label: str, step: int) -> str:
         return f"{label}/{self._reads[label]}/{step:09d}"
