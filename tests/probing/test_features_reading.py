@@ -13,7 +13,7 @@ from repflow.core.places import Place, parse_places
 from repflow.engines import Reader
 from repflow.engines.features import read_states
 from repflow.models import Loaded, load
-from repflow.models.decoding import continued
+from repflow.models.generation import continued
 
 PLACES = parse_places(["last", "gold", "mean", "even:3"])
 

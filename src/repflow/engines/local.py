@@ -92,7 +92,7 @@ def run_job(reader: Reader, job: Job, keeper: Keeper, progress: Progress) -> Out
             found, spent = measure(reader, examples, job.metrics, job.options, calibration)
         counts: Counts = found["counts"]
         stopped += counts.stopped
-        _refuse_broken(reader, stopped, len(job.examples))
+        refuse_broken(reader, stopped, len(job.examples))
         if part is None:
             _keep(keeper, key, found, spent)
         clock += spent
@@ -120,7 +120,7 @@ def _calibration(reader: Reader, job: Job, keeper: Keeper) -> tuple[Calibration 
         inverses = tuple(torch.from_numpy(arrays[f"inverse.{i}"]).to(reader.device) for i in sites)
         return Calibration(means, inverses), tuple(meta["left_out"])
     calibration, stopped = calibrate(reader, job.calibration, job.options)
-    _refuse_broken(reader, stopped, len(job.examples) + len(job.calibration))
+    refuse_broken(reader, stopped, len(job.examples) + len(job.calibration))
     left_out = tuple(example for example, _ in stopped)
     arrays = {f"mean.{i}": mean.cpu().numpy() for i, mean in enumerate(calibration.means)}
     arrays |= {f"inverse.{i}": inverse.cpu().numpy() for i, inverse in enumerate(calibration.inverses)}
@@ -128,7 +128,8 @@ def _calibration(reader: Reader, job: Job, keeper: Keeper) -> tuple[Calibration 
     return calibration, left_out
 
 
-def _refuse_broken(reader: Reader, stopped: Sequence[tuple[int, int]], examples: int) -> None:
+def refuse_broken(reader: Reader, stopped: Sequence[tuple[int, int]], examples: int) -> None:
+    """Raises ModelProblem when more than 1% of the examples are among the stopped (example id, index of the site)."""
     if len(stopped) <= STOP_SHARE * examples:
         return
     example, site = stopped[0]
