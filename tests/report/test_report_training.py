@@ -248,8 +248,8 @@ def test_what_is_said_of_the_table_follows_the_numbers():
         *(change("b", third, 0.1, value) for third, value in zip(THIRDS, (0.3, 0.31, 0.305), strict=True)),
     ]
     assert table_said(frame_of(*rows), SHORT) == (
-        "At the end tokens are most alike in the early third in a; no third stands out in b. More than half of a "
-        "clear change is done first by step 1 in a (early), last by step 8 in a (middle, late) and b (all thirds)."
+        "At the end tokens are most alike in the early third of a (0.500); no third stands out in b. More than half of "
+        "a clear change is done first by step 1 in a (early), last by step 8 in a (middle, late) and b (all thirds)."
     )
     same = table_said(frame_of(*rows[3:]), SHORT)
     assert same.endswith("is done first by step 8 in b (all thirds).")

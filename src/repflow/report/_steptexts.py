@@ -83,25 +83,25 @@ def table_said(found: pd.DataFrame, shorts: Shorts) -> str:
 def _where(found: pd.DataFrame, shorts: Shorts) -> str:
     if found["last_low"].isna().all():
         return ""
-    tops = {str(subject): _standing_out(mine) for subject, mine in found.groupby("subject", sort=False)}
-    said = [f"in the {third} third in {_names(tops, third, shorts)}" for third in THIRDS if third in tops.values()]
+    named: dict[str | None, list[str]] = {}
+    for subject, mine in found.groupby("subject", sort=False):
+        top = _standing_out(mine)
+        value = "" if top is None else f" ({number(mine['last'].max())})"
+        named.setdefault(top, []).append(shorts[str(subject)] + value)
+    said = [f"in the {third} third of {joined(named[third])}" for third in THIRDS if third in named]
     parts = [f"tokens are most alike {', '.join(said)}"] if said else []
-    if None in tops.values():
-        parts.append(f"no third stands out in {_names(tops, None, shorts)}")
+    if None in named:
+        parts.append(f"no third stands out in {joined(named[None])}")
     return f"At the end {'; '.join(parts)}."
 
 
 def _standing_out(rows: pd.DataFrame) -> str | None:
-    """The third whose interval at the end lies above those of the others."""
+    """The third whose interval at the end lies above those of the others; None where there is none."""
     if len(rows) < 2 or rows["last_low"].isna().any():
         return None
     top = rows.iloc[int(rows["last"].argmax())]
     others = rows[rows["third"] != top["third"]]
     return str(top["third"]) if top["last_low"] > others["last_high"].max() else None
-
-
-def _names(tops: Mapping[str, str | None], third: str | None, shorts: Shorts) -> str:
-    return joined(shorts[subject] for subject, top in tops.items() if top == third)
 
 
 def _when(found: pd.DataFrame, shorts: Shorts) -> str:
