@@ -265,6 +265,7 @@ def test_a_browser_draws_it_without_a_request_or_an_error(run):
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_page()
+        tab.set_default_timeout(120_000)
         requests, errors = [], []
         tab.on("request", lambda request: requests.append(request.url))
         tab.on("pageerror", lambda error: errors.append(str(error)))
