@@ -1,8 +1,10 @@
 """Small data folders, small recipes and small trainings of the zoo."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from transformers import GPTNeoXConfig, MambaConfig
 
 from repflow.cli import main
 from repflow.tasks.files import shipped
-from repflow.training.zoo import evaluate
-from repflow.training.zoo.recipes import END_OF_TEXT, RECIPES, VOCABULARY, Recipe
+from repflow.training.zoo import evaluate, run, trainer
+from repflow.training.zoo.recipes import RECIPES, VOCABULARY, Recipe
+from repflow.training.zoo.vocabulary import make_tokenizer
 
 NAME, SSM_NAME = "pythia-tiny", "mamba-tiny"
 SHORT = ("--tokens", "512", "--batch-tokens", "64", "--lengths", "16", "32", "--device", "cpu")
@@ -75,12 +78,19 @@ def small_mamba() -> Any:
 
 
 def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two blocks of width 16 under the names of two of the zoo's models, and an evaluation of two prompts a task."""
+    """Two blocks of width 16 under the names of two of the zoo's models, evaluated on little."""
     monkeypatch.setitem(RECIPES, NAME, Recipe(NAME, "a small one", small_pythia))
     monkeypatch.setitem(RECIPES, SSM_NAME, Recipe(SSM_NAME, "a small one", small_mamba))
     monkeypatch.setattr(evaluate, "PAIRS", (4,))
     monkeypatch.setattr(evaluate, "DOCUMENTS", (2,))
     monkeypatch.setattr(evaluate, "EXAMPLES", 2)
+    monkeypatch.setattr(evaluate, "blocks", lambda _: [prose()[:8_000]])
+    monkeypatch.setattr(run, "make_tokenizer", lambda texts, seed: _vocabulary(tuple(texts), seed))
+
+
+@cache
+def _vocabulary(texts: tuple[str, ...], seed: int) -> Any:
+    return make_tokenizer(texts, seed)
 
 
 def zoo(data: Path, out: Path, *more: object, names: Sequence[str] = (NAME,), flow: bool = False) -> int:
@@ -110,20 +120,18 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @contextmanager
-def stopping_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException) -> Iterator[None]:
-    """Inside, the data of `step` (from 0) cannot be had: `error` is raised."""
-    from repflow.training.zoo.stream import ZooStream
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, do: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside, the loss of this step (from 1) of the next training is what `do` makes of it."""
+    loss, steps = trainer.token_loss, count(1)
 
-    whole = ZooStream.__getitem__
-
-    def failing(stream: ZooStream, at: int) -> dict[str, Tensor]:
-        if at == step:
-            raise error
-        return whole(stream, at)
+    def changed(outputs: Any, labels: Tensor, num_items_in_batch: Any) -> Tensor:
+        found = loss(outputs, labels, num_items_in_batch)
+        return do(found) if next(steps) == step else found
 
     with monkeypatch.context() as patch:
-        patch.setattr(ZooStream, "__getitem__", failing)
+        patch.setattr(trainer, "token_loss", changed)
         yield
 
 
-__all__ = ["END_OF_TEXT", "NAME", "SHORT", "SSM_NAME", "STEPS", "Quiet", "data_folder", "make_small", "prose"]
+def interrupt(_: Tensor) -> Tensor:
+    raise KeyboardInterrupt

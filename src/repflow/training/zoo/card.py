@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from repflow.core import BadFile
+from repflow.core import BadFile, ContextTooLong
 from repflow.engines import Progress
 from repflow.models import Loaded, load
 from repflow.store import write_file
 from repflow.training.zoo.corpus import HELD_OUT
-from repflow.training.zoo.evaluate import Retrieval, TextLoss, learnt_to_retrieve, retrieval, text_loss
+from repflow.training.zoo.evaluate import Retrieval, TextLoss, learnt_to_retrieve, prose_loss, retrieval, text_loss
 from repflow.training.zoo.folder import MARKER, Training
 from repflow.training.zoo.recipes import BLOCKS, POSITIONS, WIDTH, recipe
 from repflow.training.zoo.settings import LearningSettings, options
@@ -27,16 +27,25 @@ class Reached:
     subject: str
     parameters: int
     text: TextLoss | None
-    """None where the data folder has no wikitext-2."""
+    """On wikitext-2; None where the data folder has none."""
+    prose: TextLoss
+    """On the prose that comes with the package."""
     retrieval: tuple[Retrieval, ...]
 
 
 def evaluate(subject: Loaded, data: Path, progress: Progress) -> Reached:
-    """The numbers of a card. Raises BadFile for a data folder that is absent."""
+    """The numbers of a card. Raises BadFile for a data folder that is absent, ContextTooLong for a model that never
+    saw so many positions."""
+    trained = subject.facts.max_positions
+    if trained is not None and trained < POSITIONS:
+        raise ContextTooLong(
+            f"{subject.facts.label} has {trained} positions; a card reads texts of {POSITIONS} tokens and needs as many"
+        )
     if not data.is_dir():
         raise BadFile(f"there is no folder {data}; --data needs the folder that holds {HELD_OUT}")
     text = text_loss(subject, data, SPLIT, progress) if (data / HELD_OUT).is_dir() else None
-    return Reached(subject.facts.label, subject.facts.n_parameters, text, tuple(retrieval(subject, progress)))
+    prose = prose_loss(subject, progress)
+    return Reached(subject.facts.label, subject.facts.n_parameters, text, prose, tuple(retrieval(subject, progress)))
 
 
 def write_card(training: Training, data: Path, progress: Progress) -> None:
@@ -65,10 +74,12 @@ pipeline_tag: text-generation
 
 # {name}
 
-{recipe(name).about}. {BLOCKS} blocks, width {WIDTH}, {reached.parameters:,} parameters, trained on contexts of up to
-{POSITIONS:,} tokens. One of five small models of repflow that differ in nothing but the architecture: the same
-vocabulary, the same data in the same order, the same number of steps. They exist to compare how representations flow
-through depth; as language models they are of no use.
+{recipe(name).about}. {BLOCKS} blocks, width {WIDTH}, {reached.parameters:,} parameters,
+trained on contexts of up to {POSITIONS:,} tokens.
+
+One of five small models that come with repflow and differ in nothing but the architecture: the same vocabulary, the
+same data in the same order, the same number of steps. They exist to compare how representations flow through depth;
+as language models they are of no use.
 
 ## Training
 
@@ -99,20 +110,28 @@ licences (Wikipedia passages: CC BY-SA 3.0; TinyStories: CDLA-Sharing-1.0); none
 
 def told_reached(reached: Reached) -> str:
     """What a model reached, in Markdown."""
-    return f"{_text(reached.text)}\n\n{_retrieval(reached.retrieval)}"
+    return f"{_texts(reached)}\n\n{_retrieval(reached.retrieval)}"
 
 
 def _listed(files: list[str]) -> str:
     return "\n".join(f"- {name}" for name in files)
 
 
-def _text(found: TextLoss | None) -> str:
+def _texts(reached: Reached) -> str:
+    head = "| held-out text | loss, nats a token | bits a byte | by token frequency alone | tokens |"
+    rows = [_row(f"{HELD_OUT}, {SPLIT}", reached.text), _row("repflow's prose", reached.prose)]
+    note = (
+        f"Read in pieces of {POSITIONS:,} tokens. Beside the loss that of a guess that knows how often each token "
+        "occurs in the very text, and nothing else."
+    )
+    return "\n".join([head, "|---|---|---|---|---|", *rows, "", note])
+
+
+def _row(title: str, found: TextLoss | None) -> str:
     if found is None:
-        return f"The loss on held-out text was not measured: the data had no {HELD_OUT}."
+        return f"| {title} | not measured: the data folder had none | | | |"
     return (
-        f"Next-token loss on {HELD_OUT} ({SPLIT}, {found.tokens:,} tokens, pieces of {POSITIONS:,}): {found.nats:.3f} "
-        f"nats a token, {found.bits_per_byte:.3f} bits a byte. A guess by the frequency of the tokens alone would lose "
-        f"{found.unigram_nats:.3f} nats."
+        f"| {title} | {found.nats:.3f} | {found.bits_per_byte:.3f} | {found.unigram_nats:.3f} nats | {found.tokens:,} |"
     )
 
 
@@ -130,4 +149,4 @@ def _retrieval(found: tuple[Retrieval, ...]) -> str:
     else:
         places = ", ".join(f"{r.task} with {r.items}" for r in able)
         verdict = f"It is clearly above naming one of the items at random on {places}; nowhere else."
-    return f"{table}\n\n{verdict} Answers are greedy; kvpr has keys of four digits, mdqa repflow's own documents."
+    return f"{table}\n\n{verdict}\nAnswers are greedy; kvpr has keys of four digits, mdqa repflow's own documents."

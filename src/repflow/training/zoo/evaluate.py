@@ -14,6 +14,7 @@ from repflow.engines import Progress
 from repflow.models import Loaded
 from repflow.models.generation import greedy
 from repflow.tasks import KvprTask, MdqaTask, kvpr_correct, mdqa_correct
+from repflow.tasks.files import blocks, shipped
 from repflow.training.zoo.corpus import held_out_text
 from repflow.training.zoo.recipes import POSITIONS
 
@@ -66,17 +67,19 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 
 
 def text_loss(subject: Loaded, data: Path, split: str, progress: Progress) -> TextLoss:
-    """The loss on wikitext-2. Every piece's first token has no prediction; a short last piece is left out.
+    """The loss on wikitext-2. Raises as `held_out_pieces` does."""
+    pieces = held_out_pieces(subject.tokenizer, data, split)
+    return _loss(subject, pieces, f"wikitext-2 {split}", progress)
 
-    Raises BadFile where the text is absent, NotEnoughData where it is shorter than a piece.
-    """
-    text = held_out_text(data, split)
-    ids = subject.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    rows = len(ids) // POSITIONS
-    if not rows:
-        raise NotEnoughData(f"wikitext-2 {split} holds {len(ids)} tokens, one piece takes {POSITIONS}")
-    pieces = torch.tensor(ids[: rows * POSITIONS]).view(rows, POSITIONS)
-    progress.begin(f"{subject.facts.label} on wikitext-2 {split}", rows)
+
+def prose_loss(subject: Loaded, progress: Progress) -> TextLoss:
+    """The loss on the prose that comes with the package, which no model was trained on and needs no data folder."""
+    return _loss(subject, _pieces(subject.tokenizer, "".join(blocks(shipped("prose.txt")))), "prose", progress)
+
+
+def _loss(subject: Loaded, pieces: torch.Tensor, title: str, progress: Progress) -> TextLoss:
+    """Every piece's first token has no prediction."""
+    progress.begin(f"{subject.facts.label} on {title}", len(pieces), "piece")
     total = 0.0
     for chunk in pieces.split(_ROWS):
         total += _summed_loss(subject, chunk)
@@ -85,6 +88,23 @@ def text_loss(subject: Loaded, data: Path, split: str, progress: Progress) -> Te
     read = len(subject.tokenizer.decode(targets.flatten()).encode())
     nats = total / targets.numel()
     return TextLoss(nats, total / math.log(2) / read, unigram_entropy(targets.numpy()), targets.numel())
+
+
+def held_out_pieces(tokenizer: Any, data: Path, split: str) -> torch.Tensor:
+    """The text of wikitext-2 as token ids [pieces, 1,024]; a short last piece is left out.
+
+    Raises BadFile where the text is absent, NotEnoughData where it is shorter than a piece.
+    """
+    pieces = _pieces(tokenizer, held_out_text(data, split))
+    if not len(pieces):
+        raise NotEnoughData(f"wikitext-2 {split} is shorter than one piece of {POSITIONS} tokens; add text to it")
+    return pieces
+
+
+def _pieces(tokenizer: Any, text: str) -> torch.Tensor:
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    rows = len(ids) // POSITIONS
+    return torch.tensor(ids[: rows * POSITIONS], dtype=torch.int64).view(rows, POSITIONS)
 
 
 @torch.no_grad()

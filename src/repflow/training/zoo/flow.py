@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from repflow.core import Interrupted
 from repflow.engines import Progress
 from repflow.studies.run import Run
 from repflow.studies.settings import MeasureSettings, TaskSettings
@@ -11,16 +12,25 @@ from repflow.training.zoo.folder import Training
 
 EXAMPLES = 32
 CONTEXT = 512
+METRICS = ("inter_token_cosine", "adjacent_cosine", "update_ratio", "token_cka")
+"""What homogenisation is seen by. Fewer metrics keep the run, with its replicates, small enough to ship."""
 
 
 def flow_of(trainings: Sequence[Training], out: Path, seed: int, progress: Progress) -> Run:
-    """The flow of every model at its snapshots, on the built-in prose. A finished run of the same is opened."""
+    """The flow of every model at its snapshots, on the built-in prose.
+
+    An unfinished run is gone on with; a finished one, which may be of weights that are no more, is replaced.
+    Raises as `measure_snapshots` does; Interrupted names the folder above `out`, which --resume needs.
+    """
     snapshots = {f"zoo:{training.path.name}": training.steps() for training in trainings}
-    return measure_snapshots(
-        snapshots,
-        out,
-        TaskSettings(task=("text",), context=(CONTEXT,), examples=EXAMPLES),
-        MeasureSettings(seed=seed),
-        keep_replicates=False,
-        progress=progress,
-    )
+    try:
+        return measure_snapshots(
+            snapshots,
+            out,
+            TaskSettings(task=("text",), context=(CONTEXT,), examples=EXAMPLES),
+            MeasureSettings(metrics=METRICS, seed=seed),
+            overwrite=True,
+            progress=progress,
+        )
+    except Interrupted as stop:
+        raise Interrupted(str(stop), str(out.parent)) from stop

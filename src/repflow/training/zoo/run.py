@@ -17,9 +17,10 @@ from repflow.models import environment_facts
 from repflow.models.initialise import random_model
 from repflow.models.kernels import parallel_scan
 from repflow.models.quiet import quiet
-from repflow.training.zoo.card import write_card
-from repflow.training.zoo.corpus import Corpus, need_tokens, read_corpus, tokenizer_texts
+from repflow.training.zoo.card import SPLIT, write_card
+from repflow.training.zoo.corpus import HELD_OUT, Corpus, need_tokens, read_corpus, tokenizer_texts
 from repflow.training.zoo.episodes import document_episode, key_value_episode
+from repflow.training.zoo.evaluate import held_out_pieces
 from repflow.training.zoo.folder import Training
 from repflow.training.zoo.recipes import recipe
 from repflow.training.zoo.settings import LearningSettings, PlaceSettings, ZooSettings, filled, told
@@ -37,12 +38,9 @@ class _Course:
     corpus: Corpus
     tokenizer: Any
     stream: ZooStream
+    cpu: bool
     deadline: float | None
     progress: Progress
-
-    @property
-    def cpu(self) -> bool:
-        return self.place.device == "cpu" or not torch.cuda.is_available()
 
 
 def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
@@ -53,11 +51,15 @@ def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
     """
     _need_accelerate()
     learning, place = filled(settings.learning), settings.place
+    cpu = _on_cpu(place.device)
     corpus = read_corpus(place.data)
     tokenizer = make_tokenizer(tokenizer_texts(corpus), learning.seed)
     stream = zoo_stream(corpus, tokenizer, learning)
+    if (place.data / HELD_OUT).is_dir():
+        # What is wrong with the text is said before the training, not after it.
+        held_out_pieces(tokenizer, place.data, SPLIT)
     deadline = time.monotonic() + 60 * place.minutes if place.minutes else None
-    course = _Course(place, learning, corpus, tokenizer, stream, deadline, progress)
+    course = _Course(place, learning, corpus, tokenizer, stream, cpu, deadline, progress)
     done: list[Training] = []
     for name in settings.models:
         training = Training(place.out / name)
@@ -71,6 +73,13 @@ def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
 def _need_accelerate() -> None:
     if importlib.util.find_spec("accelerate") is None:
         raise BadSetting("training needs the package accelerate: pip install 'repflow[train]'")
+
+
+def _on_cpu(device: str) -> bool:
+    """Whether to train on the CPU. Raises BadSetting where a GPU is asked for and there is none."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadSetting("--device cuda: no CUDA GPU is available to torch here; use --device cpu or auto")
+    return device == "cpu" or not torch.cuda.is_available()
 
 
 def zoo_stream(corpus: Corpus, tokenizer: Any, learning: LearningSettings) -> ZooStream:
@@ -109,6 +118,8 @@ def _train_one(course: _Course, name: str, training: Training) -> bool:
         trainer = _trained(course, name, training, model, training.newest_checkpoint())
         reached = trainer.state.global_step
         if reached == course.learning.steps:
+            # Trainer switches the cache off in the config; whoever generates from the model wants it.
+            model.config.use_cache = True
             model.to(torch.bfloat16).save_pretrained(training.model)
             course.tokenizer.save_pretrained(training.model)
     if reached < course.learning.steps:
@@ -168,8 +179,12 @@ def _told_plainly(path: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         raise Interrupted(f"interrupted; the checkpoints stay in {path}", str(path.parent)) from stop
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # torch.save has no error of its own for a write that failed.
+        if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+            raise
+        torn = "a checkpoint could not be written whole" if isinstance(error, RuntimeError) else str(error)
         raise BadFile(
-            f"cannot save below {path}: {reason}; what was saved before stays, free some space and use --resume"
+            f"cannot save below {path}: {getattr(error, 'strerror', None) or torn}; what was saved before stays, free "
+            "some space and use --resume"
         ) from error
