@@ -1,4 +1,4 @@
-# make study   measures the embedded models and writes runs/study/report.html
+# make study   measures the five small models that come with repflow and writes runs/study/report.html
 # make test    runs every check CI runs
 # make bench   measures what the metrics cost beside the forward pass
 # make docs    checks the documentation: links, and every example in it
@@ -19,8 +19,9 @@ export TOKENIZERS_PARALLELISM ?= false
 
 study: $(VENV)/.user
 	@test ! -e $(RUN) || test -e $(RUN)/run.json || { echo "$(RUN) is no run directory; move it away"; exit 2; }
-	$(BIN)/repflow flow --config studies/embedded.yaml --out $(RUN) --overwrite
-	@echo "open $(RUN)/report.html"
+	$(BIN)/repflow flow --config studies/zoo.yaml --out $(RUN) --overwrite
+	$(BIN)/repflow report zoo:training
+	@echo "open $(RUN)/report.html, and runs/zoo-training/report.html for how the models came to this in training"
 
 test: lint types imports unit
 
@@ -55,7 +56,7 @@ $(VENV)/.user: $(PACKAGE)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.user
-	$(PIP) --constraint constraints.txt --editable '.[gguf,mamba,hub,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[gguf,train,hub,dev]'
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.user

@@ -14,9 +14,11 @@ class Report:
     """Write the HTML report of a run, and its figures for papers."""
 
     directory: tyro.conf.Positional[Path]
-    """A run directory."""
+    """A run directory, or zoo:training, the run that comes with the package."""
     figures: bool = False
     """Also write figures/*.pdf and *.png."""
+    out: Path | None = None
+    """Another folder than the run's own for the report and figures; zoo:training goes to runs/zoo-training."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,11 @@ def report(arguments: list[str]) -> int:
     from repflow.store import open_run
 
     run = open_run(asked.directory)
-    print(write_report(run))
+    shipped = run.directory != asked.directory
+    out = asked.out or (Path("runs") / str(asked.directory).replace(":", "-") if shipped else None)
+    print(write_report(run, out and out / "report.html"))
     if asked.figures:
-        for path in write_figures(run):
+        for path in write_figures(run, directory=out and out / "figures"):
             print(path)
     return 0
 

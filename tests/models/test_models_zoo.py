@@ -1,0 +1,89 @@
+"""The models that come with the package."""
+
+import json
+
+import pytest
+
+from repflow.models import load
+from repflow.models.generation import greedy
+from repflow.models.zoo import TRAINED, zoo_source
+from repflow.store import open_run
+from repflow.training.zoo.card import NUMBERS, Reached, told_reached
+from repflow.training.zoo.evaluate import Retrieval, TextLoss, prose_loss
+from repflow.training.zoo.recipes import BLOCKS, RECIPES, WIDTH
+
+
+class Quiet:
+    def note(self, line): ...
+
+    def begin(self, title, total, unit="example"): ...
+
+    def advance(self, done, tokens): ...
+
+
+@pytest.fixture(scope="module", params=TRAINED)
+def subject(request):
+    return load(f"zoo:{request.param}", device="cpu")
+
+
+def read_card(subject):
+    folder = zoo_source(subject.facts.label.removeprefix("zoo:"))
+    with open(f"{folder}/{NUMBERS}", encoding="utf-8") as numbers, open(f"{folder}/README.md", encoding="utf-8") as card:
+        return json.load(numbers), card.read()
+
+
+def test_every_recipe_is_shipped_and_nothing_else():
+    assert TRAINED == tuple(RECIPES)
+
+
+def test_loads_offline_with_the_promised_shape(subject):
+    assert (subject.facts.n_blocks, subject.facts.width, subject.facts.init) == (BLOCKS, WIDTH, "trained")
+    assert subject.facts.warnings == ()
+
+
+def test_sizes_are_within_a_tenth_and_vocabularies_one():
+    facts = [load(f"zoo:{name}", device="cpu").facts for name in TRAINED]
+    sizes = [f.n_parameters for f in facts]
+    assert max(sizes) <= 1.1 * min(sizes)
+    assert len({f.tokenizer_sha256 for f in facts}) == 1
+    assert len({f.weights_sha256 for f in facts}) == len(TRAINED)
+
+
+def test_generates(subject):
+    prompt = subject.tokenizer("The old man looked at the sea and")["input_ids"]
+    said = greedy(subject, [prompt], new_tokens=12, stop="\n\n\n")[0]
+    assert len(said.split()) > 3
+
+
+def test_the_card_says_its_numbers(subject):
+    numbers, card = read_card(subject)
+    reached = Reached(
+        numbers["subject"],
+        numbers["parameters"],
+        TextLoss(**numbers["text"]),
+        TextLoss(**numbers["prose"]),
+        tuple(Retrieval(**r) for r in numbers["retrieval"]),
+    )
+    assert told_reached(reached) in card
+    assert numbers["parameters"] == subject.facts.n_parameters
+    assert f"{numbers['parameters']:,} parameters" in card
+    assert f"repflow train card zoo:{numbers['subject']}" in card
+
+
+def test_the_cards_loss_on_prose_is_found_again(subject):
+    numbers, _ = read_card(subject)
+    found = prose_loss(subject, Quiet())
+    assert found.tokens == numbers["prose"]["tokens"]
+    assert found.nats == pytest.approx(numbers["prose"]["nats"], abs=1e-3)
+
+
+def test_training_taught_more_than_token_frequencies(subject):
+    numbers, _ = read_card(subject)
+    assert numbers["prose"]["nats"] < numbers["prose"]["unigram_nats"]
+
+
+def test_the_run_of_the_training_has_a_dozen_steps_of_each():
+    run = open_run("zoo:training")
+    steps = run.layers.groupby("subject")["step"].unique()
+    assert set(steps.index) == {f"zoo:{name}" for name in TRAINED}
+    assert all(0 in found and len(found) >= 12 for found in steps)
