@@ -28,7 +28,10 @@ def subject(request):
 
 def read_card(subject):
     folder = zoo_source(subject.facts.label.removeprefix("zoo:"))
-    with open(f"{folder}/{NUMBERS}", encoding="utf-8") as numbers, open(f"{folder}/README.md", encoding="utf-8") as card:
+    with (
+        open(f"{folder}/{NUMBERS}", encoding="utf-8") as numbers,
+        open(f"{folder}/README.md", encoding="utf-8") as card,
+    ):
         return json.load(numbers), card.read()
 
 

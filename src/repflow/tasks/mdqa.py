@@ -100,16 +100,21 @@ class MdqaTask:
         if not rich:
             return NotEnoughData(f"{self.path.name}: no question has {self.least} documents to choose from")
         needed = min(q.tokens(tokenizer, self.least, 0) for q in rich)
+        held = max(q.fit(tokenizer, context, (0,), least=1, guess=1) for q in rich)
         return NotEnoughData(
             f"a context of {context} tokens holds no question with the {self.least} documents mdqa needs, which take "
-            f"{needed} tokens or more; raise --context"
+            f"{needed} tokens or more; {held} fit: raise --context"
         )
 
     def describe(self) -> dict[str, Any]:
         """The settings, and the name and sha256 of the file, for run.json."""
         name = self.path.name if self.data is not None else f"built in: {self.path.name}"
         settings: dict[str, Any] = {"name": self.name, "positions": self.positions, "gold": self.gold}
-        return settings | {"crossed": self.crossed, "items": self.items, "data": {"file": name, "sha256": sha256_of(self.path)}}
+        return settings | {
+            "crossed": self.crossed,
+            "items": self.items,
+            "data": {"file": name, "sha256": sha256_of(self.path)},
+        }
 
 
 def _prompt(question: str, passages: list[Passage], gold: int) -> Prompt:
