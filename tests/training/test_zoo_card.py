@@ -62,6 +62,7 @@ def test_the_card_says_what_was_trained(whole: Path) -> None:
     told = (Training(whole / NAME).model / "README.md").read_text()
     marker = json.loads((whole / NAME / MARKER).read_text())
     assert told.startswith("---\nlicense: apache-2.0\n")
+    assert "trained on contexts of up to 32 tokens." in told
     assert "\n- book.txt\n- mdqa.jsonl\n" in told
     assert f"| 512 | 8 | 64 | 16, 32 | 0.002 | 0 | {marker['log'][-1]['loss']:.3f} |" in told
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, entropy
 from torch import Tensor
@@ -92,6 +92,7 @@ def test_texts_that_cannot_be_read_are_refused(subject: Loaded, tmp_path: Path) 
         text_loss(subject, data, "test", Quiet())
 
 
+@settings(deadline=None)
 @given(ids=st.lists(st.integers(0, 30), min_size=1, max_size=200))
 def test_unigram_entropy_is_scipys(ids: list[int]) -> None:
     counts = [ids.count(i) for i in set(ids)]

@@ -138,6 +138,7 @@ class Rising:
 
 
 def test_the_learning_rate_rises_for_a_twentieth_and_falls_to_a_tenth(tmp_path: Path) -> None:
+    """From 0: the first step changes nothing."""
     rates = logged(trained(Rising(40), tmp_path, steps=40), "learning_rate")
     assert len(rates) == 40
     assert rates[:3] == pytest.approx([0, 1e-3, 2e-3])

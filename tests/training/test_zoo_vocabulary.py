@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from zoo_kit import prose
 
@@ -39,6 +39,7 @@ def test_texts_come_back_whole(text: str, zoo_tokenizer: Any) -> None:
     assert zoo_tokenizer.decode(ids_of(zoo_tokenizer, text)) == text
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=40).filter(lambda text: END_OF_TEXT not in text))
 def test_any_text_comes_back_whole(text: str) -> None:
     assert TOKENIZER.decode(ids_of(TOKENIZER, text)) == text

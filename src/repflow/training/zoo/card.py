@@ -75,7 +75,7 @@ pipeline_tag: text-generation
 # {name}
 
 {recipe(name).about}. {BLOCKS} blocks, width {WIDTH}, {reached.parameters:,} parameters,
-trained on contexts of up to {POSITIONS:,} tokens.
+trained on contexts of up to {max(learning.lengths):,} tokens.
 
 One of five small models that come with repflow and differ in nothing but the architecture: the same vocabulary, the
 same data in the same order, the same number of steps. They exist to compare how representations flow through depth;
