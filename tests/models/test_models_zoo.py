@@ -36,7 +36,7 @@ def read_card(subject):
 
 
 def test_every_recipe_is_shipped_and_nothing_else():
-    assert TRAINED == tuple(RECIPES)
+    assert tuple(RECIPES) == TRAINED
 
 
 def test_loads_offline_with_the_promised_shape(subject):

@@ -7,8 +7,8 @@ import pytest
 from repflow.core import BadFile, BadSetting, BadSpec, NotEnoughData
 from repflow.tasks import TextTask, examples_sha256, longest
 from repflow.tasks._documents import chunks
-from repflow.tasks.files import shipped
 from repflow.tasks._hub import DatasetName, parse
+from repflow.tasks.files import shipped
 
 
 def put(path, text):

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadFile
-from repflow.tasks.files import blocks, check_file, lines, need_fields, records, sha256_of
 from repflow.tasks._hub import PREFIX, column_of, is_saved_dataset, parse
+from repflow.tasks.files import blocks, check_file, lines, need_fields, records, sha256_of
 
 CHUNK = 1 << 18
 """Characters that are tokenised at once. A text up to this size is tokenised whole; a larger one is cut where

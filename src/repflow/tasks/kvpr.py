@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadSetting, Example, NotEnoughData, Tokenizer, unknown
-from repflow.tasks.files import sha256_of
-from repflow.tasks.pairs import MOST_PAIRS, STYLES, KvRecord, PairStream, line_of, quoted, read_pairs
 from repflow.tasks._places import arrange, arrivals, check_places, places_of
 from repflow.tasks._prompts import Prompt, Question, assemble, check_items, check_size
+from repflow.tasks.files import sha256_of
+from repflow.tasks.pairs import MOST_PAIRS, STYLES, KvRecord, PairStream, line_of, quoted, read_pairs
 
 INSTRUCTION = "Find the value that belongs to the given key in the JSON object below."
 HEAD = f"{INSTRUCTION}\n\nJSON data:\n{{"
@@ -25,7 +25,8 @@ class KvprTask:
     """Prompts with a JSON object of unique keys and values and the question for one of the values.
 
     A prompt has the largest number of pairs that keeps it within the context, special tokens included, or all the
-    pairs of a record when they take less; or exactly `items`. At least 4 pairs, and with `crossed` at least as many as positions.
+    pairs of a record when they take less; or exactly `items`. At least 4 pairs, and with `crossed` at least as many as
+    positions.
     For one seed and tokenizer a smaller context's prompt is the larger one's with distractors removed, as long as
     both use the same style of keys.
     """

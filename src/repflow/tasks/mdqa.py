@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import Example, NotEnoughData, Tokenizer
-from repflow.tasks.files import sha256_of, shipped
-from repflow.tasks.passages import Asked, Passage, distractors, read_questions
 from repflow.tasks._places import arrange, arrivals, check_places, places_of
 from repflow.tasks._prompts import Prompt, Question, assemble, check_items, check_size
+from repflow.tasks.files import sha256_of, shipped
+from repflow.tasks.passages import Asked, Passage, distractors, read_questions
 
 INSTRUCTION = "One of the documents below answers the question. Reply with the answer only, in a few words."
 HEAD = f"{INSTRUCTION}\n\n"
@@ -24,9 +24,9 @@ class MdqaTask:
     """Prompts with numbered documents, one of which answers the question at the end.
 
     A prompt has the largest number of documents that keeps it within the context, special tokens included, or all
-    there are when they take less; or exactly `items`. At least 2, and with `crossed` at least as many as positions. Questions whose
-    passages are too long for that are passed over. A smaller context's prompt is the larger one's with distractors
-    removed and the documents numbered anew.
+    there are when they take less; or exactly `items`. At least 2, and with `crossed` at least as many as positions.
+    Questions whose passages are too long for that are passed over. A smaller context's prompt is the larger one's with
+    distractors removed and the documents numbered anew.
     """
 
     data: str | None = None

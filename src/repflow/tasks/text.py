@@ -8,9 +8,9 @@ from typing import Any
 
 from repflow.core import Example, NotEnoughData, Tokenizer
 from repflow.tasks._documents import check_source, chunks, documents, facts
-from repflow.tasks.files import shipped
 from repflow.tasks._prompts import check_size
 from repflow.tasks._tokens import encode
+from repflow.tasks.files import shipped
 
 LEAST_TOKENS = 4
 _MOST_CHARS_A_TOKEN = 64
