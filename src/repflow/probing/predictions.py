@@ -1,0 +1,32 @@
+"""What trained probes said about examples they had not seen: all that the summaries need."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int16, Integer
+
+SOLVERS = ("adam", "lbfgs")
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Of R splits, S sites, N examples."""
+
+    predicted: Int16[np.ndarray, "r s n"]
+    """The class predicted, -1 where the example trained the probe."""
+    control: Int16[np.ndarray, "r s n"] | None
+    """The same of probes trained on `control_labels`; None without a control task."""
+    labels: Integer[np.ndarray, " n"]
+    """In 0..classes-1."""
+    control_labels: Integer[np.ndarray, "r n"] | None
+    """The control task's labels of each split."""
+    groups: Integer[np.ndarray, " n"]
+    """Examples of one question, or one set of pairs, share a group."""
+    train: Bool[np.ndarray, "r n"]
+    """Who trained."""
+    classes: int
+    seeds: tuple[int, ...]
+    """Of the splits, R of them."""
+    solver: str
+    strength: Float[np.ndarray, "r s"] | None = None
+    """L2 strength chosen by cross-validation (1/C of scikit-learn); None for adam."""
