@@ -155,6 +155,13 @@ def test_four_digit_keys_run_out_without_hanging(words):
     assert example.n_positions == 1 << 14
 
 
+def test_more_items_than_a_context_or_a_style_can_give_are_refused_without_hanging(words):
+    with pytest.raises(NotEnoughData, match="512 tokens holds fewer pairs than items 70000"):
+        KvprTask(items=70_000).build(words, n=1, context=512, seed=0)
+    with pytest.raises(BadSetting, match="items 70000: there are 16384 pairs of hex4 keys at most"):
+        KvprTask(keys="hex4", items=70_000).build(words, n=1, context=1 << 20, seed=0)
+
+
 def test_many_long_prompts_take_few_tokenisations(words):
     calls = 0
     plain = words.encode

@@ -68,6 +68,10 @@ class KvprTask:
     def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
         """The first n examples. Raises NotEnoughData where the context or a record holds too few pairs."""
         check_size(n, context)
+        if self.items is not None and self.items > context:
+            raise NotEnoughData(
+                f"a context of {context} tokens holds fewer pairs than items {self.items}; lower --items"
+            )
         return list(islice(self._examples(tokenizer, context, seed), n))
 
     def _examples(self, tokenizer: Tokenizer, context: int, seed: int) -> Iterator[Example]:
@@ -100,7 +104,10 @@ class KvprTask:
             gold, *others = stream.first(pairs)
             return _prompt(*arrange(others, gold, place, self.positions))
 
-        return Question(draw, self.items or MOST_PAIRS[style], (stream.first(1)[0][1],))
+        most = MOST_PAIRS[style]
+        if self.items is not None and self.items > most:
+            raise BadSetting(f"items {self.items}: there are {most} pairs of {style} keys at most; lower --items")
+        return Question(draw, self.items or most, (stream.first(1)[0][1],))
 
     def _recorded(self, record: KvRecord) -> Question:
         others = arrivals(record.others, self.positions)
