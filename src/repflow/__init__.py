@@ -1,7 +1,8 @@
 """repflow measures how contextual representations flow through the depth of sequence models.
 
-`flow(subjects, task=...)` measures and returns a `Run`; `open(directory)` reads one; `watch(model)` measures a model
-that somebody else is running. Everything heavy loads on first use.
+`flow(subjects, task=...)` measures, `probe(subjects, task=...)` trains probes, and both return a `Run`;
+`open(directory)` reads one; `watch(model)` measures a model that somebody else is running. Everything heavy loads on
+first use.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,11 @@ from repflow._version import __version__
 
 if TYPE_CHECKING:
     from repflow.core import RepflowError
-    from repflow.studies.api import compare, flow, open
+    from repflow.studies.api import compare, flow, open, probe
     from repflow.studies.run import Run
     from repflow.studies.watch import Watch, watch
 
-__all__ = ["RepflowError", "Run", "Watch", "__version__", "compare", "flow", "open", "watch"]
+__all__ = ["RepflowError", "Run", "Watch", "__version__", "compare", "flow", "open", "probe", "watch"]
 
 _HOMES = {
     "RepflowError": "repflow.core",
@@ -23,6 +24,7 @@ _HOMES = {
     "compare": "repflow.studies.api",
     "flow": "repflow.studies.api",
     "open": "repflow.studies.api",
+    "probe": "repflow.studies.api",
     "watch": "repflow.studies.watch",
 }
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from repflow.cli._arguments import parse, yaml_settings
+from repflow.cli._arguments import parse
 from repflow.cli._progress import watching
-from repflow.core import BadSetting
+from repflow.cli._study import reported, study_values, taken_apart
 from repflow.studies.settings import (
     ZOO,
     FlowSettings,
@@ -40,10 +40,7 @@ class Flow:
 
 def flow(arguments: list[str]) -> int:
     """Run the study, write its report, print its summary."""
-    values, rest = yaml_settings(arguments)
-    for flag, other in (("--resume", "overwrite"), ("--overwrite", "resume")):
-        if flag in rest:
-            values.pop(other, None)
+    values, rest = study_values(arguments)
     asked = parse(Flow, "flow", rest, _defaults(values))
     settings = FlowSettings(asked.subjects, asked.task, asked.measure, asked.model, asked.output)
     from repflow.studies.flow import run_flow
@@ -51,10 +48,7 @@ def flow(arguments: list[str]) -> int:
     with watching() as progress:
         run = run_flow(settings, progress)
         if asked.report:
-            progress.note("writing the report")
-            from repflow.report import write_report
-
-            write_report(run)
+            reported(run, progress)
     from repflow.store import summary
 
     summary(run)
@@ -63,13 +57,6 @@ def flow(arguments: list[str]) -> int:
 
 def _defaults(values: dict[str, object]) -> Flow:
     """What the YAML file says, under the flags."""
-    values = {name.replace("-", "_"): value for name, value in values.items()}
-    subjects = values.pop("subjects", list(ZOO))
-    named = [subjects] if isinstance(subjects, str) else subjects
-    if not isinstance(named, list) or not all(isinstance(s, str) for s in named):
-        raise BadSetting(f"subjects must be a list of names, got {subjects!r}")
-    report = values.pop("report", True)
-    if not isinstance(report, bool):
-        raise BadSetting(f"report must be true or false, got {report!r}")
-    settings = flow_settings(tuple(named), values)
+    subjects, report, named = taken_apart(values)
+    settings = flow_settings(subjects, named)
     return Flow(settings.subjects, settings.task, settings.measure, settings.model, settings.output, report)

@@ -13,6 +13,7 @@ from repflow.core import Interrupted, RepflowError, unknown
 
 COMMANDS = {
     "flow": "measure how representations flow through the depth of models",
+    "probe": "find where in depth a task's answer is linearly readable, and whether it is said",
     "train": "train the small models that come with repflow, or measure what models reached",
     "report": "write the HTML report and the figures of a run",
     "show": "print a run's main numbers",
@@ -67,6 +68,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from repflow.cli._flow import flow
 
         return flow
+    if name == "probe":
+        from repflow.cli._probe import probe
+
+        return probe
     if name == "train":
         from repflow.cli._train import train
 

@@ -15,6 +15,7 @@ from repflow.core.errors import (
     unknown,
 )
 from repflow.core.intervals import interval
+from repflow.core.probe_records import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 from repflow.core.protocols import Task, Tokenizer
 from repflow.core.records import (
     POLICIES,
@@ -33,6 +34,7 @@ from repflow.core.records import (
 
 __all__ = [
     "POLICIES",
+    "AnswerRow",
     "BadFile",
     "BadSetting",
     "BadSpec",
@@ -48,12 +50,16 @@ __all__ = [
     "Origin",
     "PairRow",
     "PathRow",
+    "ProbeClassRow",
+    "ProbeRow",
+    "ProbeSummaryRow",
     "RepflowError",
     "Site",
     "StoreConflict",
     "SubjectFacts",
     "Tap",
     "Task",
+    "TellingRow",
     "Tokenizer",
     "UnknownName",
     "interval",

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from repflow.core import BadFile, LayerRow, PairRow, PathRow, StoreConflict
+from repflow.core import (
+    AnswerRow,
+    BadFile,
+    LayerRow,
+    PairRow,
+    PathRow,
+    ProbeClassRow,
+    ProbeRow,
+    ProbeSummaryRow,
+    StoreConflict,
+    TellingRow,
+)
 from repflow.store import _layout, _parts
 from repflow.store._marker import read_marker
 from repflow.store._replicates import read_replicates
@@ -17,6 +28,16 @@ from repflow.store._tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_KINDS: dict[str, type] = {
+    "answers": AnswerRow,
+    "probe_classes": ProbeClassRow,
+    "probe_summary": ProbeSummaryRow,
+    "probes": ProbeRow,
+    "telling": TellingRow,
+}
+"""Rows of the tables that only some studies write."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,7 +93,7 @@ class Run:
 
     @cached_property
     def probes(self) -> "pd.DataFrame":
-        """Results of probing; empty when the study trained none."""
+        """One probed site a row; columns as in `ProbeRow`. Empty when the study trained no probes."""
         return self.table("probes")
 
     def table(self, name: str) -> "pd.DataFrame":
@@ -81,7 +102,7 @@ class Run:
 
         if name not in self.info.get("tables", _layout.TABLES[:3]):
             return pd.DataFrame()
-        return read_table(_layout.table_path(self.directory, name))
+        return read_table(_layout.table_path(self.directory, name), _KINDS.get(name))
 
     @cached_property
     def findings(self) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from rich.text import Text
 from repflow.store._rich import cell, number, plain_table
 from repflow.store._run import Run
 from repflow.store._steps import at_last_step, last_steps, told_steps
+from repflow.store._summary_probes import print_probes
 from repflow.store._summary_training import print_training
 from repflow.store._warnings import warning_lines
 
@@ -39,6 +40,7 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
         out.print(table)
     if shown:
         out.print(Text(_legend(tokens), style="dim"))
+    print_probes(run, out)
     for finding in run.findings:
         out.print(Text(_finding(finding)))
     for warning in warning_lines(run.info):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from repflow.core import BadSetting
 from repflow.engines import Progress
 from repflow.studies.flow import run_flow
+from repflow.studies.probe import run_probe
+from repflow.studies.probe_settings import probe_settings
 from repflow.studies.run import Run
 from repflow.studies.settings import ZOO, flow_settings
 
@@ -25,11 +27,29 @@ def flow(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = Non
 
     Returns the finished run. Raises a RepflowError for anything the caller can mend.
     """
+    return run_flow(flow_settings(_named(subjects), settings), progress)
+
+
+def probe(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:
+    """Find where in depth a task's answer is linearly readable; the command `repflow probe` from Python.
+
+    Args:
+        subjects: specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...
+        progress: told of the run's course; silent without it.
+        settings: any setting of the command by its name with underscores, e.g. `task="mdqa"`, `context=[300, 1000]`,
+            `places=["last", "even:4"]`, `out="runs/one"`. `repflow probe --help` lists them all.
+
+    Returns the finished run: `.probes`, and `.table(name)` for probe_classes, probe_summary, answers and telling.
+    Raises a RepflowError for anything the caller can mend.
+    """
+    return run_probe(probe_settings(_named(subjects), settings), progress)
+
+
+def _named(subjects: str | Sequence[str]) -> tuple[str, ...]:
     named = (subjects,) if isinstance(subjects, str) else subjects
     if not isinstance(named, Sequence) or not all(isinstance(subject, str) for subject in named):
         raise BadSetting(f"subjects must be a list of names, got {subjects!r}")
-    named = tuple(named)
-    return run_flow(flow_settings(named, settings), progress)
+    return tuple(named)
 
 
 def open(directory: str | Path) -> Run:

@@ -1,7 +1,7 @@
 """One subject on one task: what it reads, the job that measures it, and the rows that come of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,7 +108,7 @@ def read(
         record.warn("read from Hugging Face's list of hidden states, for parity only: families leave out other ends")
     if len(examples) < FEW:
         record.warn(f"{len(examples)} examples make rough intervals; {FEW} or more make good ones")
-    _check_length(facts, built, settings.model.allow_extrapolation, record)
+    check_length(facts, built, settings.model.allow_extrapolation, record.warn)
     _check_enough(settings, examples, title)
     record.tasks.append(assignment.facts(facts.label, examples))
     return Reading(assignment, tuple(examples), tuple(calibration))
@@ -155,7 +155,8 @@ def _job(key: str, reader: Reader, facts: SubjectFacts, reading: Reading, settin
     return Job(key, reading.examples, reading.calibration, named(names), options, shard)
 
 
-def _check_length(facts: SubjectFacts, examples: Sequence[Example], allowed: bool, record: Record) -> None:
+def check_length(facts: SubjectFacts, examples: Sequence[Example], allowed: bool, warn: Callable[[str], None]) -> None:
+    """Raises ContextTooLong for examples beyond the trained positions; where that is allowed, warns."""
     longest = max(len(example.ids) for example in examples)
     if facts.max_positions is None or longest <= facts.max_positions:
         return
@@ -164,7 +165,7 @@ def _check_length(facts: SubjectFacts, examples: Sequence[Example], allowed: boo
             f"{facts.label} was trained on {facts.max_positions} positions, the longest example has {longest} tokens; "
             "lower --context, or pass --allow-extrapolation"
         )
-    record.warn(f"{facts.label}: read {longest} tokens where it was trained on {facts.max_positions}")
+    warn(f"{facts.label}: read {longest} tokens where it was trained on {facts.max_positions}")
 
 
 def _check_enough(settings: FlowSettings, examples: Sequence[Example], title: str) -> None:

@@ -64,8 +64,6 @@ class ProbingSettings:
     """The most tokens of an answer."""
     keep_features: bool = False
     """Keep the feature files in the run directory."""
-    replicates: int = 200
-    """Bootstrap replicates behind every interval."""
     seed: int = 0
     """Seeds generated examples, splits, controls and bootstrap weights."""
 
@@ -73,7 +71,6 @@ class ProbingSettings:
         parse_places(self.places)
         at_least("seeds", self.seeds, 1)
         at_least("new-tokens", self.new_tokens, 1)
-        at_least("replicates", self.replicates, 20)
         at_least("seed", self.seed, 0)
         if self.seed > LARGEST_SEED:
             raise BadSetting(f"--seed must be at most {LARGEST_SEED}, got {self.seed}")

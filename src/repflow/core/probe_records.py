@@ -1,0 +1,175 @@
+"""The rows of a probe run. Plain frozen data, one table a class."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRow:
+    """The probes of one site at one place of the prompts: a line of probes.parquet."""
+
+    subject: str
+    family: str
+    init: str
+    task: str
+    context: int
+    position: str
+    """Where in the prompt: `last`, `gold` (its end), `mean`, `even.1of4` .. ."""
+    share: float
+    """How far into the prompt that is, 0 to 1; NaN for `gold` and `mean`."""
+    site: str
+    site_index: int
+    depth: float
+    accuracy: float
+    """Share of held-out examples whose gold position the probe names, over all splits."""
+    ci_low: float
+    ci_high: float
+    control: float
+    """The same on labels permuted per group; NaN where no control was trained."""
+    control_low: float
+    control_high: float
+    selectivity: float
+    """Accuracy minus control."""
+    selectivity_low: float
+    selectivity_high: float
+    abs_error: float
+    """Mean distance between the named and the true class."""
+    abs_error_low: float
+    abs_error_high: float
+    chance: float
+    majority: float
+    """Accuracy of always naming the class most frequent in training."""
+    n_train: int
+    """Examples a split trains on, on average."""
+    n_test: int
+    """Different examples that some split held out."""
+    n_groups: int
+    """Different groups that some split held out: the units of the intervals."""
+    classes: int
+    seeds: int
+    solver: str
+    strength: float
+    """Median over splits of the regularisation that cross-validation chose; NaN for adam."""
+    baseline_of: str | None = None
+    """The subject whose random initialisation this one is; None for a subject in its own right."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeClassRow:
+    """How one class fares at one site: a line of probe_classes.parquet."""
+
+    subject: str
+    task: str
+    context: int
+    position: str
+    site: str
+    site_index: int
+    depth: float
+    gold_class: int
+    accuracy: float
+    ci_low: float
+    ci_high: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSummaryRow:
+    """One subject on one task, read at one place: a line of probe_summary.parquet."""
+
+    subject: str
+    family: str
+    init: str
+    task: str
+    context: int
+    position: str
+    solver: str
+    peak_site: str
+    """The shallowest site of highest accuracy among `embed` and the blocks."""
+    peak_site_index: int
+    peak_depth: float
+    peak_from: str
+    """The interval of the peak's place, as sites and as depths."""
+    peak_to: str
+    peak_depth_low: float
+    peak_depth_high: float
+    peak: float
+    peak_low: float
+    peak_high: float
+    embed: float
+    last: float
+    """Accuracy after the last block."""
+    last_low: float
+    last_high: float
+    final_norm: float
+    final_norm_low: float
+    final_norm_high: float
+    gap: float
+    """Peak minus last, in shares of 1."""
+    gap_low: float
+    gap_high: float
+    relative_gap: float
+    """Gap over peak."""
+    relative_gap_low: float
+    relative_gap_high: float
+    norm_gap: float
+    """Peak minus final norm."""
+    norm_gap_low: float
+    norm_gap_high: float
+    relative_norm_gap: float
+    relative_norm_gap_low: float
+    relative_norm_gap_high: float
+    chance: float
+    majority: float
+    length: float
+    """Accuracy of the same probe on the number of tokens alone."""
+    length_low: float
+    length_high: float
+    answered: float
+    """Share of the examples the model answers rightly; NaN where it was not asked."""
+    answered_low: float
+    answered_high: float
+    n_examples: int
+    n_groups: int
+    baseline_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """What a model said to one example: a line of answers.parquet."""
+
+    subject: str
+    task: str
+    context: int
+    example: int
+    group: int
+    gold_class: int
+    gold_position: int
+    """Index of the gold pair or document, from 0."""
+    n_items: int
+    n_tokens: int
+    answer: str
+    correct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TellingRow:
+    """What is readable against what is said, by where the gold stands: a line of telling.parquet."""
+
+    subject: str
+    task: str
+    context: int
+    position: str
+    site: str
+    """The site of highest accuracy, or the last block."""
+    at: str
+    """`peak` or `last`."""
+    gold_class: int | None
+    """None: all classes together."""
+    probe: float
+    probe_low: float
+    probe_high: float
+    answered: float
+    answered_low: float
+    answered_high: float
+    difference: float
+    """Probe accuracy minus the share answered rightly, paired by group."""
+    difference_low: float
+    difference_high: float

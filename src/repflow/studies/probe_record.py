@@ -1,0 +1,90 @@
+"""What a probe run collects on its way, and writes at its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from repflow.core import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, Site, SubjectFacts, TellingRow
+from repflow.core.places import Place
+from repflow.probing import DepthSummary, Predictions, summarise, summarise_depth
+from repflow.store import RunWriter
+from repflow.studies.probe_answers import answer_rows, answered, telling_rows
+from repflow.studies.probe_fit import Probed
+from repflow.studies.probe_reading import CORRECT, Gathered
+from repflow.studies.probe_rows import NONE, About, accuracy_of, class_rows, probe_rows, summary_row
+
+
+@dataclass
+class ProbeRecord:
+    """Rows by table, and the facts for run.json."""
+
+    probes: list[ProbeRow] = field(default_factory=list)
+    probe_classes: list[ProbeClassRow] = field(default_factory=list)
+    probe_summary: list[ProbeSummaryRow] = field(default_factory=list)
+    answers: list[AnswerRow] = field(default_factory=list)
+    telling: list[TellingRow] = field(default_factory=list)
+    subjects: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    timings: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, line: str) -> None:
+        if line not in self.warnings:
+            self.warnings.append(line)
+
+    def write(self, writer: RunWriter) -> None:
+        """Write the tables; without answers there are none of them."""
+        writer.write_table("probes", self.probes, ProbeRow)
+        writer.write_table("probe_classes", self.probe_classes, ProbeClassRow)
+        writer.write_table("probe_summary", self.probe_summary, ProbeSummaryRow)
+        if self.answers:
+            writer.write_table("answers", self.answers, AnswerRow)
+            writer.write_table("telling", self.telling, TellingRow)
+
+    def add(
+        self,
+        facts: SubjectFacts,
+        baseline_of: str | None,
+        sites: Sequence[Site],
+        places: Sequence[Place],
+        gathered: Gathered,
+        probed: Probed,
+        seed: int,
+    ) -> None:
+        """Take in the results of one reading of one subject."""
+        assignment = gathered.reading.assignment
+        about = About(facts, baseline_of, assignment.task.name, assignment.context, sites, seed)
+        self.tasks.append(assignment.facts(facts.label, gathered.reading.examples))
+        for example, site in gathered.broken:
+            self.warn(
+                f"{facts.label}, {assignment.title}: example {example} left out, non-finite at {sites[site].name}"
+            )
+        right = self._answers(about, gathered)
+        length = accuracy_of(summarise(probed.length.predictions, seed), 0)
+        said = NONE if right is None else answered(right, np.array(gathered.reading.groups), seed)
+        for place, fit in zip(places, probed.fits, strict=True):
+            found, depth = summarise(fit.predictions, seed), summarise_depth(fit.predictions, sites, seed)
+            self.probes += probe_rows(about, place, fit.predictions, found)
+            self.probe_classes += class_rows(about, place, found)
+            self.probe_summary.append(summary_row(about, place, fit.predictions, found, depth, length, said))
+            if right is not None:
+                self._tell(about, place, fit.predictions, depth, right[gathered.kept])
+
+    def _answers(self, about: About, gathered: Gathered) -> np.ndarray | None:
+        """Whether each answer is right; None where none was asked for."""
+        if not gathered.answers:
+            return None
+        examples, correct = gathered.reading.examples, CORRECT[about.task]
+        right = np.array([correct(text, e) for text, e in zip(gathered.answers, examples, strict=True)])
+        self.answers += answer_rows(about.facts.label, about.task, about.context, examples, gathered.answers, right)
+        return right
+
+    def _tell(
+        self, about: About, place: Place, predictions: Predictions, depth: DepthSummary, right: np.ndarray
+    ) -> None:
+        index = {site.name: i for i, site in enumerate(about.sites)}
+        sites = [(s.name, at, index[s.name]) for at, s in (("peak", depth.peak_site), ("last", depth.last.site))]
+        where = (about.facts.label, about.task, about.context, place.name)
+        self.telling += telling_rows(where, sites, predictions, right, about.seed)

@@ -1,0 +1,146 @@
+"""From trained probes to rows: values, intervals, and what stands beside them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from repflow.core import Estimate, ProbeClassRow, ProbeRow, ProbeSummaryRow, Site, SubjectFacts
+from repflow.core.places import Place
+from repflow.probing import DepthSummary, Predictions, Scores, SiteSummary
+from repflow.studies.probe_answers import Limits
+
+NONE: Limits = (math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class About:
+    """What all rows of one reading of one subject share."""
+
+    facts: SubjectFacts
+    baseline_of: str | None
+    task: str
+    context: int
+    sites: Sequence[Site]
+    seed: int
+
+
+def probe_rows(about: About, place: Place, predictions: Predictions, found: SiteSummary) -> list[ProbeRow]:
+    """One row a site."""
+    facts = about.facts
+    return [
+        ProbeRow(
+            subject=facts.label,
+            family=facts.family,
+            init=facts.init,
+            task=about.task,
+            context=about.context,
+            position=place.name,
+            share=place.share,
+            site=site.name,
+            site_index=site.index,
+            depth=site.depth,
+            **dict(zip(("accuracy", "ci_low", "ci_high"), _at(found.accuracy, i), strict=True)),
+            **_columns("control", _at(found.control, i)),
+            **_columns("selectivity", _at(found.selectivity, i)),
+            **_columns("abs_error", _at(found.abs_error, i)),
+            chance=found.chance,
+            majority=found.majority,
+            n_train=found.n_train,
+            n_test=found.n_test,
+            n_groups=found.n_groups,
+            classes=predictions.classes,
+            seeds=len(predictions.seeds),
+            solver=predictions.solver,
+            strength=math.nan if predictions.strength is None else float(np.median(predictions.strength[:, i])),
+            baseline_of=about.baseline_of,
+        )
+        for i, site in enumerate(about.sites)
+    ]
+
+
+def class_rows(about: About, place: Place, found: SiteSummary) -> list[ProbeClassRow]:
+    """One row a site and class."""
+    per_class = found.by_class
+    return [
+        ProbeClassRow(
+            about.facts.label,
+            about.task,
+            about.context,
+            place.name,
+            site.name,
+            site.index,
+            site.depth,
+            c,
+            *(float(values[i, c]) for values in (per_class.value, per_class.ci_low, per_class.ci_high)),
+        )
+        for i, site in enumerate(about.sites)
+        for c in range(per_class.value.shape[1])
+    ]
+
+
+def summary_row(
+    about: About,
+    place: Place,
+    predictions: Predictions,
+    found: SiteSummary,
+    depth: DepthSummary,
+    length: Limits,
+    answered: Limits,
+) -> ProbeSummaryRow:
+    """The peak, the end of the model, and what a guess would reach."""
+    facts, norm = about.facts, depth.final_norm
+    numbers = {
+        "peak": _of(depth.peak),
+        "last": _of(depth.last.accuracy),
+        "gap": _of(depth.last.points),
+        "relative_gap": _of(depth.last.relative),
+        "final_norm": _of(norm and norm.accuracy),
+        "norm_gap": _of(norm and norm.points),
+        "relative_norm_gap": _of(norm and norm.relative),
+        "length": length,
+        "answered": answered,
+    }
+    return ProbeSummaryRow(
+        subject=facts.label,
+        family=facts.family,
+        init=facts.init,
+        task=about.task,
+        context=about.context,
+        position=place.name,
+        solver=predictions.solver,
+        peak_site=depth.peak_site.name,
+        peak_site_index=depth.peak_site.index,
+        peak_depth=depth.peak_site.depth,
+        peak_from=depth.peak_from.name,
+        peak_to=depth.peak_to.name,
+        peak_depth_low=depth.peak_from.depth,
+        peak_depth_high=depth.peak_to.depth,
+        embed=float(found.accuracy.value[0]),
+        chance=found.chance,
+        majority=found.majority,
+        n_examples=len(predictions.labels),
+        n_groups=len(np.unique(predictions.groups)),
+        baseline_of=about.baseline_of,
+        **{column: value for name, limits in numbers.items() for column, value in _columns(name, limits).items()},
+    )
+
+
+def accuracy_of(found: SiteSummary, site: int) -> Limits:
+    """Accuracy at the site of an index."""
+    return _at(found.accuracy, site)
+
+
+def _of(estimate: Estimate | None) -> Limits:
+    return NONE if estimate is None else (estimate.value, estimate.ci_low, estimate.ci_high)
+
+
+def _at(scores: Scores | None, site: int) -> Limits:
+    if scores is None:
+        return NONE
+    return float(scores.value[site]), float(scores.ci_low[site]), float(scores.ci_high[site])
+
+
+def _columns(name: str, limits: Limits) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), limits, strict=True))
