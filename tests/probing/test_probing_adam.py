@@ -52,6 +52,13 @@ def test_the_update_is_torchs_adam() -> None:
     torch.testing.assert_close(weights, reference.detach(), rtol=1e-5, atol=1e-6)
 
 
+def test_a_probe_takes_the_protocols_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, step = [], _adam.Adam.step
+    monkeypatch.setattr(_adam.Adam, "step", lambda self, gradient: (taken.append(1), step(self, gradient)))
+    fitted(crossed((1.0,)), seeds=1)
+    assert len(taken) == 150
+
+
 def test_the_scaler_never_sees_the_test_rows() -> None:
     data = crossed((1.5,), groups=80)
     before = fitted(data, seeds=1, control=False)

@@ -121,7 +121,7 @@ class _Sites:
         else:
             rows = torch.from_numpy(np.asarray(states)[self.order])
         rows = rows.to(self.device)
-        if not rows.isfinite().all():
+        if not rows.sum(dtype=torch.float64).isfinite():
             raise ModelProblem(
                 f"features of site {site} (from 0) are not finite; leave out the examples they belong to"
             )
