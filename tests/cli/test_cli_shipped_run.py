@@ -5,7 +5,10 @@ from repflow.cli import main
 
 def test_show_prints_it(capsys):
     assert main(["show", "zoo:training"]) == 0
-    assert "zoo:mamba-tiny" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "zoo:mamba-tiny" in said
+    assert "no report yet: repflow report zoo:training" in said
+    assert "models/zoo/training" not in said
 
 
 def test_report_goes_beside_the_caller_not_into_the_package(tmp_path, monkeypatch, capsys):

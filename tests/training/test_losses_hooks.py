@@ -235,7 +235,12 @@ def test_data_parallel_on_several_devices_is_refused() -> None:
         raise AssertionError("not reached")
 
 
+# torch warns of its own tracing, depending on what was compiled before in the process.
+TRACING = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+
+
 @pytest.mark.slow
+@TRACING
 def test_a_compiled_model_gives_the_same_gradients() -> None:
     model = tiny("pythia")
     expected = _gradients(model, model)
@@ -246,6 +251,7 @@ def test_a_compiled_model_gives_the_same_gradients() -> None:
 
 
 @pytest.mark.slow
+@TRACING
 def test_a_model_compiled_and_run_before_is_told_to_come_earlier() -> None:
     model = tiny("pythia")
     torch.compiler.reset()

@@ -25,6 +25,11 @@ SHIPPED = {"zoo:training": Path(__file__).parents[1] / "models" / "zoo" / "train
 TABLES = ("layers", "pairs", "paths", "probes")
 
 
+def name_of(directory: Path) -> str:
+    """What a run is called on the command line: its directory, or the name of one that comes with the package."""
+    return next((name for name, path in SHIPPED.items() if path == directory), str(directory))
+
+
 def table_path(directory: Path, name: str) -> Path:
     return directory / f"{name}.parquet"
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from repflow.store._layout import name_of
 from repflow.store._rich import cell, number, plain_table
 from repflow.store._run import Run
 from repflow.store._steps import at_last_step, last_steps, told_steps
@@ -25,7 +26,7 @@ _DEPTHS = (("1/3 of depth", 1 / 3), ("middle", 1 / 2), ("last block", 1.0))
 def print_summary(run: Run, *, console: Console | None = None) -> None:
     """See `repflow.store.summary`."""
     out = console or Console()
-    out.print(Text(f"{run.info['command']} run in {run.directory}", style="bold"), soft_wrap=True)
+    out.print(Text(f"{run.info['command']} run in {name_of(run.directory)}", style="bold"), soft_wrap=True)
     out.print(_subjects(run))
     tokens = _policy(run)
     last = last_steps(run.layers, run.paths)
@@ -46,7 +47,9 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     for warning in warning_lines(run.info):
         out.print(Text(f"warning: {warning}", style="yellow"))
     where = (
-        f"report: {run.report}" if run.report else f"no report yet: repflow report {shlex.quote(str(run.directory))}"
+        f"report: {run.report}"
+        if run.report
+        else f"no report yet: repflow report {shlex.quote(name_of(run.directory))}"
     )
     out.print(Text(where), soft_wrap=True)
 

@@ -86,7 +86,8 @@ as language models they are of no use.
 {_listed(facts["files"])}
 
 mixed with generated episodes of key-value retrieval and of questions about documents: of ten rows five are text, three
-keys and values, two documents. One question in ten, and all of {HELD_OUT}, was kept out.
+keys and values, two documents. One question in ten, and all of {HELD_OUT}, was kept out. sha256 of texts and questions:
+`{facts["corpus"]}`.
 
 | tokens | steps | tokens a step | row lengths | learning rate | seed | loss of the last steps |
 |---|---|---|---|---|---|---|

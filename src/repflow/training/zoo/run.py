@@ -64,9 +64,10 @@ def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
     for name in settings.models:
         training = Training(place.out / name)
         with _told_plainly(training.path):
-            if _train_one(course, name, training):
-                write_card(training, place.data, progress)
-                done.append(training)
+            if not _train_one(course, name, training):
+                break
+            write_card(training, place.data, progress)
+            done.append(training)
     return done
 
 
