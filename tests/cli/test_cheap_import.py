@@ -17,6 +17,7 @@ CHECK = f"import sys; heavy = [name for name in {HEAVY} if name in sys.modules];
         "import repflow.core, repflow.studies.settings",
         "from repflow.cli import main; main(['--help']); main(['--version'])",
         "from repflow.cli import main; main(['flow', '--help'])",
+        "from repflow.cli import main; main(['probe', '--help'])",
         "from repflow.cli import main; main(['flwo'])",
         "from repflow.cli import main; main(['flow', 'config:pythia', '--exampless', '3'])",
     ],

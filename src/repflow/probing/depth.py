@@ -84,8 +84,8 @@ def _whole(low: np.ndarray, high: np.ndarray, count: int) -> tuple[int, int]:
 
 def _gap(site: Site, last: np.ndarray, curve: np.ndarray, sizes: tuple[int, int]) -> FinalGap:
     low, high = interval(last[1:], sizes[1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = (curve - last) / curve
+    # A share of nothing is none: left out, not infinite.
+    relative = np.divide(curve - last, curve, out=np.full_like(curve, np.nan), where=curve > 0)
     return FinalGap(
         site=site,
         accuracy=Estimate(float(last[0]), float(low), float(high), sizes[0]),
