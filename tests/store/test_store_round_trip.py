@@ -132,11 +132,11 @@ class ProbeLike:
 
 def test_other_tables_go_the_same_way(tmp_path: Path) -> None:
     with RunWriter.create(tmp_path / "r", {}, "probe") as writer:
-        writer.write_table("probes", [ProbeLike("a", 0.5), ProbeLike("b", math.nan, 0.1)], ProbeLike)
+        writer.write_table("others", [ProbeLike("a", 0.5), ProbeLike("b", math.nan, 0.1)], ProbeLike)
         writer.finish([], [], [], {})
     run = open_run(tmp_path / "r")
-    assert run.probes["subject"].tolist() == ["a", "b"]
-    assert run.probes["chance"].isna().tolist() == [True, False]
+    assert run.table("others")["subject"].tolist() == ["a", "b"]
+    assert run.table("others")["chance"].isna().tolist() == [True, False]
     assert run.table("nothing").empty
     with pytest.raises(ValueError, match="name"):
         RunWriter.create(tmp_path / "s", {}, "probe").write_table("../x", [], ProbeLike)
