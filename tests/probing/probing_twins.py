@@ -12,11 +12,22 @@ def adam_loop(
     site: np.ndarray, labels: np.ndarray, train: np.ndarray, classes: int, *, leak: bool = False
 ) -> np.ndarray:
     """Classes [n] by one probe; `leak` fits the scaler on all rows, as it should not."""
-    fit_on = site if leak else site[train]
-    scaler = StandardScaler().fit(fit_on.astype(np.float64))
-    scored = torch.from_numpy(scaler.transform(site.astype(np.float64))).float()
+    return adam_logits(site, labels, train, classes, leak=leak).argmax(1).numpy()
+
+
+def adam_logits(
+    site: np.ndarray,
+    labels: np.ndarray,
+    train: np.ndarray,
+    classes: int,
+    *,
+    leak: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> torch.Tensor:
+    """Logits [n, c] of one probe, trained in `dtype`."""
+    scored = torch.from_numpy(z_scores(site, train | leak)).to(dtype)
     x, y = scored[torch.from_numpy(train)], torch.from_numpy(labels[train])
-    probe = nn.Linear(site.shape[1], classes)
+    probe = nn.Linear(site.shape[1], classes, dtype=dtype)
     nn.init.zeros_(probe.weight)
     nn.init.zeros_(probe.bias)
     adam = torch.optim.Adam(probe.parameters(), lr=5e-3, weight_decay=1e-3)
@@ -25,7 +36,7 @@ def adam_loop(
         functional.cross_entropy(probe(x), y).backward()
         adam.step()
     with torch.no_grad():
-        return probe(scored).argmax(1).numpy()
+        return probe(scored)
 
 
 def logistic(site: np.ndarray, labels: np.ndarray, train: np.ndarray, strength: float) -> LogisticRegression:

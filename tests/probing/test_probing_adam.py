@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from probing_planted import accuracies, crossed
-from probing_twins import adam_loop
+from probing_twins import adam_logits, adam_loop, z_scores
 
 from repflow.probing import Predictions, _adam, _rows, fit, fit_probes
 
@@ -36,6 +36,32 @@ def test_it_is_the_plain_loop_of_the_protocol(classes: int) -> None:
         twin = loop(data, found, labels)
         np.testing.assert_allclose(accuracies(mine, labels), accuracies(twin, labels), atol=1e-3)
         assert (mine == twin).mean() > 0.999
+
+
+def test_logits_are_those_of_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Balanced classes start with bias gradients of 0, of whose rounding Adam makes steps."""
+    trained: list[torch.Tensor] = []
+
+    class Kept(_adam.Adam):
+        def __init__(self, weights: torch.Tensor) -> None:
+            super().__init__(weights)
+            trained.append(weights)
+
+    monkeypatch.setattr(_adam, "Adam", Kept)
+    data = crossed((0.0, 0.7, 2.0), classes=5, groups=40, width=64)
+    found = fitted(data, seeds=4, control=False)
+    off = []
+    for s, site in enumerate(data.features):
+        for r, train in enumerate(found.train):
+            exact = adam_logits(site, data.labels, train, 5, dtype=torch.float64)
+            weights, bias = trained[0][s, :, r].split((64, 1), 1)
+            logits = torch.from_numpy(z_scores(site, train)).float() @ weights.T + bias[:, 0]
+            off.append(float((centred(logits) - centred(exact)).abs().max()))
+    assert np.median(off) < 3e-4
+
+
+def centred(logits: torch.Tensor) -> torch.Tensor:
+    return logits.double() - logits.double().mean(1, keepdim=True)
 
 
 def test_the_update_is_torchs_adam() -> None:

@@ -26,7 +26,8 @@ def predict_adam(states: Float32[Tensor, "s n d"], jobs: Jobs) -> Int64[Tensor, 
     split into the residuals. Zero weights, where such loops often start at random ones: the loss is convex, all classes
     start alike, and no further seed is needed.
     A softmax does not change when one class's logits are taken off all of them, and its residuals sum to 0: the
-    products leave the last class out.
+    products leave the last class out. Not so the gradient of the biases. Where classes are balanced it starts at 0, and
+    of rounding Adam makes steps, which do no harm only where every class is rounded alike.
     """
     sites, n, width = states.shape
     scaling = _scaling(states, jobs)
@@ -40,9 +41,11 @@ def predict_adam(states: Float32[Tensor, "s n d"], jobs: Jobs) -> Int64[Tensor, 
         logits[:, :-1] = rows.logits(folded.flatten(1, 2)).view_as(logits[:, :-1])
         if epoch == EPOCHS:
             break
-        residuals = torch.softmax(logits, 1)[:, :-1].mul_(share).sub_(target)
-        gradient = scaling.unfold(rows.gradient(residuals.flatten(1, 2)).view_as(folded))
-        adam.step(torch.cat([gradient, -gradient.sum(1, keepdim=True)], 1))
+        residuals = torch.softmax(logits, 1).mul_(share).sub_(target)
+        gradient = scaling.unfold(rows.gradient(residuals[:, :-1].flatten(1, 2)).view_as(folded))
+        gradient = torch.cat([gradient, -gradient.sum(1, keepdim=True)], 1)
+        gradient[..., -1] = residuals.sum(-1)
+        adam.step(gradient)
     return logits.argmax(1)
 
 

@@ -24,7 +24,7 @@ class Jobs:
         share = self.train / self.train.sum(1, keepdim=True)
         return share.repeat(len(self.labels), 1)
 
-    def target(self) -> Float[Tensor, "c_1 j n"]:
-        """The share where an example is of the class, for all classes but the last."""
+    def target(self) -> Float[Tensor, "c j n"]:
+        """The share where an example is of the class, else 0."""
         one_hot = functional.one_hot(self.labels.flatten(0, 1), self.classes)
-        return one_hot[..., :-1].permute(2, 0, 1) * self.share()
+        return one_hot.permute(2, 0, 1) * self.share()
