@@ -47,7 +47,7 @@ def curves(
     frame = curve_rows(source, scene, quantity.metric, variant, tokens)
     traces: list[Trace] = []
     for place, subject in enumerate(source.subjects):
-        traces += _subject_traces(subject, f"s{place}", frame[frame["subject"] == subject.label])
+        traces += subject_traces(subject, f"s{place}", frame[frame["subject"] == subject.label])
     values = frame[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
     top = 34 + 20 * ((len(source.subjects) - 1) // 4) if legend else 12
     return figure(
@@ -77,7 +77,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return [step * 10.0**power for power in range(first, last + 1) for step in steps]
 
 
-def _subject_traces(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[Trace]:
+def subject_traces(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[Trace]:
+    """One subject's band, line and final norm, from rows in order of depth."""
     last = is_final(rows["site"], rows["depth"])
     blocks, final = rows[~last], rows[last]
     if len(blocks):

@@ -13,6 +13,8 @@ from repflow.report import _tables
 from repflow.report._labels import number, slug
 from repflow.report._marks import mark
 from repflow.report._panels import Panel, View, panels
+from repflow.report._probepanels import probe_panels
+from repflow.report._probetable import csv_table, data_uri, latex_table
 from repflow.report._source import RunLike, Scene, Source, read
 from repflow.report._steppanels import training_panels
 from repflow.report._style import BELOW_ZERO, CIVIDIS
@@ -31,7 +33,11 @@ def write(run: RunLike, path: Path | None) -> Path:
 
 def render(source: Source) -> str:
     """The report's HTML."""
-    scenes = [*_training(source), *(_scene(source, place, scene) for place, scene in enumerate(source.scenes))]
+    scenes = [
+        *_training(source),
+        *_probing(source),
+        *(_scene(source, place, scene) for place, scene in enumerate(source.scenes)),
+    ]
     data = {f"{s['anchor']}-{p['key']}": p["data"] for s in scenes for p in s["panels"]}
     seen = {*source.layers["metric"].unique(), *source.pairs["metric"].unique(), *source.paths["metric"].unique()}
     heads, times = _tables.timings(source)
@@ -49,6 +55,8 @@ def render(source: Source) -> str:
         info=_details(source.info),
         warnings=warning_lines(source.info),
         findings=source.findings,
+        flow=bool(source.scenes),
+        probing=source.probes is not None,
         finding_keys=[k for k in _FINDING_KEYS if any(f.get(k) not in (None, "") for f in source.findings)],
         scenes=scenes,
         policies=source.policies,
@@ -76,9 +84,31 @@ def _training(source: Source) -> list[dict[str, Any]]:
             "panels": [_panel(panel) for panel in drawn],
             "note": "",
             "dropped": [],
-            "csv": "",
+            "downloads": [],
         }
         for place, (scene, drawn) in enumerate(held)
+    ]
+
+
+def _probing(source: Source) -> list[dict[str, Any]]:
+    """The section on probes, with its table to take away; empty for a run without them."""
+    if source.probes is None:
+        return []
+    latex = latex_table(source.probes, {s.label: s.short for s in source.subjects})
+    return [
+        {
+            "anchor": "probes",
+            "title": "Probes: where the answer is readable",
+            "nav": "Probes",
+            "explain": True,
+            "panels": [_panel(panel) for panel in probe_panels(source)],
+            "note": "",
+            "dropped": [],
+            "downloads": [
+                ("probes.csv", "Table as CSV, with every column", data_uri(csv_table(source.probes), "csv")),
+                ("probes.tex", "Table as LaTeX", data_uri(latex, "x-tex")),
+            ],
+        }
     ]
 
 
@@ -92,7 +122,7 @@ def _scene(source: Source, place: int, scene: Scene) -> dict[str, Any]:
         "panels": [_panel(panel) for panel in panels(source, scene)],
         "note": _last_steps(source),
         "dropped": _tables.dropped_shares(source, scene),
-        "csv": _tables.csv_uri(paths) if len(paths) else "",
+        "downloads": [("paths.csv", "Path metrics as CSV", _tables.csv_uri(paths))] if len(paths) else [],
     }
 
 

@@ -11,6 +11,7 @@ from repflow.report._curves import curves
 from repflow.report._heatmaps import cka_heatmap, cka_rows, offset_heatmap
 from repflow.report._pathplots import path_dots, path_rows
 from repflow.report._plotly import Figure
+from repflow.report._probetable import ProbeTable
 from repflow.report._source import POLICIES, Scene, Source, Subject, of_scene
 from repflow.report._steptable import ThirdsTable
 from repflow.report._tables import PathTable, path_table
@@ -28,7 +29,7 @@ class View:
     tokens: str
     choice: str
     figures: tuple[Figure | None, ...] = ()
-    table: PathTable | ThirdsTable | None = None
+    table: PathTable | ThirdsTable | ProbeTable | None = None
     said: str = ""
     """What is seen, in words made from the numbers."""
     ramp: tuple[str, str] | None = None
@@ -56,7 +57,7 @@ class Panel:
     views: tuple[View, ...]
     cells: tuple[Cell, ...] = (Cell("", ""),)
     layout: str = "wide"
-    """`wide`, `half`, `grid`, `pairs` (two cells side by side belong together), `table` or `thirds` (a table too)."""
+    """`wide`, `half`, `grid`, `pairs` (cells side by side belong together); tables: `table`, `thirds`, `probes`."""
     scale: bool = False
     """True where the shared 0..1 colour scale belongs above the cells."""
     keys: bool = False

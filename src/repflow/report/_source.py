@@ -9,6 +9,7 @@ import pandas as pd
 
 from repflow.core import LayerRow, PairRow, PathRow
 from repflow.report._labels import short_labels
+from repflow.report._proberows import Probes, read_probes
 from repflow.report._style import Style, styles
 from repflow.store import Thirds, at_last_step, last_steps, thirds
 
@@ -88,6 +89,8 @@ class Source:
     policies: tuple[str, ...]
     training: Training | None = None
     """None for a run of models as they stand."""
+    probes: Probes | None = None
+    """None for a run without probes."""
 
 
 def read(run: RunLike) -> Source:
@@ -98,11 +101,12 @@ def read(run: RunLike) -> Source:
     training = _training(run, whole[0], whole[1], last) if last else None
     info = run.info if isinstance(run.info, Mapping) else {}
     findings = [f for f in (run.findings or ()) if isinstance(f, Mapping)]
-    subjects = _subjects(info, layers, pairs, paths)
+    probes = read_probes(run)
+    subjects = _subjects(info, layers, pairs, paths, *([] if probes is None else [probes.sites]))
     scenes = _scenes(info, layers, pairs, paths)
     policies = _policies(layers, pairs, paths)
     directory = Path(run.directory)
-    return Source(layers, pairs, paths, info, findings, directory, subjects, scenes, policies, training)
+    return Source(layers, pairs, paths, info, findings, directory, subjects, scenes, policies, training, probes)
 
 
 def _training(run: RunLike, layers: pd.DataFrame, pairs: pd.DataFrame, last: Mapping[str, int]) -> Training:

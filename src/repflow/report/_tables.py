@@ -80,6 +80,8 @@ TIMINGS = (
     ("forward_s", "forward (s)"),
     ("calibration_s", "calibration (s)"),
     ("metrics_s", "metrics (s)"),
+    ("answering_s", "answering (s)"),
+    ("probing_s", "probing (s)"),
     ("tokens_per_s", "tokens/s"),
 )
 

@@ -1,0 +1,91 @@
+"""The table of a probe run: peak layer, peak, final and drop, for the report, as CSV and as LaTeX."""
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from repflow.report._proberows import Probes, Scene, in_scene, told_position, told_scene, where
+from repflow.report._probetexts import percent
+from repflow.report._source import Subject
+
+HEADINGS = ("peak layer", "peak (%)", "last block (%)", "final norm (%)", "drop (points)", "drop (%)", "length (%)")
+_NUMBERS = ("peak", "last", "final_norm", "gap", "relative_gap", "length")
+Cell = tuple[str, str]
+"""A value and what stands small below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTable:
+    """Headings, and for every task and context its lines of (subject, cells)."""
+
+    headings: tuple[str, ...]
+    groups: tuple[tuple[str, str, tuple[tuple[Subject, tuple[Cell, ...]], ...]], ...]
+    """Task and context, chance, lines."""
+
+
+def probe_table(probes: Probes, position: str, subjects: Iterable[Subject]) -> ProbeTable:
+    """One place of the prompt, all tasks, contexts and subjects."""
+    summary = where(probes.summary, position=position)
+    held = [(scene, rows) for scene in probes.scenes if len(rows := in_scene(summary, scene))]
+    return ProbeTable(HEADINGS, tuple(_group(scene, rows, tuple(subjects)) for scene, rows in held))
+
+
+def _group(scene: Scene, rows: pd.DataFrame, subjects: tuple[Subject, ...]):
+    lines = tuple(
+        (subject, _cells(row)) for subject in subjects for _, row in where(rows, subject=subject.label).iterrows()
+    )
+    return told_scene(scene), f"chance {100 * rows['chance'].iloc[0]:.1f}%", lines
+
+
+def _cells(row: pd.Series) -> tuple[Cell, ...]:
+    ends = row["peak_from"], row["peak_to"]
+    place = (str(row["peak_site"]), f"{ends[0]} to {ends[1]}" if ends[0] != ends[1] else "")
+    return (place, *(percent(row[n], row[f"{n}_low"], row[f"{n}_high"]) for n in _NUMBERS))
+
+
+def csv_table(probes: Probes) -> str:
+    """All summaries, every column, full precision."""
+    return probes.summary.to_csv(index=False, lineterminator="\n")
+
+
+def latex_table(probes: Probes, shorts: Mapping[str, str]) -> str:
+    """The table for a paper, with booktabs; a line a subject, task, context and place."""
+    several = len(probes.positions) > 1
+    titles = ["Task", "Context", *(["Place"] if several else []), "Subject", "Peak layer", "Peak", "Final", "Drop"]
+    lines = [" & ".join(_latex_cells(row, shorts, several)) + r" \\" for _, row in probes.summary.iterrows()]
+    head = [
+        "% Accuracy of linear probes in percent: at the peak, after the last block, and the difference in points.",
+        rf"\begin{{tabular}}{{{'l' * (len(titles) - 3)}rrr}}",
+        r"\toprule",
+        " & ".join(titles) + r" \\",
+        r"\midrule",
+    ]
+    return "\n".join([*head, *lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex_cells(row: pd.Series, shorts: Mapping[str, str], several: bool) -> list[str]:
+    place = [told_position(row["position"])] if several else []
+    names = [row["task"], f"{row['context']:,}", *place, shorts[row["subject"]], row["peak_site"]]
+    return [*map(latex, names), *(percent(row[n], None, None)[0].replace("–", "--") for n in ("peak", "last", "gap"))]
+
+
+_SPECIAL = {c: "\\" + c for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "·": r"\textperiodcentered{}",
+    "×": r"$\times$",
+    "…": r"\ldots{}",
+}
+
+
+def latex(text: object) -> str:
+    """Text as LaTeX sets it literally."""
+    return "".join(_SPECIAL.get(character, character) for character in str(text))
+
+
+def data_uri(text: str, kind: str) -> str:
+    """A text as a link to itself."""
+    return f"data:text/{kind};charset=utf-8;base64," + base64.b64encode(text.encode()).decode()

@@ -1,0 +1,289 @@
+"""The report of a probe run: its figures hold the tables' numbers, its table can be taken away."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from probe_run import MAMBA, PYTHIA, SCENES, THREE, write_probe_run
+from synthetic import make_run
+
+from repflow.report import write_report
+from repflow.report._proberows import told_position
+from repflow.report._probetable import latex
+from repflow.report._probetexts import depth_said, place_said, table_said, telling_said
+from repflow.report._source import read
+
+SHORT = {PYTHIA: "pythia-tiny", f"{PYTHIA}@init=config:0": "random", MAMBA: "mamba"}
+
+
+@pytest.fixture(autouse=True)
+def without_plotly(monkeypatch, request):
+    """Plotly's own 5 MB are left out except where a browser runs them."""
+    if "browser" not in request.node.name:
+        monkeypatch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_probe_run(tmp_path_factory.mktemp("probe") / "run")
+
+
+@pytest.fixture(scope="module")
+def text(run):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        return page(run)
+
+
+def page(run) -> str:
+    return write_report(run).read_text(encoding="utf-8")
+
+
+def bare(text: str) -> str:
+    return re.sub(r"<(script|style).*?</\1>", "", text, flags=re.S)
+
+
+def views(text: str, key: str) -> list[dict]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    assert found
+    return json.loads(found.group(1))[f"probes-{key}"]["views"]
+
+
+def view(text: str, key: str, choice: str) -> dict:
+    (found,) = [v for v in views(text, key) if v["choice"] == choice]
+    return found
+
+
+def traces(figure: dict) -> dict[str, dict]:
+    return {t["uid"]: t for t in figure["data"]}
+
+
+def rows_of(frame: pd.DataFrame, **wanted) -> pd.DataFrame:
+    return frame[np.all([frame[name] == value for name, value in wanted.items()], axis=0)]
+
+
+def test_curves_are_the_tables_numbers_with_bands_control_and_chance(run, text):
+    shown = views(text, "probe_depth")
+    assert [v["choice"] for v in shown] == [
+        "last token", "end of the gold", "mean over tokens", *(f"{p}% into the prompt" for p in (25, 50, 75))
+    ]  # fmt: skip
+    for figure, (task, context) in zip(shown[1]["figures"], SCENES, strict=True):
+        drawn = traces(figure)
+        for place, subject in enumerate(THREE):
+            wanted = {"subject": subject[0], "task": task, "context": context, "position": "gold"}
+            rows = rows_of(run.probes, **wanted)
+            blocks = rows.query("site != 'final_norm'")
+            columns = {"line": "accuracy", "low": "ci_low", "high": "ci_high", "control": "control"}
+            for ending, column in columns.items():
+                np.testing.assert_allclose(drawn[f"s{place}-{ending}"]["y"], blocks[column], rtol=1e-4)
+                np.testing.assert_allclose(drawn[f"s{place}-{ending}"]["x"], blocks["depth"], rtol=1e-4)
+            final = rows.query("site == 'final_norm'")["accuracy"]
+            np.testing.assert_allclose(drawn[f"s{place}-final"]["y"], final, rtol=1e-4)
+            assert drawn[f"s{place}-final"]["x"][0] > 1
+            (summary,) = rows_of(run.table("probe_summary"), **wanted).to_dict("records")
+            peak = [drawn[f"s{place}-peak"][axis][0] for axis in "xy"]
+            np.testing.assert_allclose(peak, [summary["peak_depth"], summary["peak"]], rtol=1e-4)
+            last = [drawn[f"s{place}-last"][axis][0] for axis in "xy"]
+            np.testing.assert_allclose(last, [1, summary["last"]], rtol=1e-4)
+        (chance,) = figure["layout"]["shapes"]
+        assert chance["y0"] == chance["y1"] == 0.2
+
+
+def test_without_a_control_there_is_no_line_of_it(run, tmp_path):
+    found = changed(run, tmp_path, probes=run.probes.assign(control=np.nan))
+    ends = {t["uid"][3:] for v in views(page(found), "probe_depth") for f in v["figures"] for t in f["data"]}
+    assert ends == {"low", "high", "line", "tie", "final", "peak", "last"}
+
+
+def changed(run, directory, **tables):
+    """A run like another but for the tables given, or with them None for want of them."""
+    names = ("layers", "pairs", "paths", "info", "findings")
+
+    def table(name):
+        return tables[name] if name in tables else run.table(name)
+
+    return SimpleNamespace(**{name: getattr(run, name) for name in names}, directory=directory, table=table)
+
+
+def test_the_table_holds_every_subject_task_and_context(run, text):
+    (table,) = re.findall(r'<div class="table-view" data-tokens="all" data-choice="last token">(.*?)</div>', text, re.S)
+    bodies = re.findall(r"<tbody>(.*?)</tbody>", table, re.S)
+    assert len(bodies) == len(SCENES)
+    for body, (task, context) in zip(bodies, SCENES, strict=True):
+        assert f"{task}, {context:,} tokens<small>chance 20.0%</small>" in body
+        lines = [line for line in body.split("<tr>") if "<td>" in line]
+        for line, subject in zip(lines, THREE, strict=True):
+            wanted = {"subject": subject[0], "task": task, "context": context, "position": "last"}
+            (row,) = rows_of(run.table("probe_summary"), **wanted).to_dict("records")
+            cells = re.findall(r"<td>(.*?)(?:<small>(.*?)</small>)?</td>", line)
+            assert cells[0] == (row["peak_site"], f"{row['peak_from']} to {row['peak_to']}")
+            for (value, limits), name in zip(cells[1:4], ("peak", "last", "final_norm"), strict=True):
+                assert value == f"{100 * row[name]:.1f}"
+                assert limits == f"[{100 * row[f'{name}_low']:.1f}, {100 * row[f'{name}_high']:.1f}]"
+            assert cells[4][0] == f"{100 * (row['peak'] - row['last']):.1f}"
+            assert cells[5][0] == f"{100 * (1 - row['last'] / row['peak']):.1f}"
+
+
+def test_the_table_can_be_taken_away(run, text):
+    csv, tex = (
+        base64.b64decode(re.findall(rf'download="probes.{end}" href="data:[^,"]*,([^"]*)"', text)[0]).decode()
+        for end in ("csv", "tex")
+    )
+    pd.testing.assert_frame_equal(
+        pd.read_csv(io.StringIO(csv)), run.table("probe_summary"), check_dtype=False, rtol=1e-12
+    )
+    lines = [line for line in tex.splitlines() if line.endswith(r"\\")][1:]
+    assert len(lines) == len(run.table("probe_summary"))
+    assert lines[0] == r"kvpr & 300 & last token & pythia-tiny & block.3 & 93.5 & 67.1 & 26.4 \\"
+    assert {line.count(" & ") for line in lines} == {7}
+    assert r"mamba\_130m\&co-hf" in tex
+    assert r"25\% into the prompt" in tex
+    assert r"\begin{tabular}{lllllrrr}" in tex
+
+
+def test_latex_sets_any_name_literally():
+    assert latex(r"a_b\c{d}~^$%#&") == r"a\_b\textbackslash{}c\{d\}\textasciitilde{}\textasciicircum{}\$\%\#\&"
+
+
+def test_readable_against_said_by_place_of_the_gold(run, text):
+    shown = view(text, "telling", "kvpr, 2,000 tokens, last token, after the last block")
+    assert len(shown["figures"]) == 2, "the random baseline was not asked"
+    for figure, (place, label) in zip(shown["figures"], ((0, PYTHIA), (2, MAMBA)), strict=True):
+        wanted = {"subject": label, "task": "kvpr", "context": 2000, "position": "last", "at": "last"}
+        rows = rows_of(run.table("telling"), **wanted).dropna(subset=["gold_class"])
+        drawn = traces(figure)
+        for name, column in (("probe", "probe"), ("said", "answered")):
+            for uid, ending in ((name, ""), (f"{name}-low", "_low"), (f"{name}-high", "_high")):
+                np.testing.assert_allclose(drawn[f"s{place}-{uid}"]["y"], rows[column + ending], rtol=1e-4)
+                assert drawn[f"s{place}-{uid}"]["x"] == [1, 2, 3, 4, 5]
+        assert figure["layout"]["shapes"][0]["y0"] == 0.2
+
+
+def test_the_map_has_a_column_a_place_and_a_row_a_site(run, text):
+    shown = view(text, "probe_places", "mdqa, 2,000 tokens")
+    heat = shown["figures"][2]["data"][0]
+    assert heat["x"] == ["even.1of3", "even.2of3", "even.3of3", "last", " ", "gold", "mean"]
+    assert heat["y"] == ["embed", "block.0", "block.1", "block.2", "block.3", " ", "final_norm"]
+    wanted = {"subject": MAMBA, "task": "mdqa", "position": "gold"}
+    column = [row[5] for row in heat["z"]]
+    np.testing.assert_allclose(column[:5] + column[6:], rows_of(run.probes, **wanted)["accuracy"], rtol=1e-4)
+    assert column[5] is None
+    assert (heat["zmin"], heat["zmax"]) == (0, 1)
+
+
+def test_one_place_alone_has_no_map_and_no_answers_no_figure(tmp_path):
+    text = page(write_probe_run(tmp_path / "run", THREE[2:], SCENES[:1], ("last",), asked=False))
+    assert "Where in depth the answer is readable" in text
+    assert "Peak, final and drop" in text
+    assert "Site against place in the prompt" not in text
+    assert "Readable against said" not in text
+    assert "Place &" not in base64.b64decode(re.findall(r'probes.tex" href="data:[^,"]*,([^"]*)"', text)[0]).decode()
+
+
+def test_a_probe_run_says_nothing_of_paths_and_a_flow_run_nothing_of_probes(text, tmp_path):
+    for words in ("No rows", "layers.parquet", "CKA", "Token policies"):
+        assert words not in bare(text)
+    assert "probe_summary.parquet" in bare(text)
+    assert "answering (s)" in bare(text)
+    flow = bare(page(make_run(tmp_path / "flow", pairs=False)))
+    assert "layers.parquet" in flow
+    assert "robe" not in flow.replace(tmp_path.name, "")
+
+
+def test_depth_said():
+    summary = sums()
+    assert depth_said(summary, SHORT) == (
+        "The highest peak is 90.0% [85.0, 95.0] at block.3 (pythia-tiny, kvpr, 300 tokens; chance 20.0%). 1 of 2 "
+        "curves show a drop from the peak to the last block, the largest 30.0 points [25.0, 35.0] (pythia-tiny, kvpr, "
+        "300 tokens)."
+    )
+    assert depth_said(summary.assign(gap_low=-0.1), SHORT).endswith(
+        "0 of 2 curves show a drop from the peak to the last block."
+    )
+
+
+def test_table_said_leaves_random_baselines_out():
+    summary = sums()
+    assert table_said(summary, SHORT) == (
+        "Peaks lie at relative depth 0.50 (pythia-tiny, kvpr, 300 tokens) to 1.0 (mamba, kvpr, 300 tokens); 1 of 2 "
+        "before the last block."
+    )
+    assert table_said(summary.assign(baseline_of=[None, "x"]), SHORT) == "All peaks lie at relative depth 0.50."
+    assert table_said(summary.assign(baseline_of="x"), SHORT) == ""
+
+
+def sums() -> pd.DataFrame:
+    shared = {"task": "kvpr", "context": 300, "chance": 0.2, "baseline_of": None}
+    limits = {"peak_low": 0.85, "peak_high": 0.95}
+    drop = {"gap": 0.3, "gap_low": 0.25, "gap_high": 0.35}
+    none = {"gap": 0.02, "gap_low": -0.03, "gap_high": 0.05}
+    a = {"subject": PYTHIA, "peak": 0.9, "peak_site": "block.3", "peak_depth": 0.5, **shared, **limits, **drop}
+    return pd.DataFrame([a, a | none | {"subject": MAMBA, "peak": 0.5, "peak_site": "block.3", "peak_depth": 1.0}])
+
+
+def test_telling_said_counts_the_places_where_the_probe_is_ahead():
+    row = {"subject": PYTHIA, "probe": 0.8, "answered": 0.3, "difference": 0.5}
+    row |= {"difference_low": 0.4, "difference_high": 0.6}
+    level = row | {"gold_class": 1, "difference": 0.02, "difference_low": -0.1, "difference_high": 0.1}
+    frame = pd.DataFrame([row | {"gold_class": None, "difference": 0.9}, row | {"gold_class": 0}, level])
+    assert telling_said(frame, SHORT) == (
+        "The probe is clearly ahead of the answers at 1 of 2 places of the gold. The largest difference is "
+        "with pythia-tiny at place 1: 80.0% readable, 30.0% said, 50.0 points [40.0, 60.0]."
+    )
+    assert telling_said(frame[:1], SHORT) == ""
+
+
+def test_place_said_sets_the_best_place_beside_the_last_token():
+    row = {"subject": PYTHIA, "site": "block.1", "position": "gold", "accuracy": 0.9, "ci_low": 0.8, "ci_high": 1.0}
+    frame = pd.DataFrame([row, row | {"position": "last", "accuracy": 0.4, "site": "block.2"}])
+    best = "The answer is most readable with pythia-tiny at block.1, end of the gold: 90.0% [80.0, 100.0]"
+    assert place_said(frame, SHORT) == f"{best}; at the last token with pythia-tiny at block.2: 40.0%."
+    assert place_said(frame[:1], SHORT) == f"{best}."
+
+
+def test_intervals_that_are_missing_are_not_drawn(run, tmp_path):
+    nothing = dict.fromkeys(("peak_low", "peak_high", "gap_low", "gap_high"), np.nan)
+    summary, sites = run.table("probe_summary").assign(**nothing), run.probes.assign(ci_low=np.nan, ci_high=np.nan)
+    text = page(changed(run, tmp_path, probes=sites, probe_summary=summary))
+    assert "nan" not in bare(text).lower()
+    assert "0 of 9 curves show a drop" in view(text, "probe_depth", "last token")["said"]
+    assert {t["uid"][3:] for t in views(text, "probe_depth")[0]["figures"][0]["data"]}.isdisjoint({"low", "high"})
+
+
+def test_a_run_without_summaries_has_no_probes(run, tmp_path):
+    assert read(changed(run, tmp_path, probe_summary=pd.DataFrame())).probes is None
+    assert read(run).probes is not None
+    assert told_position("even.2of4") == "40% into the prompt"
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+def test_a_browser_switches_the_place(tmp_path):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    nasty = (("<img src=x onerror=alert(1)>", *THREE[2][1:]),)
+    path = write_report(write_probe_run(tmp_path / "run", nasty, SCENES[:1], ("last", "gold")))
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.set_default_timeout(120_000)
+        errors = []
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("dialog", lambda dialog: errors.append(dialog.message))
+        tab.goto(path.as_uri())
+        tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        tab.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
+        table = tab.locator("[data-panel$=-probe_table]")
+        before = table.locator("td:visible").nth(1).inner_text()
+        table.locator("button[data-choice='end of the gold']").click()
+        assert table.locator("td:visible").nth(1).inner_text() != before
+        tab.click(".key >> nth=0")
+        tab.wait_for_function(
+            "document.querySelector('[data-panel$=-probe_depth] .plot').data.every(t => t.visible === false)"
+        )
+        browser.close()
+    assert not errors
