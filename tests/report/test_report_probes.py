@@ -199,12 +199,12 @@ def test_a_probe_run_says_nothing_of_paths_and_a_flow_run_nothing_of_probes(text
 def test_depth_said():
     summary = sums()
     assert depth_said(summary, SHORT) == (
-        "The highest peak is 90.0% [85.0, 95.0] at block.3 (pythia-tiny, kvpr, 300 tokens; chance 20.0%). 1 of 2 "
-        "curves show a drop from the peak to the last block, the largest 30.0 points [25.0, 35.0] (pythia-tiny, kvpr, "
-        "300 tokens)."
+        "The highest peak is 90.0% [85.0, 95.0] at block.3 (pythia-tiny, kvpr, 300 tokens; chance 20.0%). A drop "
+        "from the peak to the last block is shown by 1 of 2 curves, the largest 30.0 points [25.0, 35.0] (pythia-tiny, "
+        "kvpr, 300 tokens)."
     )
     assert depth_said(summary.assign(gap_low=-0.1), SHORT).endswith(
-        "0 of 2 curves show a drop from the peak to the last block."
+        "A drop from the peak to the last block is shown by 0 of 2 curves."
     )
 
 
@@ -252,7 +252,7 @@ def test_intervals_that_are_missing_are_not_drawn(run, tmp_path):
     summary, sites = run.table("probe_summary").assign(**nothing), run.probes.assign(ci_low=np.nan, ci_high=np.nan)
     text = page(changed(run, tmp_path, probes=sites, probe_summary=summary))
     assert "nan" not in bare(text).lower()
-    assert "0 of 9 curves show a drop" in view(text, "probe_depth", "last token")["said"]
+    assert "is shown by 0 of 9 curves" in view(text, "probe_depth", "last token")["said"]
     assert {t["uid"][3:] for t in views(text, "probe_depth")[0]["figures"][0]["data"]}.isdisjoint({"low", "high"})
 
 

@@ -29,7 +29,7 @@ def depth_said(summary: pd.DataFrame, shorts: Shorts) -> str:
     top = _highest(summary, "peak")
     value, limits = percent(top["peak"], top["peak_low"], top["peak_high"])
     shown = summary[summary["gap_low"] > 0]
-    counted = f"{len(shown)} of {len(summary)} curves show a drop from the peak to the last block"
+    counted = f"A drop from the peak to the last block is shown by {len(shown)} of {len(summary)} curves"
     if len(shown):
         most = _highest(shown, "gap")
         points, bounds = percent(most["gap"], most["gap_low"], most["gap_high"])
