@@ -56,6 +56,8 @@ def refused(capsys: pytest.CaptureFixture[str], out: Path, *arguments: object, s
         ("--task mdqa --context 900 --items 5", ["5 documents mdqa needs", "2 fit", "raise --context"]),
         ("--data nowhere.jsonl", ["nowhere.jsonl"]),
         ("--context 3000", [f"{TINY} was trained on 2048 positions", "lower --context"]),
+        ("--task kvpr mdqa --data a.jsonl", ["--data holds pairs or questions, not both"]),
+        ("--task mdqa --keys hex4", ["--keys is for the task kvpr"]),
         ("--resume --overwrite", ["--resume and --overwrite contradict each other"]),
     ],
 )

@@ -22,9 +22,9 @@ from repflow.studies.jobs import CPU_BATCH_TOKENS, FEW, GPU_BATCH_TOKENS, check_
 from repflow.studies.probe_settings import ProbeSettings
 from repflow.tasks import examples_sha256, kvpr_correct, longest, make_task, mdqa_correct
 
-ANSWERING = 4
-"""How many times the tokens of a pass go together when the model also answers: a step of one token costs about the
-same for one prompt as for several."""
+CPU_ANSWERING_TOKENS = 4 * CPU_BATCH_TOKENS
+"""Tokens that go together on a CPU when the model also answers: a step of one token costs about the same for several
+prompts as for one."""
 
 Warn = Callable[[str], None]
 
@@ -88,7 +88,7 @@ def read_examples(
 
 def probe_reader(subject: Loaded, settings: ProbeSettings) -> Reader:
     """A loaded subject, ready to be read at its sites."""
-    usual = CPU_BATCH_TOKENS if subject.device.type == "cpu" else GPU_BATCH_TOKENS
+    on_cpu = CPU_ANSWERING_TOKENS if settings.probing.generate else CPU_BATCH_TOKENS
     return Reader(
         label=subject.facts.label,
         model=subject.model,
@@ -96,7 +96,7 @@ def probe_reader(subject: Loaded, settings: ProbeSettings) -> Reader:
         taps=subject.taps,
         special_ids=tuple(subject.tokenizer.all_special_ids),
         device=subject.device,
-        batch_tokens=settings.model.batch_tokens or usual * (ANSWERING if settings.probing.generate else 1),
+        batch_tokens=settings.model.batch_tokens or (on_cpu if subject.device.type == "cpu" else GPU_BATCH_TOKENS),
     )
 
 

@@ -37,6 +37,10 @@ class ProbeTaskSettings:
             if task not in TASKS:
                 raise unknown("task", task, TASKS)
         some_once("task", self.task)
+        if self.data is not None and len(self.task) > 1:
+            raise BadSetting("--data holds pairs or questions, not both; probe kvpr and mdqa apart")
+        if self.keys != "auto" and "kvpr" not in self.task:
+            raise BadSetting("--keys is for the task kvpr, the run has mdqa")
         some_once("context", self.context)
         at_least("examples", self.examples, 1)
         at_least("positions", self.positions, 2)
