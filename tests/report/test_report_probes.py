@@ -13,7 +13,8 @@ import pytest
 from probe_run import MAMBA, PYTHIA, SCENES, THREE, write_probe_run
 from synthetic import make_run
 
-from repflow.report import write_report
+from repflow.core import NotEnoughData, UnknownName
+from repflow.report import Plots, write_report
 from repflow.report._proberows import told_position
 from repflow.report._probetable import latex
 from repflow.report._probetexts import depth_said, place_said, table_said, telling_said
@@ -260,6 +261,24 @@ def test_a_run_without_summaries_has_no_probes(run, tmp_path):
     assert read(changed(run, tmp_path, probe_summary=pd.DataFrame())).probes is None
     assert read(run).probes is not None
     assert told_position("even.2of4") == "40% into the prompt"
+
+
+def test_a_notebook_draws_the_curves(run, tmp_path):
+    figure = Plots(run).probes(task="kvpr", context=2000, position="gold")
+    (line,) = [t for t in figure.data if t.uid == "s0-line"]
+    wanted = {"subject": PYTHIA, "task": "kvpr", "context": 2000, "position": "gold"}
+    np.testing.assert_allclose(line.y, rows_of(run.probes, **wanted)["accuracy"][:-1], rtol=1e-4)
+    assert [t.name for t in figure.data if t.showlegend is not False] == [
+        "pythia-tiny",
+        "pythia-tiny · config:0",
+        "mamba_130m&amp;co-hf",
+    ]
+    with pytest.raises(UnknownName, match="position 'end'"):
+        Plots(run).probes(position="end")
+    with pytest.raises(NotEnoughData, match="this run holds kvpr, 300 tokens; kvpr, 2,000 tokens; mdqa, 2,000 tokens"):
+        Plots(run).probes(context=7)
+    with pytest.raises(NotEnoughData, match="no probes"):
+        Plots(make_run(tmp_path, pairs=False)).probes()
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")

@@ -146,6 +146,33 @@ class Plots:
         policy = _first(mine, "tokens", tokens)
         return _drawn(_stepplots.step_map(mine[mine["tokens"] == policy], scale, height=420, bar=True))
 
+    def probes(
+        self, *, task: str | None = None, context: int | None = None, position: str | None = None
+    ) -> "go.Figure":
+        """Probe accuracy against relative depth: peak and last block marked, control dotted, chance dashed.
+
+        `position`: the place of the prompt that was read, as in `run.probes`.
+        """
+        from repflow.report import _panels, _plotly, _probeplots, _proberows, _source
+
+        source = _source.read(self._run)
+        if source.probes is None:
+            raise NotEnoughData("this run trained no probes; `repflow probe` makes a run that does")
+        fits = [s for s in source.probes.scenes if task in (None, s[0]) and context in (None, s[1])]
+        if not fits:
+            held = "; ".join(map(_proberows.told_scene, source.probes.scenes))
+            raise NotEnoughData(f"no probes for task {task!r}, context {context}; this run holds {held}")
+        rows, summary = (_proberows.in_scene(f, fits[0]) for f in (source.probes.sites, source.probes.summary))
+        places = _panels.ordered(rows["position"], ())
+        place = places[0] if position is None else position
+        if place not in places:
+            raise unknown("position", place, places)
+        shown, best = (_proberows.where(frame, position=place) for frame in (rows, summary))
+        drawn = _probeplots.depth_curves(shown, best, source.subjects)
+        margin = drawn["layout"]["margin"] | {"t": 40}
+        looks = {"height": 420, "showlegend": True, "legend": _plotly.LEGEND, "margin": margin}
+        return _drawn({"data": drawn["data"], "layout": drawn["layout"] | looks})
+
     def _training(self, task: str | None, context: int | None) -> "tuple[Source, Scene, Training]":
         source, scene = self._scene(task, context)
         if source.training is None:
