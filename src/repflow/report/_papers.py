@@ -18,11 +18,12 @@ from repflow.report._curves import curve_rows
 from repflow.report._heatmaps import cka_rows, ordered_sites, site_text
 from repflow.report._labels import plain, slug
 from repflow.report._panels import VARIANTS, ordered
+from repflow.report._paperlines import along_depth, draw_over_depth
 from repflow.report._pathplots import column_title, path_columns, path_rows
-from repflow.report._plotly import FINAL_X
-from repflow.report._source import POLICIES, RunLike, Scene, Source, Subject, is_final, of_scene, read, values
+from repflow.report._probepapers import probe_figures
+from repflow.report._source import POLICIES, RunLike, Scene, Source, Subject, of_scene, read, values
 from repflow.report._steppapers import training_figures
-from repflow.report._style import BELOW_ZERO, CIVIDIS, GRID, INK, MATPLOTLIB_DASHES, MATPLOTLIB_MARKERS
+from repflow.report._style import BELOW_ZERO, CIVIDIS, GRID, INK, MATPLOTLIB_MARKERS
 from repflow.report._texts import quantity
 from repflow.store import write_file
 
@@ -84,6 +85,8 @@ def _figures(source: Source) -> Iterator[tuple[str, Figure]]:
             yield f"paths_{tail}", _paths(source, scene, tokens[0])
         for name, drawn in training_figures(source, scene):
             yield f"{name}_{tail}", drawn
+    if source.probes is not None:
+        yield from probe_figures(source, source.probes)
 
 
 def _headline(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -101,41 +104,12 @@ def _curve(source: Source, scene: Scene, metric: str, like: pd.Series) -> Figure
     for subject in source.subjects:
         rows = curve_rows(source, scene, metric, like["variant"], like["tokens"], subject.label)
         if len(rows):
-            handles.append(_draw(axes, subject, rows))
+            handles.append(draw_over_depth(axes, subject, rows))
             names.append(plain(subject.short))
-    axes.set_xlabel("relative depth")
-    axes.set_ylabel(quantity(metric).axis)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1, FINAL_X], ["0", "0.25", "0.5", "0.75", "1", "final\nnorm"])
-    axes.set_xlim(-0.03, FINAL_X + 0.05)
-    axes.grid(axis="y", linewidth=0.6)
-    axes.set_axisbelow(True)
+    along_depth(axes, quantity(metric).axis)
     columns = 2 if max(map(len, names)) < 26 else 1
     fig.legend(handles, names, loc="outside lower center", frameon=False, ncols=columns, handlelength=4.6)
     return fig
-
-
-def _draw(axes: Axes, subject: Subject, rows: pd.DataFrame):
-    style = subject.style
-    final = is_final(rows["site"], rows["depth"]).to_numpy()
-    x = rows["depth"].to_numpy(dtype=float)
-    value, low, high = (rows[c].to_numpy(dtype=float) for c in ("value", "ci_low", "ci_high"))
-    look = {
-        "marker": MATPLOTLIB_MARKERS[subject.style.marker],
-        "color": style.colour,
-        "markersize": 3.2,
-        "markeredgewidth": 0.8,
-        "markerfacecolor": "white" if style.hollow else style.colour,
-    }
-    blocks = ~final
-    axes.fill_between(x[blocks], low[blocks], high[blocks], color=style.colour, alpha=0.18, linewidth=0)
-    (line,) = axes.plot(x[blocks], value[blocks], linestyle=MATPLOTLIB_DASHES[style.dash], linewidth=1.3, **look)
-    if final.any():
-        spread = np.nan_to_num([value[final] - low[final], high[final] - value[final]])
-        axes.errorbar([FINAL_X], value[final][:1], yerr=spread[:, :1], capsize=2, elinewidth=0.9, **look)
-        if blocks.any():
-            ends = [value[blocks][-1], value[final][0]]
-            axes.plot([x[blocks][-1], FINAL_X], ends, linestyle=":", linewidth=0.8, color=style.colour)
-    return line
 
 
 def _own_cka(source: Source, scene: Scene, subject: Subject) -> pd.DataFrame:

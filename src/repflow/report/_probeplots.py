@@ -140,7 +140,7 @@ def place_map(rows: pd.DataFrame, *, height: int = 320) -> Figure:
     shares = dict(values(rows, "position", "share"))
     ticks = [name for name in columns if name != GAP]
     across = axis("place in the prompt", type="category", showgrid=False, showline=False, tickmode="array", tickangle=0)
-    texts = [_tick(name, shares[name]) for name in ticks]
+    texts = [place_text(name, shares[name]) for name in ticks]
     return figure(
         height,
         [drawn],
@@ -150,7 +150,8 @@ def place_map(rows: pd.DataFrame, *, height: int = 320) -> Figure:
     )
 
 
-def _tick(position: str, share: float) -> str:
+def place_text(position: str, share: float) -> str:
+    """A place of the prompt on an axis."""
     return f"{share:.0%}" if position.startswith("even.") else position
 
 

@@ -17,7 +17,8 @@ TEMP_PREFIX = ".repflow-"
 TEMP_SUFFIX = ".tmp"
 PART_SUFFIX = ".part"
 FIGURE_NAME = re.compile(
-    r"(inter_token_cosine|adjacent_cosine|paths|training_(thirds|map)|cka_\d+-[\w.-]+)_[A-Za-z0-9.-]+-\d+\.(pdf|png|svg)"
+    r"(inter_token_cosine|adjacent_cosine|paths|training_(thirds|map)|cka_\d+-[\w.-]+|probe_places|"
+    r"(probes|telling)_(last|gold|mean|even\.\d+of\d+))_[A-Za-z0-9.-]+-\d+\.(pdf|png|svg)"
 )
 """The names `repflow.report.write_figures` gives: QUANTITY_TASK-CONTEXT.FORMAT."""
 SHIPPED = {"zoo:training": Path(__file__).parents[1] / "models" / "zoo" / "training"}

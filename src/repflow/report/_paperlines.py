@@ -1,0 +1,45 @@
+"""Curves over relative depth for papers: a line a subject with its interval, the final norm apart."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from repflow.report._plotly import FINAL_X
+from repflow.report._source import Subject, is_final
+from repflow.report._style import MATPLOTLIB_DASHES, MATPLOTLIB_MARKERS
+
+
+def draw_over_depth(axes: Axes, subject: Subject, rows: pd.DataFrame) -> Line2D:
+    """One subject's rows in order of depth (columns site, depth, value, ci_low, ci_high); the line for a legend."""
+    style = subject.style
+    final = is_final(rows["site"], rows["depth"]).to_numpy()
+    x = rows["depth"].to_numpy(dtype=float)
+    value, low, high = (rows[c].to_numpy(dtype=float) for c in ("value", "ci_low", "ci_high"))
+    look = {
+        "marker": MATPLOTLIB_MARKERS[style.marker],
+        "color": style.colour,
+        "markersize": 3.2,
+        "markeredgewidth": 0.8,
+        "markerfacecolor": "white" if style.hollow else style.colour,
+    }
+    blocks = ~final
+    axes.fill_between(x[blocks], low[blocks], high[blocks], color=style.colour, alpha=0.18, linewidth=0)
+    (line,) = axes.plot(x[blocks], value[blocks], linestyle=MATPLOTLIB_DASHES[style.dash], linewidth=1.3, **look)
+    if final.any():
+        spread = np.nan_to_num([value[final] - low[final], high[final] - value[final]])
+        axes.errorbar([FINAL_X], value[final][:1], yerr=spread[:, :1], capsize=2, elinewidth=0.9, **look)
+        if blocks.any():
+            ends = [value[blocks][-1], value[final][0]]
+            axes.plot([x[blocks][-1], FINAL_X], ends, linestyle=":", linewidth=0.8, color=style.colour)
+    return line
+
+
+def along_depth(axes: Axes, title: str) -> None:
+    """The axis of relative depth with its place for the final norm, and what is measured upwards."""
+    axes.set_xlabel("relative depth")
+    axes.set_ylabel(title)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1, FINAL_X], ["0", "0.25", "0.5", "0.75", "1", "final\nnorm"])
+    axes.set_xlim(-0.03, FINAL_X + 0.05)
+    axes.grid(axis="y", linewidth=0.6)
+    axes.set_axisbelow(True)
