@@ -123,3 +123,12 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     file.write_text("hello")
     with pytest.raises(BadFile, match=r"neither a \.gguf file nor a directory"):
         source_kind(str(file))
+
+
+def test_the_recurrence_can_be_drawn_too() -> None:
+    spec = SubjectSpec.parse("gpt2@init=normal:2+recurrence")
+    assert spec.init == Init("normal", 2, recurrence=True)
+    assert str(spec) == "gpt2@init=normal:2+recurrence"
+    assert SubjectSpec.parse("gpt2@init=xavier+recurrence").init == Init("xavier", 0, recurrence=True)
+    with pytest.raises(BadSpec, match="draws the recurrence as it is"):
+        SubjectSpec.parse("gpt2@init=config:2+recurrence")

@@ -3,34 +3,42 @@
 from typing import TYPE_CHECKING, Any
 
 from repflow.models.check import check_source
+from repflow.models.interventions.grammar import INTERVENTIONS
 from repflow.models.spec import SCHEMES, Ablation, Init, SubjectSpec
 
 if TYPE_CHECKING:
+    from repflow.models.interventions.apply import ablated, possible
     from repflow.models.kernels import environment_facts, kernel_choices
     from repflow.models.loading import Loaded, load
     from repflow.models.probing import describe_modules, find_taps
+    from repflow.models.redrawing import reinitialised
 
 _LAZY = {
     "Loaded": "loading",
+    "ablated": "interventions.apply",
     "describe_modules": "probing",
     "environment_facts": "kernels",
     "find_taps": "probing",
     "kernel_choices": "kernels",
     "load": "loading",
+    "reinitialised": "redrawing",
 }
 
 __all__ = [
+    "INTERVENTIONS",
     "SCHEMES",
     "Ablation",
     "Init",
     "Loaded",
     "SubjectSpec",
+    "ablated",
     "check_source",
     "describe_modules",
     "environment_facts",
     "find_taps",
     "kernel_choices",
     "load",
+    "reinitialised",
 ]
 
 

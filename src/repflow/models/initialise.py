@@ -31,7 +31,8 @@ def reinitialise(model: nn.Module, init: Init) -> tuple[str, ...]:
     shuffles the values within each tensor. `normal` (0.02), `xavier` (uniform), `kaiming` (normal, fan in, gain of
     ReLU) and `orthogonal` draw the matrices (weights of linear, convolution, embedding and expert layers), set the
     biases beside them to 0, and the norms to their neutral weight and bias 0.
-    All but `config` leave the parameters of the recurrence itself (`RECURRENCE`) as they are.
+    All but `config` leave the parameters of the recurrence itself (`RECURRENCE`) as they are, unless `init.recurrence`:
+    then they are drawn as the family does, or shuffled under `permuted`.
     Each tensor's generator is keyed by the seed and the tensor's name and runs on the CPU in float32: the values do
     not depend on the device, the order of the tensors or the global random state. Tied tensors are drawn once, under
     their first name, and stay tied.
@@ -41,9 +42,15 @@ def reinitialise(model: nn.Module, init: Init) -> tuple[str, ...]:
             fresh = dict(random_model(_own_config(model), init.seed).named_parameters())
             return _assign_each(model, lambda name, _module, _tensor: fresh[name])
         if init.scheme == "permuted":
-            return _assign_each(model, lambda name, _module, tensor: _permuted(init.seed, name, tensor))
+            return _assign_each(model, lambda name, _module, tensor: _permuted(init, name, tensor))
+        own = _recurrences(model, init.seed) if init.recurrence else {}
         fill = _FILLS[init.scheme]
-        return _assign_each(model, lambda name, module, tensor: _generic(fill, init.seed, name, module, tensor))
+        return _assign_each(
+            model,
+            lambda name, module, tensor: (
+                own.get(name) if _is_recurrence(name) else _generic(fill, init.seed, name, module, tensor)
+            ),
+        )
 
 
 RECURRENCE = frozenset(
@@ -86,17 +93,21 @@ def _is_recurrence(name: str) -> bool:
     return last in RECURRENCE or last.startswith("time_mix_") or (last == "bias" and path[-1:] == ["dt_proj"])
 
 
-def _permuted(seed: int, name: str, tensor: Tensor) -> Tensor | None:
-    if _is_recurrence(name):
+def _recurrences(model: nn.Module, seed: int) -> dict[str, Tensor]:
+    """The recurrence's own parameters as the family draws them."""
+    fresh = random_model(_own_config(model), seed)
+    return {name: tensor for name, tensor in fresh.named_parameters() if _is_recurrence(name)}
+
+
+def _permuted(init: Init, name: str, tensor: Tensor) -> Tensor | None:
+    if _is_recurrence(name) and not init.recurrence:
         return None
-    generator = _generator(seed, name)
+    generator = _generator(init.seed, name)
     flat = tensor.detach().cpu().reshape(-1)
     return flat[torch.randperm(flat.numel(), generator=generator)].reshape(tensor.shape)
 
 
 def _generic(fill: "Fill", seed: int, name: str, module: nn.Module, tensor: Tensor) -> Tensor | None:
-    if _is_recurrence(name):
-        return None
     last = name.rpartition(".")[2]
     if "norm" in type(module).__name__.lower():
         return torch.full_like(tensor, neutral_weight(module) if last == "weight" else 0.0)

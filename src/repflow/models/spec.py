@@ -16,24 +16,29 @@ SourceKind = Literal["config", "directory", "gguf", "hub", "zoo"]
 _MODIFIERS = ("ablate", "init", "revision")
 _TRAILING = re.compile(r"(?s)(?P<source>.*)@(?P<key>[A-Za-z_]+)=(?P<value>[^@]*)\Z")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_RECURRENCE = "+recurrence"
 _FORM = "a spec reads SOURCE[@init=SCHEME[:SEED]][@ablate=NAME[:ARG]]...[@revision=REV]"
 
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """Weights drawn anew: a scheme of `SCHEMES` and its seed."""
+    """Weights drawn anew: a scheme of `SCHEMES` and its seed, written `normal:0` or `normal:0+recurrence`."""
 
     scheme: str
     seed: int = 0
+    recurrence: bool = False
+    """Draw the recurrence's own parameters (A_log, D, dt_bias and the like) too; `config` always does."""
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
             raise unknown("initialisation scheme", self.scheme, SCHEMES)
         if self.seed < 0:
             raise BadSpec(f"the seed of init={self.scheme} must be 0 or more, got {self.seed}")
+        if self.recurrence and self.scheme == "config":
+            raise BadSpec("init=config draws the recurrence as it is; drop +recurrence")
 
     def __str__(self) -> str:
-        return f"{self.scheme}:{self.seed}"
+        return f"{self.scheme}:{self.seed}{_RECURRENCE if self.recurrence else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +156,13 @@ def _exists(text: str) -> bool:
 
 
 def _parse_init(value: str, text: str) -> Init:
-    scheme, colon, seed = value.partition(":")
+    recurrence = value.endswith(_RECURRENCE)
+    scheme, colon, seed = value.removesuffix(_RECURRENCE).partition(":")
     if not colon:
-        return Init(scheme)
+        return Init(scheme, recurrence=recurrence)
     if not re.fullmatch(r"[0-9]{1,18}", seed):
         raise BadSpec(f"the seed in @init={value} of {text!r} must be a whole number of 0 or more")
-    return Init(scheme, int(seed))
+    return Init(scheme, int(seed), recurrence)
 
 
 def _parse_ablation(value: str) -> Ablation:
