@@ -1,6 +1,7 @@
 """Figures for papers of a probe run: what is drawn equals the rows; what is written can be overwritten."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.collections import QuadMesh
 from probe_run import MAMBA, PYTHIA, SCENES, THREE, write_probe_run
@@ -95,9 +96,20 @@ def test_one_place_has_no_map_and_no_answers_no_figure_of_them(tmp_path):
     assert set(drawn(alone)) == {"probes_last_kvpr-300"}
 
 
+def test_the_table_holds_every_subject_task_context_and_place(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("repflow.report._papers._figures", lambda _: iter(()))
+    csv, tex = write_figures(run, directory=tmp_path)
+    pd.testing.assert_frame_equal(pd.read_csv(csv), run.table("probe_summary"), check_dtype=False, rtol=1e-12)
+    lines = [line for line in tex.read_text().splitlines() if line.endswith(r"\\")]
+    assert lines[0] == r"Task & Context & Place & Subject & Peak layer & Peak & Final & Drop \\"
+    assert len(lines) == 1 + len(THREE) * 2 * 4
+    assert lines[1] == r"kvpr & 2,000 & last token & pythia-tiny & block.3 & 85.0 & 61.7 & 23.3 \\"
+
+
 def test_what_is_written_goes_with_overwrite(tmp_path):
     found = write_probe_run(tmp_path / "run", THREE[2:], SCENES[:1], ("last", "even:1"))
     names = [path.name for path in write_figures(found, ("pdf",))]
+    assert names[-2:] == ["probe_table.csv", "probe_table.tex"]
     assert [name for name in names if not FIGURE_NAME.fullmatch(name)] == []
     (found.directory / "figures" / "probes_mine.pdf").write_text("kept")
     with RunWriter.create(found.directory, {"seed": 1}, "probe", overwrite=True) as writer:

@@ -150,6 +150,7 @@ def test_the_table_can_be_taken_away(run, text):
 
 def test_latex_sets_any_name_literally():
     assert latex(r"a_b\c{d}~^$%#&") == r"a\_b\textbackslash{}c\{d\}\textasciitilde{}\textasciicircum{}\$\%\#\&"
+    assert latex("<a|b>\n\tgroß 模\x07") == r"\textless{}a\textbar{}b\textgreater{}  groß U+6A21U+0007"
 
 
 def test_readable_against_said_by_place_of_the_gold(run, text):

@@ -16,7 +16,7 @@ class Report:
     directory: tyro.conf.Positional[Path]
     """A run directory, or zoo:training, the run that comes with the package."""
     figures: bool = False
-    """Also write figures/*.pdf and *.png."""
+    """Also write figures/*.pdf and *.png, and of a probe run its table as figures/probe_table.csv and .tex."""
     out: Path | None = None
     """Another folder than the run's own for the report and figures; zoo:training goes to runs/zoo-training."""
 

@@ -21,6 +21,7 @@ from repflow.report._panels import VARIANTS, ordered
 from repflow.report._paperlines import along_depth, draw_over_depth
 from repflow.report._pathplots import column_title, path_columns, path_rows
 from repflow.report._probepapers import probe_figures
+from repflow.report._probetable import table_files
 from repflow.report._source import POLICIES, RunLike, Scene, Source, Subject, of_scene, read, values
 from repflow.report._steppapers import training_figures
 from repflow.report._style import BELOW_ZERO, CIVIDIS, GRID, INK, MATPLOTLIB_MARKERS
@@ -51,7 +52,7 @@ _LOOK: Any = {
 
 
 def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> list[Path]:
-    """Draw and save every figure; the paths written, in order."""
+    """Draw and save every figure, and the table of a probe run; the paths written, in order."""
     if not formats or set(formats) - set(FORMATS):
         raise BadSetting(f"figure formats {', '.join(formats) or 'none'} given; choose from {', '.join(FORMATS)}")
     source = read(run)
@@ -66,6 +67,9 @@ def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> lis
                 fig.savefig(drawn, format=extension, bbox_inches="tight", metadata=_METADATA[extension])
                 write_file(path, drawn.getvalue())
                 written.append(path)
+    for name, text in ({} if source.probes is None else table_files(source, source.probes)).items():
+        write_file(folder / name, text.encode())
+        written.append(folder / name)
     return written
 
 

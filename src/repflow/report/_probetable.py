@@ -8,7 +8,7 @@ import pandas as pd
 
 from repflow.report._proberows import Probes, Scene, in_scene, told_position, told_scene, where
 from repflow.report._probetexts import percent
-from repflow.report._source import Subject
+from repflow.report._source import Source, Subject
 
 HEADINGS = ("peak layer", "peak (%)", "last block (%)", "final norm (%)", "drop (points)", "drop (%)", "length (%)")
 _NUMBERS = ("peak", "last", "final_norm", "gap", "relative_gap", "length")
@@ -45,6 +45,12 @@ def _cells(row: pd.Series) -> tuple[Cell, ...]:
     return (place, *(percent(row[n], row[f"{n}_low"], row[f"{n}_high"]) for n in _NUMBERS))
 
 
+def table_files(source: Source, probes: Probes) -> dict[str, str]:
+    """The table of all subjects, tasks, contexts and places by file name, beside the figures for papers."""
+    shorts = {subject.label: subject.short for subject in source.subjects}
+    return {"probe_table.csv": csv_table(probes), "probe_table.tex": latex_table(probes, shorts)}
+
+
 def csv_table(probes: Probes) -> str:
     """All summaries, every column, full precision."""
     return probes.summary.to_csv(index=False, lineterminator="\n")
@@ -73,6 +79,9 @@ def _latex_cells(row: pd.Series, shorts: Mapping[str, str], several: bool) -> li
 
 _SPECIAL = {c: "\\" + c for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "·": r"\textperiodcentered{}",
@@ -82,8 +91,15 @@ _SPECIAL = {c: "\\" + c for c in "&%$#_{}"} | {
 
 
 def latex(text: object) -> str:
-    """Text as LaTeX sets it literally."""
-    return "".join(_SPECIAL.get(character, character) for character in str(text))
+    """Text as LaTeX sets it literally; letters that its usual fonts lack as U+ and their number."""
+    return "".join(_SPECIAL.get(character) or _letter(character) for character in str(text))
+
+
+def _letter(character: str) -> str:
+    if character.isspace():
+        return " "
+    known = character.isprintable() and (character.isascii() or "À" <= character <= "ſ")
+    return character if known else f"U+{ord(character):04X}"
 
 
 def data_uri(text: str, kind: str) -> str:

@@ -19,7 +19,8 @@ def write_report(run: Any, path: Path | str | None = None) -> Path:
 def write_figures(run: Any, formats: Sequence[str] = ("pdf", "png"), directory: Path | str | None = None) -> list[Path]:
     """Write figures for papers (vector pdf, svg; png at 300 dpi) to `figures/` in the run directory.
 
-    One file a figure, scene and format; the same run gives the same bytes. Raises BadSetting on another
+    One file a figure, scene and format; of a probe run also its table, probe_table.csv with every column and
+    probe_table.tex for a paper. The same run gives the same bytes. Raises BadSetting on another
     format and BadFile when the folder cannot be written.
     """
     from repflow.report import _papers
