@@ -1,5 +1,6 @@
 """Linear probes on features: where in depth an answer is linearly readable. No models here, only their states."""
 
+from repflow.probing.checks import check_probeable
 from repflow.probing.depth import DepthSummary, FinalGap, summarise_depth
 from repflow.probing.fit import fit_probes
 from repflow.probing.predictions import SOLVERS, Predictions
@@ -15,6 +16,7 @@ __all__ = [
     "Predictions",
     "Scores",
     "SiteSummary",
+    "check_probeable",
     "control_labels",
     "fit_probes",
     "summarise",

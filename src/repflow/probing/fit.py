@@ -9,10 +9,10 @@ from torch import Tensor
 
 from repflow.core import BadSetting, ModelProblem, unknown
 from repflow.probing._adam import predict_adam
-from repflow.probing._checks import check
 from repflow.probing._jobs import Jobs
 from repflow.probing._logistic import predict_logistic
 from repflow.probing._scaling import standardised
+from repflow.probing.checks import check_probeable
 from repflow.probing.predictions import SOLVERS, Predictions
 from repflow.probing.splits import control_labels, fold_numbers, train_mask
 
@@ -50,7 +50,7 @@ def fit_probes(
     and the memory change nothing.
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
-    check(tuple(features.shape), labels, groups, classes, seeds)
+    check_probeable(tuple(features.shape), labels, groups, classes, seeds)
     order = np.lexsort((labels, groups))
     plan = _plan(labels[order], groups[order], classes, tuple(range(first_seed, first_seed + seeds)), control)
     sites = _Sites(features, order, torch.device(device))

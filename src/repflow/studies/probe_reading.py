@@ -14,7 +14,7 @@ from repflow.engines import Keeper, Reader, refuse_broken
 from repflow.engines.features import Speak, read_states
 from repflow.models import Loaded
 from repflow.models.generation import cache_works, continued
-from repflow.probing._checks import check
+from repflow.probing import check_probeable
 from repflow.probing.features import FeatureFacts, FeatureFile
 from repflow.studies._preflight import job_key
 from repflow.studies._tasks import Assignment
@@ -82,7 +82,7 @@ def read_examples(
     name = f"{number:02d}-{assignment.key}"
     reading = ProbeReading(job_key(name, subject.facts, built), name, assignment, tuple(built))
     labels, groups = np.array(reading.labels), np.array(reading.groups)
-    check((1, len(built), 1), labels, groups, positions, settings.probing.seeds)
+    check_probeable((1, len(built), 1), labels, groups, positions, settings.probing.seeds)
     return reading
 
 

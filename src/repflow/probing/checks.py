@@ -1,4 +1,4 @@
-"""What fit_probes refuses, one clear line each."""
+"""What cannot be probed, one clear line each."""
 
 import numpy as np
 
@@ -6,8 +6,12 @@ from repflow.core import BadSetting, NotEnoughData
 from repflow.probing.splits import FOLDS
 
 
-def check(shape: tuple[int, ...], labels: np.ndarray, groups: np.ndarray, classes: int, seeds: int) -> None:
-    """Raises BadSetting for shapes, labels and counts that do not fit, NotEnoughData for too few groups or classes."""
+def check_probeable(shape: tuple[int, ...], labels: np.ndarray, groups: np.ndarray, classes: int, seeds: int) -> None:
+    """Whether `fit_probes` takes features of a shape [sites, examples, width] with these labels and groups.
+
+    Needs no features yet, so that what cannot be probed is refused before a model reads it.
+    Raises BadSetting for shapes, labels and counts that do not fit, NotEnoughData for too few groups or classes.
+    """
     if len(shape) != 3 or 0 in shape:
         raise BadSetting(f"features have shape {shape}; give [sites, examples, width], none of them 0")
     for name, values in (("labels", labels), ("groups", groups)):
