@@ -20,7 +20,7 @@ from repflow.cli import main
         (f"{TINY}@init=xaver", ["unknown initialisation scheme 'xaver'", "did you mean xavier"]),
         (f"{TINY}@init=normal:x", ["seed", "whole number"]),
         (f"{TINY}@inti=normal", ["unknown subject modifier 'inti'", "did you mean init"]),
-        (f"{TINY}@ablate=norm", ["@ablate", "drop"]),
+        (f"{TINY}@ablate=norm_rest", ["unknown intervention 'norm_rest'", "did you mean norm_reset"]),
         (f"{TINY}@revision=main", ["@revision=main", "hub id"]),
         ("", ["no source"]),
         ("a b", ["'a b'", "neither a path that exists nor a hub id"]),

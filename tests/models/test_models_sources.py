@@ -146,7 +146,7 @@ def test_weights_of_another_shape(broken: Path) -> None:
         ("config:llama,width=48,heads=5", BadSetting, "cannot be built"),
         ("config:mamba2,num_heads=3", BadSetting, "num_heads"),
         ("config:gpt2,tokenizer=config:gpt2", BadSetting, "no tokenizer of its own"),
-        ("config:gpt2@ablate=anything", CallerError, "not in this version"),
+        ("config:gpt2@ablate=norm_rest", UnknownName, "did you mean norm_reset"),
         ("config:gpt2@revision=main", BadSetting, "needs a hub id"),
         ("/no/such/place", BadFile, "no such model directory"),
         ("not a model", BadSpec, "neither a path"),

@@ -21,6 +21,7 @@ _LAZY = {
     "find_taps": "probing",
     "kernel_choices": "kernels",
     "load": "loading",
+    "possible": "interventions.apply",
     "reinitialised": "redrawing",
 }
 
@@ -38,6 +39,7 @@ __all__ = [
     "find_taps",
     "kernel_choices",
     "load",
+    "possible",
     "reinitialised",
 ]
 

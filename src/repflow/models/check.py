@@ -1,7 +1,7 @@
 """What is wrong with a spec, as far as it shows without opening the model."""
 
-from repflow.core import CallerError
 from repflow.models.families import config_settings, family
+from repflow.models.interventions.grammar import read_order
 from repflow.models.spec import SubjectSpec, parse_config_source, source_kind
 from repflow.models.zoo import zoo_source
 
@@ -9,10 +9,11 @@ from repflow.models.zoo import zoo_source
 def check_source(spec: SubjectSpec) -> None:
     """Looks the source up: a path must be there, a zoo or family name be known, a random model's sizes be sizes.
 
+    Interventions must be known and their arguments read; whether the model has the parts is for `load` to see.
     Raises BadFile, BadSetting, BadSpec or UnknownName. Files are not opened, the hub is not asked.
     """
-    if spec.ablations:
-        raise CallerError(f"{spec}: interventions (@ablate=) are not in this version of repflow; drop @ablate")
+    for ablation in spec.ablations:
+        read_order(ablation)
     kind = source_kind(spec.source)
     if kind == "zoo":
         zoo_source(spec.source.removeprefix("zoo:"))

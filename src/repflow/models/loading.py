@@ -1,6 +1,7 @@
 """Loads a subject: model, tokenizer, facts and sites."""
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -12,6 +13,7 @@ from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES
 from repflow.models.hf_taps import match_hf_taps
 from repflow.models.initialise import reinitialise
+from repflow.models.interventions.apply import apply
 from repflow.models.probing import check_causal, check_contract, find_taps
 from repflow.models.quiet import quiet
 from repflow.models.sources import Opened, Request, open_source
@@ -59,7 +61,7 @@ def load(
     blocks: str | None = None,
     final_norm: str | None = None,
 ) -> Loaded:
-    """Loads a subject and checks its sites on a probe of 8 tokens.
+    """Loads a subject and checks its sites on a probe of 8 tokens, then carries out the spec's interventions.
 
     `dtype="auto"` is float32 on a CPU and the checkpoint's own on a GPU. `seed` draws the weights of a `config:`
     model whose spec names none. `blocks` and `final_norm` name modules by hand where probing cannot tell.
@@ -78,7 +80,9 @@ def load(
         _check_vocabulary(spec, opened)
         taps, hf_taps, reason, width = _sites(model, blocks, final_norm, target)
     facts = subject_facts(spec.label, opened, taps, width, changed, init)
-    return Loaded(spec, model, opened.tokenizer, facts, taps, hf_taps, reason, target)
+    plain = replace(spec, ablations=())
+    subject = Loaded(plain, model, opened.tokenizer, facts, taps, hf_taps, reason, target)
+    return apply(subject, spec.ablations, ExitStack())
 
 
 def _device(device: str) -> torch.device:
