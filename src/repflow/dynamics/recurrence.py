@@ -58,15 +58,15 @@ def _advanced(state: Tensor, of: Recurrence, stretch: slice, alive: Tensor) -> T
     x = torch.where(alive[..., None, None], of.x[:, stretch], 0.0)
     key = torch.where(alive[..., None, None], of.key[:, stretch], 0.0)
     since = (time[:, -1:] - time).unsqueeze(-1)
-    kept = torch.exp(-_scaled(time[:, -1].unsqueeze(-1), of.decay)).unsqueeze(2)
-    weight = torch.exp(-_scaled(since, of.decay))
+    kept = torch.exp(-scaled(time[:, -1].unsqueeze(-1), of.decay)).unsqueeze(2)
+    weight = torch.exp(-scaled(since, of.decay))
     if of.decay.shape[1] == 1:
         return kept * state + _outer(x * weight, key)
     per_unit = key.repeat_interleave(x.shape[2] // key.shape[2], dim=2)
     return kept * state + torch.einsum("ntuk,ntuk,ntup->nupk", weight, per_unit, x)
 
 
-def _scaled(time: Tensor, decay: Tensor) -> Tensor:
+def scaled(time: Tensor, decay: Tensor) -> Tensor:
     """time * decay; nothing decays in no time, whatever the decay."""
     return torch.where(time > 0, time * decay, 0.0)
 

@@ -1,0 +1,137 @@
+"""What is taken of one mixer's recurrence over one batch, example by example."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float32, Float64, Int64
+from torch import Tensor
+
+from repflow.dynamics.histogram import Bins
+from repflow.dynamics.recurrence import Recurrence, scaled, states
+from repflow.metrics.batch import spaced_rows
+
+RATES = Bins(4, -26, 8)
+"""Bins of -log A_bar: from where a float32 A_bar is 1 up to where it is 0, each at most 6.3% wide."""
+HORIZONS = Bins(4, 0, 17)
+"""Bins of numbers of tokens: one each up to 32, 6.3% wide at most beyond."""
+NEAR_ONE = 0.999
+FORGOTTEN = 1e-3
+STARTS = 16
+"""Tokens of an example from which the products over windows begin."""
+LAGS = tuple(2**i for i in range(17))
+_ROOM = 2**22
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """One mixer, one batch, each example by itself; on the CPU. Padding is in none of it."""
+
+    spread: Int64[Tensor, "n k"]
+    """Histogram of -log A_bar over tokens, units and states."""
+    total: Float64[Tensor, " n"]
+    """Sum of A_bar."""
+    near_one: Int64[Tensor, " n"]
+    """How often A_bar > 0.999."""
+    rate_low: Float64[Tensor, "n u"]
+    """Least -log A_bar of each unit: where it forgets slowest."""
+    rate_high: Float64[Tensor, " n"]
+    horizon: Int64[Tensor, "n h"]
+    """Histogram of the tokens until a product falls below 1e-3; beyond the window in the last bin."""
+    product: Float64[Tensor, "n l"]
+    """Mean product over a window of each lag; NaN where the example is too short."""
+    window_low: Float64[Tensor, "n l"]
+    """Least sum of -log A_bar over a window: the largest product, as a logarithm."""
+    windows: Int64[Tensor, "n l"]
+    """Products behind them."""
+    input_high: Float64[Tensor, "n u"]
+    state_high: Float64[Tensor, "n u"]
+    state_mean: Float64[Tensor, " n"]
+    looked: Int64[Tensor, " n"]
+    """Unit states behind them."""
+
+
+def observed(recurrence: Recurrence, real: Bool[Tensor, "n t"]) -> Observed:
+    """Everything that is taken of a recurrence. `real` is False at padding, which may be on the right only."""
+    lengths = real.sum(1).tolist()
+    spreads = [_spread(dt[:length], recurrence.decay) for dt, length in zip(recurrence.dt, lengths, strict=True)]
+    windows = [_windows(dt[:length], recurrence.decay) for dt, length in zip(recurrence.dt, lengths, strict=True)]
+    spread, total, near_one = (torch.stack(column).cpu() for column in zip(*spreads, strict=True))
+    horizon, product, window_low, count = (torch.stack(column).cpu() for column in zip(*windows, strict=True))
+    rate_low, rate_high = (extreme.cpu() for extreme in _extremes(recurrence, real))
+    input_high, state_high, state_mean, looked = (size.cpu() for size in _sizes(recurrence, real))
+    return Observed(
+        spread=spread,
+        total=total,
+        near_one=near_one,
+        rate_low=rate_low,
+        rate_high=rate_high,
+        horizon=horizon,
+        product=product,
+        window_low=window_low,
+        windows=count,
+        input_high=input_high,
+        state_high=state_high,
+        state_mean=state_mean,
+        looked=looked,
+    )
+
+
+def _extremes(recurrence: Recurrence, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Each unit's least -log A_bar [n, u], and the largest of all units [n]."""
+    decay, padding = recurrence.decay.double(), ~real[..., None]
+    low = recurrence.dt.masked_fill(padding, math.inf).amin(1)
+    high = recurrence.dt.masked_fill(padding, 0.0).amax(1)
+    return low.double() * decay.amin(1), (high.double() * decay.amax(1)).amax(1)
+
+
+def _spread(dt: Float32[Tensor, "t u"], decay: Float32[Tensor, "u s"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Histogram, sum and number near 1 of the transitions, a few tokens at a time: there is no room for [t, u, s]."""
+    counts = torch.zeros(RATES.count, dtype=torch.int64, device=dt.device)
+    total = torch.zeros((), dtype=torch.float64, device=dt.device)
+    near_one = torch.zeros((), dtype=torch.int64, device=dt.device)
+    for piece in dt.split(max(1, _ROOM // decay.numel())):
+        rates = scaled(piece[..., None], decay)
+        counts += RATES.counts(rates)
+        kept = rates.neg_().exp_()
+        total += kept.sum(dtype=torch.float64)
+        near_one += (kept > NEAR_ONE).sum()
+    return counts, total, near_one
+
+
+def _windows(dt: Float32[Tensor, "t u"], decay: Float32[Tensor, "u s"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Products over windows that begin at up to 16 tokens of the first half, all of one length: half the example.
+
+    What enters the state at a token is multiplied with the transitions of the tokens after it.
+    """
+    begin = (len(dt) + 1) // 2
+    width = len(dt) - begin
+    clock, rates = dt.double().cumsum(0).T.contiguous(), decay.double()
+    horizon = torch.zeros(HORIZONS.count, dtype=torch.int64, device=dt.device)
+    total = torch.zeros(len(LAGS), dtype=torch.float64, device=dt.device)
+    low = torch.full_like(total, math.inf)
+    starts = spaced_rows(begin, STARTS).tolist() if width else []
+    for start in starts:
+        since = (clock[:, start + 1 : start + 1 + width] - clock[:, start, None]).contiguous()
+        steps = torch.searchsorted(since, -math.log(FORGOTTEN) / rates, right=True) + 1
+        horizon += HORIZONS.counts(torch.where(steps > width, math.inf, steps.float()))
+        for i, lag in enumerate(lag for lag in LAGS if lag <= width):
+            sums = scaled(since[:, lag - 1, None], rates)
+            total[i] += sums.neg().exp().mean()
+            low[i] = torch.minimum(low[i], sums.min())
+    reached = torch.tensor([lag <= width for lag in LAGS], device=dt.device)
+    mean = torch.where(reached, total / max(1, len(starts)), math.nan)
+    return horizon, mean, low, reached * (len(starts) * decay.numel())
+
+
+def _sizes(recurrence: Recurrence, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Largest input and largest state of each unit, the mean state, and how many states were looked at."""
+    entering = recurrence.input_norm().masked_fill(~real[..., None], 0.0).amax(1).double()
+    high, total = torch.zeros_like(entering), torch.zeros_like(entering[:, 0])
+    looks = torch.zeros_like(real[:, 0], dtype=torch.int64)
+    for alive, state in states(recurrence, real):
+        norm = torch.where(alive[:, None], state.flatten(2).double().norm(dim=-1), 0.0)
+        high = torch.maximum(high, norm)
+        total += norm.mean(1)
+        looks += alive
+    return entering, high, total / looks, looks * entering.shape[1]
