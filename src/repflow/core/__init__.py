@@ -1,5 +1,6 @@
 """Records, protocols and errors. Nothing here imports torch."""
 
+from repflow.core.ablation_records import AblationRow
 from repflow.core.errors import (
     BadFile,
     BadSetting,
@@ -8,6 +9,7 @@ from repflow.core.errors import (
     ContextTooLong,
     Interrupted,
     ModelProblem,
+    NonFinite,
     NotEnoughData,
     RepflowError,
     StoreConflict,
@@ -34,6 +36,7 @@ from repflow.core.records import (
 
 __all__ = [
     "POLICIES",
+    "AblationRow",
     "AnswerRow",
     "BadFile",
     "BadSetting",
@@ -46,6 +49,7 @@ __all__ = [
     "Kind",
     "LayerRow",
     "ModelProblem",
+    "NonFinite",
     "NotEnoughData",
     "Origin",
     "PairRow",

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from repflow.core import Example, ModelProblem
+from repflow.core import Example, NonFinite
 from repflow.engines.parts import from_part, to_part
 from repflow.engines.shard import Clock, Reader, calibrate, measure
 from repflow.metrics import Calibration, Counts, Metric, Options, merge
@@ -75,7 +75,7 @@ class Job:
 def run_job(reader: Reader, job: Job, keeper: Keeper, progress: Progress) -> Outcome:
     """All shards' states merged in shard order. Shards that `keeper` already holds are read, not measured.
 
-    Raises ModelProblem when more than 1% of the examples had non-finite states; a shard that goes past it is not kept.
+    Raises NonFinite when more than 1% of the examples had non-finite states; a shard that goes past it is not kept.
     """
     begun = time.perf_counter()
     calibration, uncalibrated = _calibration(reader, job, keeper)
@@ -129,11 +129,9 @@ def _calibration(reader: Reader, job: Job, keeper: Keeper) -> tuple[Calibration 
 
 
 def refuse_broken(reader: Reader, stopped: Sequence[tuple[int, int]], examples: int) -> None:
-    """Raises ModelProblem when more than 1% of the examples are among the stopped (example id, index of the site)."""
+    """Raises NonFinite when more than 1% of the examples are among the stopped (example id, index of the site)."""
     if len(stopped) <= STOP_SHARE * examples:
         return
     example, site = stopped[0]
-    raise ModelProblem(
-        f"{reader.label}: non-finite states in {len(stopped)} of {examples} examples, first in example {example} "
-        f"at {reader.sites[site].name}; try --dtype float32, or check the weights"
-    )
+    found = f"non-finite states in {len(stopped)} of {examples} examples, first in example {example} "
+    raise NonFinite(reader.label, f"{found}at {reader.sites[site].name}", "try --dtype float32, or check the weights")
