@@ -7,7 +7,8 @@ from repflow.models.interventions.grammar import INTERVENTIONS
 from repflow.models.spec import SCHEMES, Ablation, Init, SubjectSpec
 
 if TYPE_CHECKING:
-    from repflow.models.interventions.apply import ablated, possible
+    from repflow.models.interventions.apply import ablated
+    from repflow.models.interventions.plan import possible
     from repflow.models.kernels import environment_facts, kernel_choices
     from repflow.models.loading import Loaded, load
     from repflow.models.probing import describe_modules, find_taps
@@ -21,7 +22,7 @@ _LAZY = {
     "find_taps": "probing",
     "kernel_choices": "kernels",
     "load": "loading",
-    "possible": "interventions.apply",
+    "possible": "interventions.plan",
     "reinitialised": "redrawing",
 }
 
