@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class FeatureFile:
     done: int = 0
 
     @classmethod
-    def create(cls, path: Path, facts: FeatureFacts) -> Self:
+    def create(cls, path: Path, facts: FeatureFacts) -> "FeatureFile":
         """A new file of full size, its values yet to come. Replaces one that stands there. Raises BadFile.
 
         The facts are written last: where they stand, the file is whole.
@@ -77,7 +77,7 @@ class FeatureFile:
         return path.with_suffix(".json").exists()
 
     @classmethod
-    def open(cls, path: Path, facts: FeatureFacts | None = None) -> Self:
+    def open(cls, path: Path, facts: FeatureFacts | None = None) -> "FeatureFile":
         """The file at `path`; with `facts` it must be the very one they describe.
 
         Raises BadFile where it is absent, broken or cut short, StoreConflict where it holds something else.
