@@ -14,6 +14,7 @@ from repflow.core import Interrupted, RepflowError, unknown
 COMMANDS = {
     "flow": "measure how representations flow through the depth of models",
     "probe": "find where in depth a task's answer is linearly readable, and whether it is said",
+    "ablate": "measure what a change inside a model does to its flow, its loss and its answers",
     "train": "train the small models that come with repflow, or measure what models reached",
     "report": "write the HTML report and the figures of a run",
     "show": "print a run's main numbers",
@@ -72,6 +73,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from repflow.cli._probe import probe
 
         return probe
+    if name == "ablate":
+        from repflow.cli._ablate import ablate
+
+        return ablate
     if name == "train":
         from repflow.cli._train import train
 

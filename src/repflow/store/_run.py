@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from repflow.core import (
+    AblationRow,
     AnswerRow,
     BadFile,
     LayerRow,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 _KINDS: dict[str, type] = {
+    "ablations": AblationRow,
     "answers": AnswerRow,
     "probe_classes": ProbeClassRow,
     "probe_summary": ProbeSummaryRow,

@@ -1,4 +1,4 @@
-"""Progress that nobody watches."""
+"""Progress that nobody watches, and time in words."""
 
 
 class Silent:
@@ -12,3 +12,10 @@ class Silent:
 
     def advance(self, done: int, tokens: int) -> None:
         del done, tokens
+
+
+def told_time(seconds: float) -> str:
+    """Seconds for people: 40 s, 12 min, 1.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from repflow.core import BadSetting
 from repflow.engines import Progress
+from repflow.studies.ablate import run_ablate
+from repflow.studies.ablate_settings import ablate_settings
 from repflow.studies.flow import run_flow
 from repflow.studies.probe import run_probe
 from repflow.studies.probe_settings import probe_settings
@@ -43,6 +45,21 @@ def probe(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = No
     Raises a RepflowError for anything the caller can mend.
     """
     return run_probe(probe_settings(_named(subjects), settings), progress)
+
+
+def ablate(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:
+    """Measure what a change inside a model does to its flow, loss and answers; `repflow ablate` from Python.
+
+    Args:
+        subjects: specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...
+        progress: told of the run's course; silent without it.
+        settings: any setting of the command by its name with underscores, e.g. `what=["norm_reset", "ssm_no_conv"]`,
+            `windows=[16, 64]`, `each_block=True`, `out="runs/one"`. `repflow ablate --help` lists them all.
+
+    Returns the finished run: `.table("ablations")` sets every change beside the model without it, and the changed
+    subjects stand in `.layers`. Raises a RepflowError for anything the caller can mend.
+    """
+    return run_ablate(ablate_settings(_named(subjects), settings), progress)
 
 
 def _named(subjects: str | Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,103 @@
+"""ablate: what changes in a model's flow, loss and answers when a part of it is taken away, held still or cut short."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from repflow.core import AblationRow, Interrupted
+from repflow.engines import Progress
+from repflow.models import Loaded, SubjectSpec, environment_facts
+from repflow.store import RunWriter
+from repflow.studies._preflight import subject_specs
+from repflow.studies._progress import Silent
+from repflow.studies._tasks import Assignment, assignments
+from repflow.studies.ablate_changes import Change, changes_for
+from repflow.studies.ablate_record import AblateRecord
+from repflow.studies.ablate_settings import ABLATE_FREE, AblateSettings, flat_ablate
+from repflow.studies.ablate_subject import Ablating
+from repflow.studies.flow import load_as
+from repflow.studies.run import Run
+
+
+def run_ablate(settings: AblateSettings, progress: Progress | None = None) -> Run:
+    """Measure every subject as it is and with every change; write and open the run directory.
+
+    Raises a CallerError for what the caller can mend. Interrupted, killed or failed, what is done stays in the
+    directory, and the same settings with `resume` finish it. The models are as they were, whatever happens.
+    """
+    progress = progress or Silent()
+    specs = subject_specs(settings.subjects)
+    work = assignments(settings.task)
+    directory = settings.output.out or Path("runs") / f"ablate-{datetime.now():%Y%m%d-%H%M%S}"
+    writer = RunWriter.create(
+        directory,
+        {name: value for name, value in flat_ablate(settings).items() if name not in ("out", "resume", "overwrite")},
+        "ablate",
+        resume=settings.output.resume,
+        overwrite=settings.output.overwrite,
+        free=ABLATE_FREE,
+    )
+    with writer:
+        if writer.finished:
+            progress.note(f"{directory} holds this run, finished; nothing to measure")
+        else:
+            try:
+                _measure(specs, settings, work, writer, progress)
+            except KeyboardInterrupt as stop:
+                raise Interrupted(f"interrupted; what is done stays in {directory}", str(directory)) from stop
+    return Run.load(directory)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A subject and the changes it can have, found before anything is measured."""
+
+    spec: SubjectSpec
+    changes: Sequence[Change]
+    subject: Loaded | None
+    """Still loaded where it is the only one."""
+
+
+def _measure(
+    specs: Sequence[SubjectSpec],
+    settings: AblateSettings,
+    work: Sequence[Assignment],
+    writer: RunWriter,
+    progress: Progress,
+) -> None:
+    started = time.perf_counter()
+    record = AblateRecord()
+    ablating = Ablating(settings, work, writer, progress, record)
+    for number, planned in enumerate(_planned(specs, settings, progress)):
+        begun = time.perf_counter()
+        subject = planned.subject or _load(planned.spec, settings, progress)
+        ablating.subject(number, subject, planned.changes, time.perf_counter() - begun)
+    record.settle()
+    info = {
+        "subjects": record.subjects,
+        "tasks": record.tasks,
+        "versions": environment_facts(),
+        "seed": settings.measure.seed,
+        "timings": record.timings | {"total_s": round(time.perf_counter() - started, 3)},
+        "warnings": record.warnings,
+    }
+    tables = record.tables
+    writer.write_table("ablations", record.ablations, AblationRow)
+    writer.finish(tables.layers, tables.pairs, tables.paths, info, replicates=tables.replicates())
+
+
+def _planned(specs: Sequence[SubjectSpec], settings: AblateSettings, progress: Progress) -> list[Planned]:
+    """Every subject's changes. All are looked up before the first is measured, so that a slip costs no hours."""
+    plan: list[Planned] = []
+    for spec in specs:
+        subject = _load(spec, settings, progress)
+        changes = changes_for(subject, settings.changes.named, settings.changes.each_block)
+        plan.append(Planned(spec, changes, subject if len(specs) == 1 else None))
+    return plan
+
+
+def _load(spec: SubjectSpec, settings: AblateSettings, progress: Progress) -> Loaded:
+    progress.note(f"loading {spec}")
+    return load_as(spec, settings.flow())

@@ -1,0 +1,98 @@
+"""The numbers of one subject on one task, with their replicates: what a change is judged by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from repflow.core import AblationRow, LayerRow, Origin, interval
+from repflow.metrics import poisson_weights
+from repflow.store import THIRDS
+from repflow.studies._rows import Tables
+from repflow.studies.ablate_changes import ALL, Change
+
+Array = np.ndarray
+Key = tuple[str, str, str, str]
+"""Metric, variant, tokens and scope."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A number: the estimate and, behind it, its replicates."""
+
+    values: Array
+    """float64 [1 + B]."""
+    n: int
+    """Examples behind it."""
+
+    def limits(self) -> tuple[float, float, float]:
+        """The estimate and its interval."""
+        low, high = interval(self.values[1:], self.n)
+        return float(self.values[0]), float(low), float(high)
+
+
+Cells = dict[Key, Cell]
+
+
+def flow_cells(tables: Tables) -> Cells:
+    """Means of every metric over the blocks of each third of depth, its value behind the final norm, and path metrics.
+
+    Sites are weighed alike; a third with an undefined site is undefined.
+    """
+    grouped: dict[Key, list[Cell]] = {}
+    for row, replicates in zip(tables.layers, tables.layer_replicates, strict=True):
+        scope = _scope(row)
+        if scope:
+            cell = Cell(np.concatenate([[row.value], replicates]), row.n_examples)
+            grouped.setdefault((row.metric, row.variant, row.tokens, scope), []).append(cell)
+    found = {key: _mean(cells) for key, cells in grouped.items()}
+    for row, replicates in zip(tables.paths, tables.path_replicates, strict=True):
+        key = row.metric, row.variant, row.tokens, ALL
+        found[key] = Cell(np.concatenate([[row.value], replicates]), row.n_examples)
+    return found
+
+
+def _scope(row: LayerRow) -> str:
+    if row.site == "final_norm":
+        return row.site
+    return THIRDS[int(np.searchsorted([1 / 3, 2 / 3], row.depth))] if row.depth > 0 else ""
+
+
+def _mean(cells: Sequence[Cell]) -> Cell:
+    return Cell(np.mean([cell.values for cell in cells], axis=0), min(cell.n for cell in cells))
+
+
+def ablation_rows(origin: Origin, changed: str, change: Change, before: Cells, after: Cells) -> list[AblationRow]:
+    """A row for every number that is there before and after; the replicates of both are of the same weights."""
+    return [
+        AblationRow(
+            origin.subject,
+            changed,
+            origin.family,
+            change.what,
+            change.blocks,
+            origin.task,
+            origin.context,
+            *key,
+            *before[key].limits(),
+            *cell.limits(),
+            *_difference(before[key], cell),
+            min(before[key].n, cell.n),
+        )
+        for key, cell in after.items()
+        if key in before
+    ]
+
+
+def _difference(before: Cell, after: Cell) -> tuple[float, float, float]:
+    return Cell(after.values - before.values, min(before.n, after.n)).limits()
+
+
+def example_cell(values: Array, ids: Sequence[int], seed: int, replicates: int) -> Cell | None:
+    """The mean of one number an example, [n], weighed as the flow's are; NaN is left out. None of nothing."""
+    known = np.isfinite(values)
+    if not known.any():
+        return None
+    chosen = [example for example, has in zip(ids, known, strict=True) if has]
+    weights = poisson_weights(seed, chosen, replicates).numpy()
+    return Cell(values[known] @ weights / weights.sum(0), len(chosen))

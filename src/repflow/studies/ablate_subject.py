@@ -1,0 +1,118 @@
+"""One subject of an ablation run: measured as it is, then with each change made and undone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from repflow.core import NonFinite
+from repflow.engines import Clock, Progress
+from repflow.models import Loaded, ablated
+from repflow.store import RunWriter
+from repflow.studies._preflight import job_key
+from repflow.studies._progress import told_time
+from repflow.studies._tasks import Assignment
+from repflow.studies.ablate_cells import Cells, example_cell, flow_cells
+from repflow.studies.ablate_changes import Change
+from repflow.studies.ablate_record import AblateRecord, Measured
+from repflow.studies.ablate_scores import Score, Scoring
+from repflow.studies.ablate_settings import AblateSettings
+from repflow.studies.jobs import Reading, Record, measure, read, reader_of
+
+_ADVICE = "the change is too much for the model, which has been restored; make it milder, or in fewer blocks"
+
+
+@dataclass
+class Spent:
+    """Seconds spent on one subject, its changes included."""
+
+    clock: Clock
+    scores: float = 0.0
+    tokens: int = 0
+
+    @property
+    def total(self) -> float:
+        return self.clock.forward + self.clock.metrics + self.clock.calibration + self.scores
+
+
+@dataclass(frozen=True)
+class Ablating:
+    """What all subjects of a run share."""
+
+    settings: AblateSettings
+    work: Sequence[Assignment]
+    writer: RunWriter
+    progress: Progress
+    record: AblateRecord
+
+    def subject(self, number: int, subject: Loaded, changes: Sequence[Change], seconds_to_load: float) -> None:
+        """Measure a loaded subject and each of its changes; what a change breaks is left out, with a warning."""
+        facts, flow = subject.facts, self.settings.flow()
+        readings = [read(assignment, subject.tokenizer, facts, flow, self.record) for assignment in self.work]
+        self.record.subject(facts, None, readings)
+        spent = Spent(Clock())
+        before = [self._measured(f"{number:02d}-base", subject, reading, spent) for reading in readings]
+        self.record.take(before)
+        self.progress.note(
+            f"{facts.label}: {len(changes)} changes to measure, about {told_time(len(changes) * spent.total)}"
+        )
+        for place, change in enumerate(changes):
+            try:
+                self._change(f"{number:02d}-{place:03d}", subject, change, readings, before, spent)
+            except NonFinite as error:
+                self.record.broken.append(error)
+        self.record.timings[facts.label] = {
+            "load_s": round(seconds_to_load, 3),
+            "forward_s": round(spent.clock.forward, 3),
+            "metrics_s": round(spent.clock.metrics, 3),
+            "calibration_s": round(spent.clock.calibration, 3),
+            "scores_s": round(spent.scores, 3),
+            "tokens_per_s": round(spent.tokens / max(spent.clock.forward + spent.clock.metrics, 1e-9), 1),
+        }
+
+    def _change(
+        self,
+        key: str,
+        subject: Loaded,
+        change: Change,
+        readings: Sequence[Reading],
+        before: Sequence[Measured],
+        spent: Spent,
+    ) -> None:
+        """One change, made, measured on every task and undone. Raises NonFinite."""
+        with ablated(subject, change.ablations) as changed:
+            label = changed.facts.label
+            try:
+                after = [self._measured(key, changed, reading, spent) for reading in readings]
+            except NonFinite as error:
+                raise NonFinite(label, error.found, _ADVICE) from error
+        self.record.subject(changed.facts, subject.facts.label, readings)
+        self.record.take(after)
+        for reading, was, now in zip(readings, before, after, strict=True):
+            self.record.compare(subject.facts, label, change, reading, was.cells, now.cells)
+
+    def _measured(self, key: str, subject: Loaded, reading: Reading, spent: Spent) -> Measured:
+        """A subject on one task."""
+        flow, facts, found = self.settings.flow(), subject.facts, Record()
+        reader = reader_of(subject, flow)
+        name = f"{key}-{reading.assignment.key}"
+        spent.clock += measure(name, reader, facts, reading, flow, self.writer, self.progress, found)
+        scoring = Scoring(job_key(name, facts, reading.examples), reader, reading, self.writer, self.progress)
+        score = self._score(subject, scoring)
+        spent.tokens += reading.tokens
+        cells = flow_cells(found.tables)
+        if score is not None:
+            spent.scores += score.seconds
+            cells |= self._cell(score, reading)
+        return Measured(found, cells)
+
+    def _score(self, subject: Loaded, scoring: Scoring) -> Score | None:
+        """The loss on running text, the answers to prompts that have one."""
+        if scoring.reading.assignment.task.name == "text":
+            return scoring.loss()
+        chosen = self.settings.measure
+        return scoring.accuracy(subject, chosen.new_tokens, self.record.warn) if chosen.generate else None
+
+    def _cell(self, score: Score, reading: Reading) -> Cells:
+        chosen = self.settings.measure
+        ids = [example.id for example in reading.examples]
+        cell = example_cell(score.values, ids, chosen.seed, chosen.replicates)
+        return {} if cell is None else {(score.metric, score.variant, "all", "all"): cell}
