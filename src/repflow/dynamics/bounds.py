@@ -17,8 +17,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from repflow.core import Site
+from repflow.dynamics._observed import LAGS
 from repflow.dynamics.mixers import BlockMixer
-from repflow.dynamics.observed import LAGS
 from repflow.dynamics.state import TransitionState
 from repflow.dynamics.values import slowest
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from repflow.core import ModelProblem
+from repflow.dynamics._observed import Observed, observed
 from repflow.dynamics.mixers import BlockMixer, reading
-from repflow.dynamics.observed import Observed, observed
 from repflow.dynamics.recurrence import Recurrence
 from repflow.dynamics.state import TransitionState, summed
 from repflow.metrics import Batch, SiteView

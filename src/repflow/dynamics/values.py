@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from repflow.dynamics._observed import HORIZONS, LAGS, RATES
 from repflow.dynamics.histogram import quantile_bins, quantiles
-from repflow.dynamics.observed import HORIZONS, LAGS, RATES
 from repflow.dynamics.state import TransitionState
 
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -24,8 +24,8 @@ def transition_values(state: TransitionState) -> Values:
     half an example; and share_beyond, the share of windows that never did.
     `memory`: mean product over a window of so many tokens, `lag_1`, `lag_2`, `lag_4` ...: what is left in the state of
     what entered that long ago. `state_norm`: mean size of a unit's state.
-    Quantiles of -log A_bar are off by 6.3% at worst, horizons beyond 32 tokens by 6.3% downwards; extremes are exact and
-    have no replicates. NaN where there is nothing to read.
+    Quantiles of -log A_bar are off by 6.3% at worst, horizons beyond 32 tokens by 6.3% downwards; extremes are exact
+    and have no replicates. NaN where there is nothing to read.
     """
     rates = _rates(state)
     transitions, half_lives = (-rates).exp(), math.log(2) / rates
@@ -70,8 +70,8 @@ def _quantiles(quantity: str, found: Tensor) -> Values:
     return {(quantity, f"q{round(100 * level):02d}"): found[:, i] for i, level in enumerate(LEVELS)}
 
 
-def _alone(values: Float64[Tensor, " b"], like: Float64[Tensor, "b r"]) -> Float64[Tensor, "b r"]:
-    """An estimate without replicates."""
-    out = torch.full_like(like, math.nan)
-    out[:, 0] = values
+def _alone(values: Float64[Tensor, " b"], counts: Float64[Tensor, "b r"]) -> Float64[Tensor, "b r"]:
+    """An estimate without replicates; NaN where nothing is behind it."""
+    out = torch.full_like(counts, math.nan)
+    out[:, 0] = torch.where(counts[:, 0] > 0, values, math.nan)
     return out
