@@ -142,7 +142,7 @@ def _explained(subject: Loaded) -> Iterator[None]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelProblem(
             f"{label}: no gradient passes through its kernels ({reason}); run it where they are torch's own, "
-            "with --device cpu, or leave influence out with --tokens 0"
+            "with --device cpu, or leave influence out with --influence-tokens 0"
         ) from error
 
 

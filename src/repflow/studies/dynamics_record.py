@@ -1,0 +1,24 @@
+"""What a dynamics run collects on its way, and writes at its end."""
+
+from dataclasses import dataclass, field
+
+from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
+from repflow.store import RunWriter
+from repflow.studies.jobs import Record
+
+
+@dataclass
+class DynamicsRecord(Record):
+    """The record of a flow run, with the rows of its dynamics."""
+
+    transitions: list[TransitionRow] = field(default_factory=list[TransitionRow])
+    influence: list[InfluenceRow] = field(default_factory=list[InfluenceRow])
+    recency: list[RecencyRow] = field(default_factory=list[RecencyRow])
+    bounds: list[BoundRow] = field(default_factory=list[BoundRow])
+
+    def write(self, writer: RunWriter) -> None:
+        """Write the tables; those of what was not measured are empty."""
+        writer.write_table("transitions", self.transitions, TransitionRow)
+        writer.write_table("influence", self.influence, InfluenceRow)
+        writer.write_table("recency", self.recency, RecencyRow)
+        writer.write_table("bounds", self.bounds, BoundRow)

@@ -1,0 +1,159 @@
+"""From measured dynamics to rows: values, intervals, and bounds beside what they bound."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from repflow.core import Origin, interval
+from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
+from repflow.dynamics import BlockMixer, Bound
+from repflow.dynamics.paths import BOUNDS, PathUse
+from repflow.dynamics.values import Values
+from repflow.metrics import poisson_weights
+from repflow.metrics.states import Means, observe_means
+from repflow.studies.dynamics_settings import DynamicsMeasureSettings
+
+
+def transition_rows(
+    origin: Origin, found: Sequence[BlockMixer], values: Values, examples: int
+) -> Iterator[TransitionRow]:
+    """One row a block, quantity and statistic."""
+    limits = {key: interval(cells[:, 1:].numpy(), examples) for key, cells in values.items()}
+    for i, mixer in enumerate(found):
+        for (quantity, statistic), (low, high) in limits.items():
+            yield TransitionRow(
+                **_about(origin),
+                site=mixer.site.name,
+                site_index=mixer.site.index,
+                depth=mixer.site.depth,
+                mixer=mixer.kind,
+                quantity=quantity,
+                statistic=statistic,
+                value=float(values[quantity, statistic][i, 0]),
+                ci_low=float(low[i]),
+                ci_high=float(high[i]),
+                n_examples=examples,
+            )
+
+
+def block_bound_rows(origin: Origin, found: Sequence[Bound]) -> Iterator[BoundRow]:
+    """One row a block and bound; extremes have no interval."""
+    for bound in found:
+        yield BoundRow(
+            **_about(origin),
+            site=bound.site.name,
+            depth=bound.site.depth,
+            name=bound.name,
+            lag=bound.lag,
+            tokens="all",
+            bound=bound.bound,
+            measured=bound.measured,
+            ratio=bound.ratio,
+            use=1 / bound.ratio if bound.ratio else math.inf,
+            use_low=math.nan,
+            use_high=math.nan,
+            vacuous=bound.vacuous,
+            n=bound.n,
+        )
+
+
+def path_bound_rows(origin: Origin, state: PathUse, policies: Sequence[str]) -> Iterator[BoundRow]:
+    """One row an inequality and token policy."""
+    values = state.value()
+    low, high = interval(values[:, 2, :, 1:].numpy(), state.count[:, 2].numpy())
+    for i, name in enumerate(BOUNDS):
+        for p, policy in enumerate(policies):
+            bound, measured, use = values[i, :, p, 0].tolist()
+            most = float(state.most[i, p])
+            yield BoundRow(
+                **_about(origin),
+                site="path",
+                depth=math.nan,
+                name=name,
+                lag=None,
+                tokens=policy,
+                bound=bound,
+                measured=measured,
+                ratio=1 / most if most else math.nan,
+                use=use,
+                use_low=float(low[i, p]),
+                use_high=float(high[i, p]),
+                vacuous=False,
+                n=int(state.paths[i, p]),
+            )
+
+
+def distance_bins(reach: int) -> list[tuple[int, int]]:
+    """0, then from each power of two to before the next: (0, 0), (1, 1), (2, 3), (4, 7) .. up to `reach`."""
+    starts = [0, *(2**i for i in range(reach.bit_length()))]
+    return [(k, min(max(k, 2 * k - 1), reach)) for k in starts]
+
+
+def influence_rows(
+    origin: Origin, squares: np.ndarray, tokens: Sequence[int], ids: Sequence[int], chosen: DynamicsMeasureSettings
+) -> tuple[list[InfluenceRow], RecencyRow]:
+    """One row a bin of distances, and the slope over them, of squared influences [n, distances]."""
+    bins = distance_bins(squares.shape[1] - 1)
+    cut = [squares[:, first : last + 1] for first, last in bins]
+    weights = poisson_weights(chosen.seed, ids, chosen.replicates)
+    values = _means(np.stack([np.sqrt(each.mean(1)) for each in cut]), weights)
+    shares = _means(np.stack([each.sum(1) for each in cut]) / squares.sum(1), weights)
+    rows = [
+        InfluenceRow(
+            **_about(origin),
+            distance=first,
+            distance_to=last,
+            **dict(zip(("value", "ci_low", "ci_high"), _estimate(values, i), strict=True)),
+            **dict(zip(("share", "share_low", "share_high"), _estimate(shares, i), strict=True)),
+            n_examples=int(values.count[i]),
+            n_tokens=int(np.array(tokens)[np.isfinite(cut[i]).all(1)].sum()),
+        )
+        for i, (first, last) in enumerate(bins)
+    ]
+    slopes = recency_slopes(values.value().numpy(), bins)
+    fewest = int(values.count[1:].min()) if len(bins) > 1 else 0
+    low, high = interval(slopes[1:], fewest)
+    return rows, RecencyRow(
+        **_about(origin),
+        slope=float(slopes[0]),
+        ci_low=float(low),
+        ci_high=float(high),
+        reach=bins[-1][1],
+        n_examples=fewest,
+    )
+
+
+def recency_slopes(values: np.ndarray, bins: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Least-squares slope of log value [bins, r] against log distance, over distances of 1 and more; [r].
+
+    A bin stands at the geometric mean of its ends. NaN with fewer than two bins, or where a value is 0.
+    """
+    x = np.array([0.5 * math.log(first * last) for first, last in bins if first])
+    if len(x) < 2:
+        return np.full(values.shape[1], np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = np.log(values[len(bins) - len(x) :])
+        centred = x - x.mean()
+        slopes = centred @ y / (centred @ centred)
+    return np.where(np.isfinite(slopes), slopes, np.nan)
+
+
+def _means(values: np.ndarray, weights: torch.Tensor) -> Means:
+    return observe_means(torch.from_numpy(values), weights)
+
+
+def _estimate(means: Means, i: int) -> tuple[float, float, float]:
+    cells = means.value()[i].numpy()
+    low, high = interval(cells[1:], int(means.count[i]))
+    return float(cells[0]), float(low), float(high)
+
+
+def _about(origin: Origin) -> dict[str, Any]:
+    """The columns every row has."""
+    about = asdict(origin)
+    del about["step"]
+    return about

@@ -1,0 +1,108 @@
+"""One subject of a dynamics run: one pass with its paths and transitions watched, then its gradients."""
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+
+from repflow.core import Origin, SubjectFacts
+from repflow.dynamics import bounds, mixers, transition_values, transitions_of
+from repflow.dynamics.paths import PathBounds
+from repflow.engines import Job, Outcome, Progress, Reader, run_job
+from repflow.metrics import Metric, Options
+from repflow.models import Loaded, SubjectSpec
+from repflow.store import RunWriter
+from repflow.studies._preflight import job_key
+from repflow.studies._tasks import Assignment
+from repflow.studies.dynamics_influence import Influencing
+from repflow.studies.dynamics_record import DynamicsRecord
+from repflow.studies.dynamics_rows import block_bound_rows, influence_rows, path_bound_rows, transition_rows
+from repflow.studies.dynamics_settings import DynamicsSettings
+from repflow.studies.flow import load_as
+from repflow.studies.jobs import Reading, read, reader_of
+
+
+@dataclass(frozen=True)
+class Watching:
+    """What all subjects of a run share."""
+
+    settings: DynamicsSettings
+    work: Sequence[Assignment]
+    writer: RunWriter
+    progress: Progress
+    record: DynamicsRecord
+
+    def subject(self, number: int, spec: SubjectSpec) -> None:
+        """Load one subject and measure it on every task; the model is gone on return."""
+        begun = time.perf_counter()
+        self.progress.note(f"loading {spec}")
+        flow = self.settings.flow()
+        subject = load_as(spec, flow)
+        facts = subject.facts
+        self.record.subjects.append(asdict(facts))
+        for warning in facts.warnings:
+            self.record.warn(f"{facts.label}: {warning}")
+        loaded = time.perf_counter() - begun
+        readings = [read(assignment, subject.tokenizer, facts, flow, self.record) for assignment in self.work]
+        reader = reader_of(subject, flow)
+        forward = influence = 0.0
+        for reading in readings:
+            key = job_key(f"{number:02d}-{reading.assignment.key}", facts, reading.examples)
+            forward += self._pass(key, subject, reader, reading)
+            if self.settings.measure.influence_tokens:
+                influence += self._influence(key, subject, reader, reading)
+        tokens = sum(reading.tokens for reading in readings)
+        self.record.timings[facts.label] = {
+            "load_s": round(loaded, 3),
+            "forward_s": round(forward, 3),
+            "influence_s": round(influence, 3),
+            "tokens_per_s": round(tokens / max(forward, 1e-9), 1),
+        }
+
+    def _pass(self, key: str, subject: Loaded, reader: Reader, reading: Reading) -> float:
+        """The forward pass, its paths and transitions; returns the seconds it took."""
+        facts, origin = subject.facts, _origin(subject.facts, reading)
+        found = mixers(subject)
+        if not found:
+            self.record.warn(f"{facts.label} has no state-space block whose transitions can be read")
+        self.progress.begin(f"{facts.label} on {reading.assignment.title}", len(reading.examples))
+        with ExitStack() as stack:
+            watched: list[Metric] = [PathBounds()]
+            if found:
+                watched.append(stack.enter_context(transitions_of(subject, found)))
+            outcome = run_job(reader, self._job(key, reader, reading, watched), self.writer, self.progress)
+        self._say_stopped(facts, reader, reading, outcome)
+        self.record.bounds += path_bound_rows(origin, outcome.states["path_bounds"], self.settings.measure.tokens)
+        if found:
+            state = outcome.states["transitions"]
+            values = transition_values(state)
+            self.record.transitions += transition_rows(origin, found, values, state.examples)
+            self.record.bounds += block_bound_rows(origin, bounds(state, found))
+        return outcome.clock.forward + outcome.clock.metrics
+
+    def _job(self, key: str, reader: Reader, reading: Reading, watched: Sequence[Metric]) -> Job:
+        chosen, examples = self.settings.measure, reading.examples
+        options = Options(policies=chosen.tokens, replicates=chosen.replicates, seed=chosen.seed)
+        shard = max(1, math.ceil(len(examples) / 16), reader.batch_tokens // reading.longest)
+        return Job(key, examples, (), tuple(watched), options, self.settings.output.shard or shard)
+
+    def _influence(self, key: str, subject: Loaded, reader: Reader, reading: Reading) -> float:
+        """The gradients; returns the seconds they took."""
+        chosen = self.settings.measure
+        influencing = Influencing(key, subject, reader, reading, chosen, self.writer, self.progress, self.record.warn)
+        squares = influencing.squares()
+        ids = [example.id for example in reading.examples]
+        rows, recency = influence_rows(_origin(subject.facts, reading), squares, influencing.counts, ids, chosen)
+        self.record.influence += rows
+        self.record.recency.append(recency)
+        return influencing.seconds
+
+    def _say_stopped(self, facts: SubjectFacts, reader: Reader, reading: Reading, outcome: Outcome) -> None:
+        for example, site in outcome.states["counts"].stopped:
+            where = f"{facts.label}, {reading.assignment.title}"
+            self.record.warn(f"{where}: example {example} left out, non-finite at {reader.sites[site].name}")
+
+
+def _origin(facts: SubjectFacts, reading: Reading) -> Origin:
+    return Origin(facts.label, facts.family, facts.init, reading.assignment.task.name, reading.assignment.context)
