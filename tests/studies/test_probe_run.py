@@ -227,6 +227,26 @@ def test_examples_with_states_that_are_not_finite_are_left_out(tmp_path: Path, m
     spoil(monkeypatch, {40, 41})
     with pytest.raises(ModelProblem, match=r"non-finite states in 2 of 108 examples, first in example 40 at block\.0"):
         repflow.probe("config:gpt2,layers=1,width=16", out=tmp_path / "other", **options)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_model_that_fails_on_its_first_prompts_leaves_everything_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = SETTINGS | {"generate": False, "places": "gold", "seeds": 1, "examples": 8, "shard": 6}
+    options |= {"out": tmp_path / "run", "keep_features": True}
+    repflow.probe("config:gpt2,layers=1,width=16", **options)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    spoil(monkeypatch, {0, 1})
+    with pytest.raises(ModelProblem, match="non-finite"):
+        repflow.probe("config:gpt2,layers=1,width=16", overwrite=True, **options)
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+    spoil(monkeypatch, {8, 9})
+    with pytest.raises(ModelProblem, match="non-finite"):
+        repflow.probe("config:gpt2,layers=1,width=16", overwrite=True, **options)
+    monkeypatch.undo()
+    run = repflow.probe("config:gpt2,layers=1,width=16", resume=True, **options)
+    assert run.probes["accuracy"].iloc[0] == 1.0, "the second shard failed: the first is kept, the run goes on"
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, ids: set[int]) -> None:

@@ -119,6 +119,11 @@ class RunWriter:
             self._begin()
         return features_folder(self.directory)
 
+    def found_features(self) -> Path | None:
+        """The folder with the feature files of the run that is gone on with; None for a run that begins."""
+        folder = features_folder(self.directory)
+        return folder if self._readable_parts() and folder.is_dir() else None
+
     def write_table(self, name: str, rows: Sequence[Any], row_type: type) -> None:
         """Write NAME.parquet from instances of the dataclass `row_type`. A resumed run must write it again."""
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):

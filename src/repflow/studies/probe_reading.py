@@ -10,12 +10,13 @@ from torch import Tensor
 
 from repflow.core import Example
 from repflow.core.places import Place, check_places
-from repflow.engines import Keeper, Reader, refuse_broken
+from repflow.engines import Reader, refuse_broken
 from repflow.engines.features import Speak, read_states
 from repflow.models import Loaded
 from repflow.models.generation import cache_works, continued
 from repflow.probing import check_probeable
 from repflow.probing.features import FeatureFacts, FeatureFile
+from repflow.store import RunWriter
 from repflow.studies._preflight import job_key
 from repflow.studies._tasks import Assignment
 from repflow.studies.jobs import CPU_BATCH_TOKENS, FEW, GPU_BATCH_TOKENS, check_length
@@ -43,6 +44,10 @@ class ProbeReading:
     @property
     def title(self) -> str:
         return self.assignment.title
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}.npy"
 
     @property
     def tokens(self) -> int:
@@ -183,9 +188,10 @@ class Gathering:
     reader: Reader
     reading: ProbeReading
     places: Sequence[Place]
+    facts: FeatureFacts
     file: FeatureFile | None
-    """None where all that needs it is done."""
-    keeper: Keeper
+    """None before anything is read, and where all that needs it is done."""
+    writer: RunWriter
     speak: Speak | None
     shard: int
     answers: list[str] = field(default_factory=list[str])
@@ -198,23 +204,26 @@ class Gathering:
     """Tokens read by this process, in `fresh_seconds`."""
     fresh_seconds: float = 0.0
 
-    def resume(self) -> None:
-        """Take what an earlier process has gathered."""
-        limit = len(self.reading.examples) if self.file is None else self.file.done
-        while (part := self.keeper.read_part(self._key)) is not None and self.done + part[1]["n"] <= limit:
+    def resume(self, limit: int) -> None:
+        """Take what an earlier process has gathered, `limit` examples at most."""
+        while (part := self.writer.read_part(self._key)) is not None and self.done + part[1]["n"] <= limit:
             self._take(part[1])
 
     def advance(self) -> Sequence[Example]:
-        """Read one more shard, and keep it. Raises ModelProblem."""
-        assert self.file is not None, "prompts are left and their file is gone"
+        """Read one more shard, and keep it. Raises ModelProblem.
+
+        The file is begun with the first shard: a model that fails on it leaves nothing behind.
+        """
         begun = time.perf_counter()
         examples = self.reading.examples[self.done : self.done + self.shard]
-        read = read_states(self.reader, examples, self.places, self.file.facts.width, self.speak)
+        read = read_states(self.reader, examples, self.places, self.facts.width, self.speak)
         refuse_broken(self.reader, [*self.broken, *read.broken], len(self.reading.examples))
+        if self.file is None:
+            self.file = FeatureFile.create(self.writer.features() / self.reading.file_name, self.facts)
         self.file.write(self.done, read.states)
         part = {"n": len(examples), "answers": read.answers, "broken": read.broken}
         part |= {"forward": read.forward, "answering": read.answering}
-        self.keeper.save_part(self._key, {}, part)
+        self.writer.save_part(self._key, {}, part)
         self._take(part)
         self.fresh_tokens += sum(len(example.ids) for example in examples)
         self.fresh_seconds += time.perf_counter() - begun

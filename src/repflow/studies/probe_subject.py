@@ -9,6 +9,7 @@ from repflow.engines import Progress, Reader
 from repflow.models import Loaded, SubjectSpec, load
 from repflow.probing.features import FeatureFacts, FeatureFile
 from repflow.store import RunWriter
+from repflow.studies._progress import told_time
 from repflow.studies._tasks import Assignment
 from repflow.studies.probe_fit import LENGTH, Fitted, Probed, fit_length, fit_place, fitted, seconds_for
 from repflow.studies.probe_reading import (
@@ -92,18 +93,21 @@ class Probing:
     def _gathering(self, reading: ProbeReading, reader: Reader, subject: Loaded, answers: bool) -> Gathering:
         speak = speaker(subject, reading, self.settings.probing.new_tokens, self.record.warn) if answers else None
         shard = self.settings.output.shard or shard_size(reading, reader, self.settings.task.positions)
-        file = self._file(reading, features_of(reading, subject, self.places))
-        gathering = Gathering(reader, reading, self.places, file, self.writer, speak, shard)
-        gathering.resume()
+        facts = features_of(reading, subject, self.places)
+        file, trained = self._found(reading, facts), self._trained(reading)
+        gathering = Gathering(reader, reading, self.places, facts, file, self.writer, speak, shard)
+        gathering.resume(file.done if file is not None else len(reading.examples) if trained else 0)
         return gathering
 
-    def _file(self, reading: ProbeReading, facts: FeatureFacts) -> FeatureFile | None:
-        """The feature file, begun or gone on with; None where the probes are trained and it is gone."""
-        path = self.writer.features() / f"{reading.name}.npy"
-        if FeatureFile.exists(path):
-            return FeatureFile.open(path, facts)
-        trained = all(fitted(reading, name, self.writer) for name in (*facts.places, LENGTH))
-        return None if trained else FeatureFile.create(path, facts)
+    def _found(self, reading: ProbeReading, facts: FeatureFacts) -> FeatureFile | None:
+        """The feature file of an earlier process."""
+        folder = self.writer.found_features()
+        path = folder and folder / reading.file_name
+        return FeatureFile.open(path, facts) if path and FeatureFile.exists(path) else None
+
+    def _trained(self, reading: ProbeReading) -> bool:
+        """Whether an earlier process has trained all probes, so that a file that is gone is not missed."""
+        return all(fitted(reading, name, self.writer) for name in (*(place.name for place in self.places), LENGTH))
 
     def _estimate(self, pending: Sequence[Gathering], subject: Loaded) -> None:
         """Read the first shards, and say how long the rest will take."""
@@ -143,10 +147,3 @@ class Probing:
         if file is not None and not self.settings.probing.keep_features:
             file.remove()
         return Probed(fits, length)
-
-
-def told_time(seconds: float) -> str:
-    """Seconds for people: 40 s, 12 min, 1.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
