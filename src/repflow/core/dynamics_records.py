@@ -85,7 +85,7 @@ class BoundRow:
     depth: float
     """NaN for a path."""
     name: str
-    """Of a block `rho`, `memory`, `memory_mean`, `state_norm`, `state_norm_by_unit`; of paths `envelope`, `poincare`."""
+    """Of blocks `rho`, `memory`, `memory_mean`, `state_norm`, `state_norm_by_unit`; of paths `envelope`, `poincare`."""
     lag: int | None
     """Tokens back; None where the bound has none."""
     tokens: str

@@ -12,6 +12,7 @@ from repflow.store._layout import name_of
 from repflow.store._rich import cell, number, plain_table
 from repflow.store._run import Run
 from repflow.store._steps import at_last_step, last_steps, told_steps
+from repflow.store._summary_dynamics import print_dynamics
 from repflow.store._summary_probes import print_probes
 from repflow.store._summary_training import print_training
 from repflow.store._warnings import warning_lines
@@ -42,6 +43,7 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     if shown:
         out.print(Text(_legend(tokens), style="dim"))
     print_probes(run, out)
+    print_dynamics(run, out)
     for finding in run.findings:
         out.print(Text(_finding(finding)))
     for warning in warning_lines(run.info):

@@ -93,8 +93,8 @@ class Influencing:
         if broken.sum() > STOP_SHARE * len(squares):
             first = self.reading.examples[int(broken.argmax())].id
             raise ModelProblem(
-                f"{self._where}: non-finite gradients in {int(broken.sum())} of {len(squares)} examples, first in example "
-                f"{first}; try --dtype float32, or leave influence out with --influence-tokens 0"
+                f"{self._where}: non-finite gradients in {int(broken.sum())} of {len(squares)} examples, first in "
+                f"example {first}; try --dtype float32, or leave influence out with --influence-tokens 0"
             )
         for row in np.flatnonzero(broken):
             self.warn(f"{self._where}: example {self.reading.examples[row].id} left out, non-finite gradients")

@@ -65,7 +65,7 @@ class Watching:
         facts, origin = subject.facts, _origin(subject.facts, reading)
         found = mixers(subject)
         if not found:
-            self.record.warn(f"{facts.label} has no state-space block whose transitions can be read")
+            self.progress.note(f"{facts.label} has no state-space block whose transitions can be read")
         self.progress.begin(f"{facts.label} on {reading.assignment.title}", len(reading.examples))
         with ExitStack() as stack:
             watched: list[Metric] = [PathBounds()]
