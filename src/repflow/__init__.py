@@ -1,7 +1,7 @@
 """repflow measures how contextual representations flow through the depth of sequence models.
 
 `flow(subjects, task=...)` measures, `probe(subjects, task=...)` trains probes, `ablate(subjects, what=...)` measures
-what a change inside a model does, and all return a `Run`;
+what a change inside a model does, `dynamics(subjects)` how far back a model remembers, and all return a `Run`;
 `open(directory)` reads one; `watch(model)` measures a model that somebody else is running. Everything heavy loads on
 first use.
 """
@@ -12,11 +12,23 @@ from repflow._version import __version__
 
 if TYPE_CHECKING:
     from repflow.core import RepflowError
-    from repflow.studies.api import ablate, compare, flow, open, probe
+    from repflow.studies.api import ablate, compare, dynamics, flow, open, probe
     from repflow.studies.run import Run
     from repflow.studies.watch import Watch, watch
 
-__all__ = ["RepflowError", "Run", "Watch", "__version__", "ablate", "compare", "flow", "open", "probe", "watch"]
+__all__ = [
+    "RepflowError",
+    "Run",
+    "Watch",
+    "__version__",
+    "ablate",
+    "compare",
+    "dynamics",
+    "flow",
+    "open",
+    "probe",
+    "watch",
+]
 
 _HOMES = {
     "RepflowError": "repflow.core",
@@ -24,6 +36,7 @@ _HOMES = {
     "Watch": "repflow.studies.watch",
     "ablate": "repflow.studies.api",
     "compare": "repflow.studies.api",
+    "dynamics": "repflow.studies.api",
     "flow": "repflow.studies.api",
     "open": "repflow.studies.api",
     "probe": "repflow.studies.api",

@@ -22,6 +22,7 @@ from repflow.core import (
     StoreConflict,
     TellingRow,
 )
+from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.store import _layout, _parts
 from repflow.store._marker import read_marker
 from repflow.store._replicates import read_replicates
@@ -34,10 +35,14 @@ if TYPE_CHECKING:
 _KINDS: dict[str, type] = {
     "ablations": AblationRow,
     "answers": AnswerRow,
+    "bounds": BoundRow,
+    "influence": InfluenceRow,
     "probe_classes": ProbeClassRow,
     "probe_summary": ProbeSummaryRow,
     "probes": ProbeRow,
+    "recency": RecencyRow,
     "telling": TellingRow,
+    "transitions": TransitionRow,
 }
 """Rows of the tables that only some studies write."""
 

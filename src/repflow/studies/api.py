@@ -8,6 +8,8 @@ from repflow.core import BadSetting
 from repflow.engines import Progress
 from repflow.studies.ablate import run_ablate
 from repflow.studies.ablate_settings import ablate_settings
+from repflow.studies.dynamics import run_dynamics
+from repflow.studies.dynamics_settings import dynamics_settings
 from repflow.studies.flow import run_flow
 from repflow.studies.probe import run_probe
 from repflow.studies.probe_settings import probe_settings
@@ -60,6 +62,21 @@ def ablate(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = N
     subjects stand in `.layers`. Raises a RepflowError for anything the caller can mend.
     """
     return run_ablate(ablate_settings(_named(subjects), settings), progress)
+
+
+def dynamics(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:
+    """Measure how fast state-space blocks forget and how far back influence reaches; `repflow dynamics` from Python.
+
+    Args:
+        subjects: specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...
+        progress: told of the run's course; silent without it.
+        settings: any setting of the command by its name with underscores, e.g. `context=256`, `influence_tokens=4`,
+            `max_distance=100`, `out="runs/one"`. `repflow dynamics --help` lists them all.
+
+    Returns the finished run: `.table(name)` for transitions, influence, recency and bounds.
+    Raises a RepflowError for anything the caller can mend.
+    """
+    return run_dynamics(dynamics_settings(_named(subjects), settings), progress)
 
 
 def _named(subjects: str | Sequence[str]) -> tuple[str, ...]:
