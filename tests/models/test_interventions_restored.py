@@ -1,5 +1,7 @@
 """Each intervention changes what the model says, and leaves no trace."""
 
+import gc
+
 import pytest
 import torch
 from intervention_tools import logits, named, trained, typical
@@ -76,8 +78,6 @@ def test_the_spec_does_the_same_for_good(family: str) -> None:
     with ablated(subject, [typical(name) for name in names]) as changed:
         inside = logits(changed)
     lasting = load(source + written)
-    import gc
-
     gc.collect()
     assert torch.equal(logits(lasting), inside)
     assert lasting.spec == changed.spec
@@ -95,6 +95,5 @@ def test_facts_say_what_was_done_where() -> None:
             "attention_window:8: 2 attention modules (block.1, block.3)",
             "residual_cut:block.2: 1 block (block.2)",
         )
-        label = "config:jamba,width=32@ablate=norm_reset:block.0-1,final@ablate=attention_window:8@ablate=residual_cut:block.2"
-        assert more.facts.label == label
+        assert more.facts.label == f"{subject.facts.label}@ablate=attention_window:8@ablate=residual_cut:block.2"
     assert subject.facts.label == "config:jamba,width=32@ablate=norm_reset:block.0-1,final"
