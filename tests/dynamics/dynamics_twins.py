@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repflow.dynamics import BlockMixer
+from repflow.contraction import BlockMixer
 from repflow.models import Loaded, load
 
 STATE_SPACE = ("mamba", "falcon_mamba", "mamba2")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from repflow.core import Example, ModelProblem
-from repflow.dynamics import influence
-from repflow.dynamics.influence import Probing, influence_squares, sampled_tokens
+from repflow.contraction import influence
+from repflow.contraction.influence import Probing, influence_squares, sampled_tokens
 from repflow.models import Loaded, load
 from repflow.models.families import FAMILIES
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repflow.core import Example, sites_for
-from repflow.dynamics.paths import BOUNDS, PathBounds, PathUse
+from repflow.contraction.paths import BOUNDS, PathBounds, PathUse
 from repflow.engines import Forgetful, Job, Reader, run_job
 from repflow.metrics import Batch, Options, Session, merge, pack, unpack
 from repflow.models import load

@@ -8,8 +8,8 @@ import torch
 from dynamics_twins import FAMILIES, HYBRIDS, Slow, inputs_and_outputs, module_of, shaken, slow
 from torch import Tensor
 
-from repflow.dynamics import BlockMixer, Recurrence, mixers, reading
-from repflow.dynamics.recurrence import STRIDE, states
+from repflow.contraction import BlockMixer, Recurrence, mixers, reading
+from repflow.contraction.recurrence import STRIDE, states
 from repflow.models import Loaded, load
 
 IDS = torch.randint(0, 250, (2, 45), generator=torch.Generator().manual_seed(1))

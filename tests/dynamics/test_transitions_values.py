@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from repflow.core import Example, ModelProblem
-from repflow.dynamics import Recurrence, TransitionState, mixers, transition_values, transitions_of
-from repflow.dynamics._observed import HORIZONS, LAGS, RATES, STARTS, observed
-from repflow.dynamics.histogram import Bins, quantiles
-from repflow.dynamics.state import summed
-from repflow.dynamics.values import LEVELS
+from repflow.contraction import Recurrence, TransitionState, mixers, transition_values, transitions_of
+from repflow.contraction._observed import HORIZONS, LAGS, RATES, STARTS, observed
+from repflow.contraction.histogram import Bins, quantiles
+from repflow.contraction.state import summed
+from repflow.contraction.values import LEVELS
 from repflow.engines import Job, Reader, run_job
 from repflow.engines.local import Forgetful
 from repflow.metrics import Options, pack, poisson_weights, unpack

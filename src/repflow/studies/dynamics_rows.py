@@ -10,9 +10,9 @@ import torch
 
 from repflow.core import Origin, interval
 from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
-from repflow.dynamics import BlockMixer, Bound
-from repflow.dynamics.paths import BOUNDS, PathUse
-from repflow.dynamics.values import Values
+from repflow.contraction import BlockMixer, Bound
+from repflow.contraction.paths import BOUNDS, PathUse
+from repflow.contraction.values import Values
 from repflow.metrics import poisson_weights
 from repflow.metrics.states import Means, observe_means
 from repflow.studies.dynamics_settings import DynamicsMeasureSettings

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 from repflow.core import Origin, SubjectFacts
-from repflow.dynamics import bounds, mixers, transition_values, transitions_of
-from repflow.dynamics.paths import PathBounds
+from repflow.contraction import bounds, mixers, transition_values, transitions_of
+from repflow.contraction.influence import check_gradient
+from repflow.contraction.paths import PathBounds
 from repflow.engines import Job, Outcome, Progress, Reader, run_job
 from repflow.metrics import Metric, Options
 from repflow.models import Loaded, SubjectSpec
@@ -46,6 +47,8 @@ class Watching:
         loaded = time.perf_counter() - begun
         readings = [read(assignment, subject.tokenizer, facts, flow, self.record) for assignment in self.work]
         reader = reader_of(subject, flow)
+        if self.settings.measure.influence_tokens:
+            check_gradient(subject, readings[0].examples[0])
         forward = influence = 0.0
         for reading in readings:
             key = job_key(f"{number:02d}-{reading.assignment.key}", facts, reading.examples)

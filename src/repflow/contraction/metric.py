@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from repflow.core import ModelProblem
-from repflow.dynamics._observed import Observed, observed
-from repflow.dynamics.mixers import BlockMixer, reading
-from repflow.dynamics.recurrence import Recurrence
-from repflow.dynamics.state import TransitionState, summed
+from repflow.contraction._observed import Observed, observed
+from repflow.contraction.mixers import BlockMixer, reading
+from repflow.contraction.recurrence import Recurrence
+from repflow.contraction.state import TransitionState, summed
 from repflow.metrics import Batch, SiteView
 from repflow.metrics.trace import Trace
 from repflow.models import Loaded

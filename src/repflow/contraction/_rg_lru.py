@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from repflow.dynamics._kind import Kind, has
-from repflow.dynamics.recurrence import Recurrence
+from repflow.contraction._kind import Kind, has
+from repflow.contraction.recurrence import Recurrence
 
 _POWER = 8.0
 

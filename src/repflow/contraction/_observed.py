@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
-from repflow.dynamics.histogram import Bins
-from repflow.dynamics.recurrence import Recurrence, scaled, states
+from repflow.contraction.histogram import Bins
+from repflow.contraction.recurrence import Recurrence, scaled, states
 from repflow.metrics.batch import spaced_rows
 
 RATES = Bins(4, -26, 8)

@@ -17,6 +17,7 @@ from repflow.models import Loaded
 from repflow.models.kernels import parallel_scan
 from repflow.models.recording import input_state, output_state
 
+_TRIED = 8
 _PROBE_STREAM = 0x696E666C  # keeps the probes' signs apart from the bootstrap's streams
 
 
@@ -63,6 +64,11 @@ def influence_squares(
                     count[row, : len(near)] += 1
     with np.errstate(invalid="ignore"):
         return total / count
+
+
+def check_gradient(subject: Loaded, example: Example) -> None:
+    """Try the gradient on the first tokens of an example. Raises ModelProblem where none passes."""
+    influence_squares(subject, [Example(example.id, example.ids[:_TRIED])], Probing(1, 1, 1))
 
 
 def sampled_tokens(example: Example, probing: Probing) -> Int64[np.ndarray, " tokens"]:

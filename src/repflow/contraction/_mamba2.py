@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from repflow.dynamics._kind import Kind, has
-from repflow.dynamics.recurrence import Recurrence
+from repflow.contraction._kind import Kind, has
+from repflow.contraction.recurrence import Recurrence
 
 
 def _fits(module: nn.Module) -> bool:

@@ -17,10 +17,10 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from repflow.core import Site
-from repflow.dynamics._observed import LAGS
-from repflow.dynamics.mixers import BlockMixer
-from repflow.dynamics.state import TransitionState
-from repflow.dynamics.values import slowest
+from repflow.contraction._observed import LAGS
+from repflow.contraction.mixers import BlockMixer
+from repflow.contraction.state import TransitionState
+from repflow.contraction.values import slowest
 
 VACUOUS = 1e-6
 """A rho above 1 minus this bounds nothing worth having."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from repflow.dynamics.recurrence import Recurrence
+from repflow.contraction.recurrence import Recurrence
 
 
 @dataclass(frozen=True, slots=True)

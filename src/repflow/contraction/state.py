@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from repflow.dynamics._observed import Observed
+from repflow.contraction._observed import Observed
 
 
 @dataclass(frozen=True, eq=False)

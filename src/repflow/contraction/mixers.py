@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from repflow.core import Site
-from repflow.dynamics import _mamba, _mamba2, _rg_lru
-from repflow.dynamics._kind import Kind
-from repflow.dynamics.recurrence import Recurrence
+from repflow.contraction import _mamba, _mamba2, _rg_lru
+from repflow.contraction._kind import Kind
+from repflow.contraction.recurrence import Recurrence
 from repflow.models import Loaded
 from repflow.models.recording import input_state, output_state
 

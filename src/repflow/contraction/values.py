@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from repflow.dynamics._observed import HORIZONS, LAGS, RATES
-from repflow.dynamics.histogram import quantile_bins, quantiles
-from repflow.dynamics.state import TransitionState
+from repflow.contraction._observed import HORIZONS, LAGS, RATES
+from repflow.contraction.histogram import quantile_bins, quantiles
+from repflow.contraction.state import TransitionState
 
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 Values = dict[tuple[str, str], Float64[Tensor, "b r"]]
