@@ -7,10 +7,10 @@ import torch
 from dynamics_twins import FAMILIES, Slow, inputs_and_outputs, module_of, shaken, slow
 from torch import Tensor
 
-from repflow.core import Site
 from repflow.contraction import BlockMixer, Bound, Recurrence, bounds, mixers, reading
 from repflow.contraction._observed import LAGS, STARTS, observed
 from repflow.contraction.state import TransitionState, summed
+from repflow.core import Site
 from repflow.metrics import poisson_weights
 from repflow.metrics.batch import spaced_rows
 from repflow.models import Loaded

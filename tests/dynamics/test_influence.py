@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from repflow.core import Example, ModelProblem
 from repflow.contraction import influence
 from repflow.contraction.influence import Probing, influence_squares, sampled_tokens
+from repflow.core import Example, ModelProblem
 from repflow.models import Loaded, load
 from repflow.models.families import FAMILIES
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repflow.core import Example, sites_for
 from repflow.contraction.paths import BOUNDS, PathBounds, PathUse
+from repflow.core import Example, sites_for
 from repflow.engines import Forgetful, Job, Reader, run_job
 from repflow.metrics import Batch, Options, Session, merge, pack, unpack
 from repflow.models import load

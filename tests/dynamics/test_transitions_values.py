@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from repflow.core import Example, ModelProblem
 from repflow.contraction import Recurrence, TransitionState, mixers, transition_values, transitions_of
 from repflow.contraction._observed import HORIZONS, LAGS, RATES, STARTS, observed
 from repflow.contraction.histogram import Bins, quantiles
 from repflow.contraction.state import summed
 from repflow.contraction.values import LEVELS
+from repflow.core import Example, ModelProblem
 from repflow.engines import Job, Reader, run_job
 from repflow.engines.local import Forgetful
 from repflow.metrics import Options, pack, poisson_weights, unpack
@@ -164,7 +164,7 @@ def test_mixers_of_different_size_share_a_state() -> None:
 def test_pieces_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = made()
     whole = state_of(rows, list(range(6)))
-    monkeypatch.setattr("repflow.dynamics._observed._ROOM", 40)
+    monkeypatch.setattr("repflow.contraction._observed._ROOM", 40)
     same(state_of(rows, list(range(6))), whole)
 
 

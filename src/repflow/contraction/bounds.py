@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from repflow.core import Site
 from repflow.contraction._observed import LAGS
 from repflow.contraction.mixers import BlockMixer
 from repflow.contraction.state import TransitionState
 from repflow.contraction.values import slowest
+from repflow.core import Site
 
 VACUOUS = 1e-6
 """A rho above 1 minus this bounds nothing worth having."""

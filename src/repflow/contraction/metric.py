@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from repflow.core import ModelProblem
 from repflow.contraction._observed import Observed, observed
 from repflow.contraction.mixers import BlockMixer, reading
 from repflow.contraction.recurrence import Recurrence
 from repflow.contraction.state import TransitionState, summed
+from repflow.core import ModelProblem
 from repflow.metrics import Batch, SiteView
 from repflow.metrics.trace import Trace
 from repflow.models import Loaded

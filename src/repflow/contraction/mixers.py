@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repflow.core import Site
 from repflow.contraction import _mamba, _mamba2, _rg_lru
 from repflow.contraction._kind import Kind
 from repflow.contraction.recurrence import Recurrence
+from repflow.core import Site
 from repflow.models import Loaded
 from repflow.models.recording import input_state, output_state
 

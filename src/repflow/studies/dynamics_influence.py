@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from repflow.core import Example, ModelProblem
 from repflow.contraction.influence import Probing, influence_squares, sampled_tokens
+from repflow.core import Example, ModelProblem
 from repflow.engines import Keeper, Progress, Reader
 from repflow.engines.shard import batches
 from repflow.models import Loaded

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from repflow.core import Origin, interval
-from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.contraction import BlockMixer, Bound
 from repflow.contraction.paths import BOUNDS, PathUse
 from repflow.contraction.values import Values
+from repflow.core import Origin, interval
+from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.metrics import poisson_weights
 from repflow.metrics.states import Means, observe_means
 from repflow.studies.dynamics_settings import DynamicsMeasureSettings

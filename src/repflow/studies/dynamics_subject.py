@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-from repflow.core import Origin, SubjectFacts
 from repflow.contraction import bounds, mixers, transition_values, transitions_of
 from repflow.contraction.influence import check_gradient
 from repflow.contraction.paths import PathBounds
+from repflow.core import Origin, SubjectFacts
 from repflow.engines import Job, Outcome, Progress, Reader, run_job
 from repflow.metrics import Metric, Options
 from repflow.models import Loaded, SubjectSpec
