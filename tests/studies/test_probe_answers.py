@@ -10,6 +10,7 @@ from repflow.models.generation import cache_works, greedy
 from repflow.probing import Predictions
 from repflow.studies.probe_answers import answered, telling_rows
 from repflow.studies.probe_reading import ENDED
+from repflow.tasks import mdqa_correct
 
 
 @pytest.mark.parametrize(("family", "works"), [("rwkv", False), ("mamba2", True)])
@@ -33,7 +34,8 @@ def test_an_answer_ends_where_its_score_is_settled() -> None:
     assert ENDED["kvpr"]('\n "AB-12', pair)
     question = Example(id=0, ids=(1,), answers=("Paris",))
     assert not ENDED["mdqa"](" Paris", question)
-    assert not ENDED["mdqa"]("\n\n", question)
+    assert ENDED["mdqa"]("\n", question)
+    assert not mdqa_correct("\nParis", question), "only the first line counts, an empty one too"
     assert ENDED["mdqa"](" London\nParis", question)
 
 

@@ -93,7 +93,7 @@ def _fit(
 def seconds_for(reading: ProbeReading, sites: int, width: int, settings: ProbeSettings, device: str) -> float:
     """About how long the probes of one place take, from a small sample of their size on made-up states."""
     groups = np.array(reading.groups)
-    few = groups < _SAMPLE_GROUPS
+    few = np.isin(groups, np.unique(groups)[: max(_SAMPLE_GROUPS, settings.task.positions)])
     s = min(sites, _SAMPLE_SITES)
     states = np.random.default_rng(0).normal(size=(s, int(few.sum()), width)).astype(np.float32)
     begun = time.perf_counter()

@@ -32,7 +32,7 @@ Warn = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ProbeReading:
-    """One subject's examples of one task at one context. Every group has its gold at every position once."""
+    """One subject's examples of one task at one context. Every question has its gold at every position once."""
 
     key: str
     """Names its parts in the checkpoint; other weights or examples give another."""
@@ -59,7 +59,19 @@ class ProbeReading:
 
     @property
     def groups(self) -> tuple[int, ...]:
-        return tuple(example.group for example in self.examples)
+        """Groups whose gold is the same text count as one: on both sides of a split they would be a leak."""
+        return _told_apart(self.examples)
+
+
+def _told_apart(examples: Sequence[Example]) -> tuple[int, ...]:
+    """The first group with the gold of each example's group, compared where both have it at their first position."""
+    first: dict[tuple[int, ...], int] = {}
+    of_group: dict[int, int] = {}
+    for example in examples:
+        if example.group not in of_group:
+            assert example.gold_span is not None, "an example without a gold"
+            of_group[example.group] = first.setdefault(example.ids[slice(*example.gold_span)], example.group)
+    return tuple(of_group[example.group] for example in examples)
 
 
 def probe_assignments(settings: ProbeSettings) -> list[Assignment]:
@@ -87,6 +99,11 @@ def read_examples(
     name = f"{number:02d}-{assignment.key}"
     reading = ProbeReading(job_key(name, subject.facts, built), name, assignment, tuple(built))
     labels, groups = np.array(reading.labels), np.array(reading.groups)
+    if repeated := found - len(np.unique(groups)):
+        warn(
+            f"{assignment.title}: {repeated} of {found} questions or sets of pairs have the gold of another; "
+            "they share its group, so that no split divides them"
+        )
     check_probeable((1, len(built), 1), labels, groups, positions, settings.probing.seeds)
     return reading
 
@@ -153,7 +170,7 @@ def speaker(subject: Loaded, reading: ProbeReading, new_tokens: int, warn: Warn)
 def _line_ended(text: str, example: Example) -> bool:
     """What follows the first line does not count."""
     del example
-    return "\n" in text.lstrip()
+    return "\n" in text
 
 
 CORRECT: dict[str, Callable[[str, Example], bool]] = {"kvpr": kvpr_correct, "mdqa": mdqa_correct}
