@@ -95,8 +95,8 @@ _DEPTH = Quantity(
     "",
     "Share of held-out prompts whose gold position a linear probe names from the state at one place of the prompt.",
     "Circle: the peak, over the embedding and the blocks; square: the last block; the final norm stands apart. "
-    "Dotted: the same probe on permuted labels (control). Dashed grey: chance. Bands: 95% intervals over groups of "
-    "prompts.",
+    "Dotted: the same probe on permuted labels (control), near chance unless something leaks. Dashed grey: chance. "
+    "Bands: 95% intervals over groups of prompts.",
     "",
 )
 _TABLE = Quantity(
