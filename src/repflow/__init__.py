@@ -12,7 +12,7 @@ from repflow._version import __version__
 
 if TYPE_CHECKING:
     from repflow.core import RepflowError
-    from repflow.studies.api import ablate, compare, dynamics, flow, open, probe
+    from repflow.studies.api import ablate, attribute, compare, dynamics, flow, open, probe
     from repflow.studies.run import Run
     from repflow.studies.watch import Watch, watch
 
@@ -22,6 +22,7 @@ __all__ = [
     "Watch",
     "__version__",
     "ablate",
+    "attribute",
     "compare",
     "dynamics",
     "flow",
@@ -35,6 +36,7 @@ _HOMES = {
     "Run": "repflow.studies.run",
     "Watch": "repflow.studies.watch",
     "ablate": "repflow.studies.api",
+    "attribute": "repflow.studies.api",
     "compare": "repflow.studies.api",
     "dynamics": "repflow.studies.api",
     "flow": "repflow.studies.api",

@@ -15,6 +15,7 @@ COMMANDS = {
     "flow": "measure how representations flow through the depth of models",
     "probe": "find where in depth a task's answer is linearly readable, and whether it is said",
     "ablate": "measure what a change inside a model does to its flow, its loss and its answers",
+    "attribute": "say how much of it random weights show: architecture or training",
     "dynamics": "measure how fast state-space blocks forget, and how far back influence reaches",
     "train": "train the small models that come with repflow, or measure what models reached",
     "report": "write the HTML report and the figures of a run",
@@ -78,6 +79,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from repflow.cli._ablate import ablate
 
         return ablate
+    if name == "attribute":
+        from repflow.cli._attribute import attribute
+
+        return attribute
     if name == "dynamics":
         from repflow.cli._dynamics import dynamics
 

@@ -8,7 +8,7 @@ from repflow.store._join import join
 from repflow.store._layout import SCHEMA_VERSION
 from repflow.store._run import Run, open_run
 from repflow.store._steps import at_last_step, last_steps, steps_of, told_steps
-from repflow.store._thirds import THIRDS, Thirds, changes, thirds
+from repflow.store._thirds import THIRDS, Thirds, changes, third_means, thirds
 from repflow.store._warnings import warning_lines
 from repflow.store._writer import RunWriter
 
@@ -31,6 +31,7 @@ __all__ = [
     "print_comparison",
     "steps_of",
     "summary",
+    "third_means",
     "thirds",
     "told_steps",
     "warning_lines",

@@ -22,6 +22,7 @@ from repflow.core import (
     StoreConflict,
     TellingRow,
 )
+from repflow.core.attribution_records import SchemeRow, ShareRow
 from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.store import _layout, _parts
 from repflow.store._marker import read_marker
@@ -41,6 +42,8 @@ _KINDS: dict[str, type] = {
     "probe_summary": ProbeSummaryRow,
     "probes": ProbeRow,
     "recency": RecencyRow,
+    "schemes": SchemeRow,
+    "shares": ShareRow,
     "telling": TellingRow,
     "transitions": TransitionRow,
 }

@@ -1,4 +1,4 @@
-"""A quantity in the early, middle and late third of depth, step by step of training."""
+"""A quantity in the early, middle and late third of depth, step by step of training or of models as they stand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Thirds:
     """Means over the sites of a third."""
 
     frame: "pd.DataFrame"
-    """subject, task, context, variant, tokens, third, step, value, ci_low, ci_high, n_examples, sites; by step."""
+    """subject, task, context, variant, tokens, third, step (of `thirds`), value, ci_low, ci_high, n_examples, sites."""
     replicates: np.ndarray | None
     """[rows, B] bootstrap replicates of `value`, or None where the run kept none; then the intervals are NaN."""
 
@@ -38,18 +38,38 @@ def thirds(layers: "pd.DataFrame", replicates: Mapping[str, np.ndarray], metric:
     A third with an undefined site is undefined. Rows without a step are left out.
     """
     steps = steps_of(layers)
-    wanted = (layers["metric"] == metric).to_numpy() & np.isfinite(steps) & _is_block(layers)
-    rows = layers[wanted].assign(third=_third_of(layers["depth"][wanted]), step=steps[wanted].astype(np.int64))
-    groups = rows.groupby([*_CURVE, "step"], sort=False, observed=True)
+    rows = layers.assign(step=np.where(np.isfinite(steps), steps, 0).astype(np.int64))
+    found = _by_third(rows, np.isfinite(steps) & (layers["metric"] == metric).to_numpy(), replicates, [*_CURVE, "step"])
+    order = found.frame.sort_values("step", kind="stable").index.to_numpy()
+    drawn = None if found.replicates is None else found.replicates[order]
+    return Thirds(found.frame.loc[order].reset_index(drop=True), drawn)
+
+
+def third_means(
+    layers: "pd.DataFrame", replicates: Mapping[str, np.ndarray], metric: str = "inter_token_cosine"
+) -> Thirds:
+    """The mean of `metric` over the blocks of each third, of models as they stand; without the column step.
+
+    Arguments as for `thirds`. Rows with a step are left out.
+    """
+    wanted = ~np.isfinite(steps_of(layers)) & (layers["metric"] == metric).to_numpy()
+    return _by_third(layers, wanted, replicates, _CURVE)
+
+
+def _by_third(
+    layers: "pd.DataFrame", wanted: np.ndarray, replicates: Mapping[str, np.ndarray], columns: list[str]
+) -> Thirds:
+    """Means over the blocks of each third of the wanted rows, a line for every value of the columns."""
+    wanted = wanted & _is_block(layers)
+    rows = layers[wanted].assign(third=_third_of(layers["depth"][wanted]))
+    groups = rows.groupby(columns, sort=False, observed=True)
     frame = groups.agg(n_examples=("n_examples", "min"), sites=("site", "size")).reset_index()
     owner = groups.ngroup().to_numpy()
     frame["value"] = _means(rows["value"].to_numpy(dtype=float)[:, None], owner, len(frame))[:, 0]
     kept = replicates.get("layers")
     drawn = None if kept is None else _means(kept[np.flatnonzero(wanted)], owner, len(frame))
     low, high = (np.nan, np.nan) if drawn is None else interval(drawn, frame["n_examples"].to_numpy())
-    frame = frame.assign(ci_low=low, ci_high=high).sort_values("step", kind="stable")
-    order = frame.index.to_numpy()
-    return Thirds(frame.reset_index(drop=True), None if drawn is None else drawn[order])
+    return Thirds(frame.assign(ci_low=low, ci_high=high), drawn)
 
 
 def changes(found: Thirds) -> "pd.DataFrame":

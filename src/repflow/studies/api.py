@@ -8,6 +8,8 @@ from repflow.core import BadSetting
 from repflow.engines import Progress
 from repflow.studies.ablate import run_ablate
 from repflow.studies.ablate_settings import ablate_settings
+from repflow.studies.attribute import run_attribute
+from repflow.studies.attribute_settings import attribute_settings
 from repflow.studies.dynamics import run_dynamics
 from repflow.studies.dynamics_settings import dynamics_settings
 from repflow.studies.flow import run_flow
@@ -62,6 +64,21 @@ def ablate(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = N
     subjects stand in `.layers`. Raises a RepflowError for anything the caller can mend.
     """
     return run_ablate(ablate_settings(_named(subjects), settings), progress)
+
+
+def attribute(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:
+    """Say how much of the likeness of tokens random weights show; the command `repflow attribute` from Python.
+
+    Args:
+        subjects: specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]..., without @init.
+        progress: told of the run's course; silent without it.
+        settings: any setting of the command by its name with underscores, e.g. `schemes=["config", "permuted"]`,
+            `seeds=3`, `out="runs/one"`. `repflow attribute --help` lists them all.
+
+    Returns the finished run: `.table("shares")`, `.table("schemes")`, `.findings`, and `.layers` of every draw.
+    Raises a RepflowError for anything the caller can mend.
+    """
+    return run_attribute(attribute_settings(_named(subjects), settings), progress)
 
 
 def dynamics(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:

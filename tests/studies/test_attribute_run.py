@@ -1,0 +1,272 @@
+"""An attribution run: what it measures is a flow of each draw, what it says is right on planted models."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import repflow
+from repflow.core import BadSetting, UnknownName
+from repflow.core.attribution_records import SchemeRow, ShareRow
+from repflow.models import Init, load, reinitialised
+from repflow.models.facts import weights_sha256
+from repflow.store import compare
+from repflow.studies import attribute_subject
+from repflow.studies.attribute_settings import AttributionSettings, attribute_settings, flat_attribute
+from repflow.studies.flow import load_as
+from repflow.studies.run import Run
+
+TINY = {"gpt_neox": "config:gpt_neox,layers=3,width=32", "mamba2": "config:mamba2,layers=3,width=32"}
+QUICK: dict[str, Any] = {"examples": 8, "context": 32, "calibration": 2, "replicates": 40}
+SCHEMES = ["config", "normal", "permuted"]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", params=sorted(TINY))
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("attribute") / "run"
+    return repflow.attribute(TINY[request.param], schemes=SCHEMES, seeds=2, out=out, **QUICK)
+
+
+def saved(folder: Path, spec: str, change: Any = None) -> str:
+    """A random model as a directory, so that it counts as trained; perhaps changed before."""
+    subject = load(spec)
+    if change is not None:
+        with torch.no_grad():
+            change(subject.model)
+    subject.model.save_pretrained(folder)
+    subject.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def rows(frame: pd.DataFrame, kind: type[Any]) -> list[Any]:
+    return [kind(**{str(name): value for name, value in line.items()}) for line in frame.to_dict("records")]
+
+
+def test_the_rows_are_those_of_a_fresh_flow(run: Run, tmp_path: Path) -> None:
+    """Same numbers and replicates, to the bit, as `flow` on each draw loaded by itself."""
+    source = run.subjects[0]["label"]
+    wanted = [source, f"{source}@init=config:1", f"{source}@init=normal:0", f"{source}@init=permuted:1"]
+    fresh = repflow.flow(wanted, metrics=["inter_token_cosine"], permutations=0, out=tmp_path / "flow", **QUICK)
+    assert list(run.layers["subject"].unique()) == [
+        source,
+        *(f"{source}@init={s}:{k}" for s in SCHEMES for k in (0, 1)),
+    ]
+    kept = run.layers["subject"].isin(wanted).to_numpy()
+    pd.testing.assert_frame_equal(run.layers[kept].reset_index(drop=True), fresh.layers)
+    assert np.array_equal(run.replicates["layers"][kept], fresh.replicates["layers"])
+    facts = {s["label"]: s for s in run.subjects}
+    for told in fresh.subjects:
+        mine = facts[told["label"]]
+        # A config: source is opened with the seed of init=config at once, so that nothing was changed after.
+        apart = {"warnings": [], "baseline_of": None} | ({"reinitialised": []} if mine["init"] == "config:1" else {})
+        assert mine | apart == told | apart
+    comparison = compare(run, run, subject_a=wanted[0], subject_b=wanted[1])
+    assert comparison["difference_low"].notna().any(), "draws read the same examples, so their differences are paired"
+
+
+def test_the_facts_of_a_draw(run: Run) -> None:
+    source, *draws = run.subjects
+    assert source["baseline_of"] is None
+    assert all(draw["baseline_of"] == source["label"] for draw in draws)
+    assert all(draw["reinitialised"] for draw in draws if draw["init"] != source["init"])
+    assert len({draw["weights_sha256"] for draw in draws}) == len(draws)
+    assert {task["subject"] for task in run.info["tasks"]} == {s["label"] for s in run.subjects}
+    assert len({task["examples_sha256"] for task in run.info["tasks"]}) == 1
+
+
+def test_shares_by_hand(run: Run) -> None:
+    """Thirds, means over seeds and shares from the plain rows of the flow."""
+    shares, layers = run.table("shares"), run.layers
+    assert list(shares) == [f.name for f in dataclasses.fields(ShareRow)]
+    assert len(shares) == 3 * len(SCHEMES) * 2 * 2, "thirds, schemes, variants, policies"
+    blocks = layers[layers["site"].str.startswith("block.")]
+    of_third = {"block.0": "early", "block.1": "middle", "block.2": "late"}
+    for row in rows(shares, ShareRow):
+        here = blocks[(blocks["variant"] == row.variant) & (blocks["tokens"] == row.tokens)]
+        here = here[here["site"].map(of_third) == row.third]
+        trained = float(here[here["subject"] == row.subject]["value"].iloc[0])
+        drawn = here[here["subject"].str.startswith(f"{row.subject}@init={row.scheme}:")]["value"]
+        assert len(drawn) == row.seeds == 2
+        assert row.trained == pytest.approx(trained)
+        assert row.random == pytest.approx(drawn.mean())
+        assert row.difference == pytest.approx(drawn.mean() - trained)
+        assert row.seed_spread == pytest.approx(drawn.std())
+        if row.trained_low > 0:
+            assert row.share == pytest.approx(drawn.mean() / trained)
+        assert row.verdict == "undecided", "two seeds"
+
+
+def test_sites_by_hand(run: Run) -> None:
+    found, layers = run.table("schemes"), run.layers
+    assert list(found) == [f.name for f in dataclasses.fields(SchemeRow)]
+    assert set(found["site"]) == {"embed", "block.0", "block.1", "block.2", "final_norm"}
+    for row in rows(found, SchemeRow):
+        same = layers[
+            (layers["site"] == row.site) & (layers["variant"] == row.variant) & (layers["tokens"] == row.tokens)
+        ]
+        drawn = same[same["subject"].str.startswith(f"{row.subject}@init={row.scheme}:")]["value"]
+        assert row.value == pytest.approx(drawn.mean())
+        assert row.ci_low <= row.value <= row.ci_high
+
+
+def test_findings_name_their_rows(run: Run) -> None:
+    assert len(run.findings) == 3 * 2 * 2
+    shares = run.table("shares")
+    for finding in run.findings:
+        assert finding["verdict"] == "undecided"
+        assert [e["scheme"] for e in finding["evidence"]] == SCHEMES
+        for key in finding["evidence"]:
+            table = key.pop("table")
+            assert table == "shares"
+            assert (shares[list(key)] == pd.Series(key)).all(axis=1).sum() == 1
+
+
+def test_weights_equal_to_an_initialisation_are_the_architectures(tmp_path: Path) -> None:
+    """A model that was never trained: draw 7, against draws 0 to 4 of the same initialisation."""
+    folder = saved(tmp_path / "model", "config:gpt_neox,layers=3,width=768,heads=4,intermediate_size=64@init=config:7")
+    run = repflow.attribute(
+        folder, schemes="config", seeds=5, examples=10, context=48, tokens="all", calibration=0, out=tmp_path / "run"
+    )
+    verdicts = {f["third"]: f["verdict"] for f in run.findings}
+    assert verdicts == dict.fromkeys(("early", "middle", "late"), "architecture"), run.table("shares").T.to_string()
+
+
+def test_what_no_permutation_changes_is_not_the_architectures(tmp_path: Path) -> None:
+    """An offset in every embedding makes all tokens alike, and survives every shuffle: values, not arrangement."""
+    folder = saved(
+        tmp_path / "model",
+        "config:gpt_neox,layers=3,width=64@init=config:7",
+        lambda model: model.get_input_embeddings().weight.add_(1.0),
+    )
+    run = repflow.attribute(
+        folder,
+        schemes=["config", "permuted"],
+        seeds=5,
+        examples=16,
+        context=48,
+        tokens="all",
+        calibration=0,
+        out=tmp_path / "run",
+    )
+    shares = run.table("shares").set_index(["scheme", "third"])["verdict"]
+    assert shares["permuted", "early"] == "architecture"
+    early = next(f for f in run.findings if f["third"] == "early")
+    assert early["verdict"] == "training"
+    assert "the values training left suffice" in early["reason"]
+
+
+def test_a_resumed_run_neither_measures_nor_draws_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = TINY["gpt_neox"], tmp_path / "run"
+    settings: dict[str, Any] = {"schemes": ["config", "permuted"], "seeds": 2, **QUICK}
+    whole = repflow.attribute(source, out=tmp_path / "whole", **settings)
+    drawn: list[str] = []
+
+    def counted(subject: Any, init: Init) -> Any:
+        drawn.append(str(init))
+        if str(init) == "permuted:1" and len(drawn) < 5:
+            raise KeyboardInterrupt
+        return reinitialised(subject, init)
+
+    monkeypatch.setattr(attribute_subject, "reinitialised", counted)
+    with pytest.raises(repflow.RepflowError, match="interrupted"):
+        repflow.attribute(source, out=out, **settings)
+    resumed = repflow.attribute(source, out=out, resume=True, **settings)
+    assert drawn == ["config:0", "config:1", "permuted:0", "permuted:1", "permuted:1"]
+    pd.testing.assert_frame_equal(resumed.table("shares"), whole.table("shares"))
+    pd.testing.assert_frame_equal(resumed.layers, whole.layers)
+    assert resumed.subjects == whole.subjects
+    assert np.array_equal(resumed.replicates["layers"], whole.replicates["layers"])
+
+
+def test_a_draw_that_breaks_is_left_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(subject: Any, init: Init) -> Any:
+        context = reinitialised(subject, init)
+        if str(init) == "normal:1":
+            monkeypatch.setattr(subject.model.base_model.layers[1], "forward", _nan(subject.model.base_model.layers[1]))
+        return context
+
+    monkeypatch.setattr(attribute_subject, "reinitialised", broken)
+    run = repflow.attribute(TINY["gpt_neox"], schemes="normal", seeds=2, out=tmp_path / "run", **QUICK)
+    assert set(run.table("shares")["seeds"]) == {1}
+    assert any("normal:1: non-finite states" in line and "left out" in line for line in run.info["warnings"])
+
+
+def _nan(block: torch.nn.Module) -> Any:
+    plain = block.forward
+
+    def forward(*args: Any, **more: Any) -> Any:
+        out = plain(*args, **more)
+        return (out[0] * torch.nan, *out[1:]) if isinstance(out, tuple) else out * torch.nan
+
+    return forward
+
+
+def test_interventions_stay_in_place(tmp_path: Path) -> None:
+    """A subject with an intervention is drawn anew below it, and is what a fresh load of its label is."""
+    source = f"{TINY['gpt_neox']}@ablate=norm_reset"
+    run = repflow.attribute(source, schemes="permuted", seeds=1, out=tmp_path / "run", **QUICK)
+    drawn = f"{TINY['gpt_neox']}@init=permuted:0@ablate=norm_reset"
+    assert [s["label"] for s in run.subjects] == [source, drawn]
+    assert all(s["interventions"] for s in run.subjects)
+    fresh = repflow.flow(drawn, metrics=["inter_token_cosine"], permutations=0, out=tmp_path / "flow", **QUICK)
+    mine = run.layers[run.layers["subject"] == drawn].reset_index(drop=True)
+    assert np.allclose(mine["value"], fresh.layers["value"], atol=1e-6)
+
+
+def test_settings_read_back() -> None:
+    settings = attribute_settings(("zoo:mamba-tiny",), {"schemes": ["normal"], "seeds": 5, "recurrence": True})
+    values = flat_attribute(settings)
+    subjects = tuple(values.pop("subjects"))
+    assert attribute_settings(subjects, json.loads(json.dumps(values))) == settings
+    assert [
+        str(init) for init in AttributionSettings(schemes=("config", "xavier"), seeds=1, recurrence=True).inits
+    ] == [
+        "config:0",
+        "xavier:0+recurrence",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"schemes": ["kaimin"]}, UnknownName, "did you mean kaiming"),
+        ({"schemes": ["config", "config"]}, BadSetting, "names config twice"),
+        ({"schemes": []}, BadSetting, "--schemes needs at least one"),
+        ({"seeds": 0}, BadSetting, "--seeds must be at least 1"),
+        ({"tokens": ["some"]}, UnknownName, "token policy"),
+        ({"calibration": 1}, BadSetting, "--calibration"),
+        ({"metrics": ["norm"]}, UnknownName, "unknown setting 'metrics'"),
+    ],
+)
+def test_settings_refused(settings: dict[str, Any], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        attribute_settings(("zoo:mamba-tiny",), settings)
+
+
+def test_a_subject_drawn_already_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="attribute draws the weights itself; name config:gpt_neox"):
+        repflow.attribute(f"{TINY['gpt_neox']}@init=normal:0", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_model_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[Any] = []
+
+    def kept(spec: Any, settings: Any) -> Any:
+        held.append(load_as(spec, settings))
+        return held[-1]
+
+    monkeypatch.setattr(attribute_subject, "load_as", kept)
+    repflow.attribute(TINY["mamba2"], schemes="normal", seeds=1, out=tmp_path / "run", **QUICK)
+    assert weights_sha256(held[0].model) == held[0].facts.weights_sha256
