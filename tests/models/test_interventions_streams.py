@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from intervention_tools import logits, named, tokens, trained
+from intervention_tools import logits, named, tokens, trained, typical
 from torch import Tensor, nn
 
-from repflow.models import Loaded, ablated
+from repflow.models import Loaded, ablated, possible
 from repflow.models.recording import recorded
 
 OWN = {
@@ -105,3 +105,29 @@ def test_a_block_hands_on_what_is_left_of_stream_and_update(
     wanted = kept * given + factor * (made - given)
     torch.testing.assert_close(changed[1].made, wanted, rtol=1e-5, atol=1e-5)
     assert torch.equal(changed[2].given, changed[1].made)  # type: ignore[arg-type]
+
+
+def test_a_norm_tied_to_other_blocks_changes_in_its_own_only() -> None:
+    """Zamba2's transformer blocks share their weights."""
+    subject = trained("zamba2", num_mem_blocks=1)
+    first, second = (subject.model.base_model.layers[i].shared_transformer.input_layernorm for i in (1, 3))
+    tied = first.weight
+    assert second.weight is tied
+    with ablated(subject, [named("norm_reset:block.1")]):
+        assert second.weight is tied
+        assert torch.equal(first.weight, torch.ones_like(tied))
+        assert not torch.equal(tied, torch.ones_like(tied))
+    assert first.weight is tied
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "gpt_neo", "falcon_mamba", "falcon_h1"])
+def test_half_precision_does_the_same_to_its_rounding(family: str) -> None:
+    subject, half = trained(family), trained(family)
+    half.model.to(torch.bfloat16)
+    plain = logits(half)
+    for name in possible(subject):
+        with ablated(subject, [typical(name)]), ablated(half, [typical(name)]):
+            wanted, found = logits(subject), logits(half)
+        assert found.dtype == plain.dtype
+        assert not torch.equal(found, plain), name
+        assert (found.float() - wanted).norm() < 0.05 * wanted.norm(), name
