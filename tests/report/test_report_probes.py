@@ -154,12 +154,13 @@ def test_latex_sets_any_name_literally():
 
 
 def test_readable_against_said_by_place_of_the_gold(run, text):
-    shown = view(text, "telling", "kvpr, 2,000 tokens, last token, after the last block")
+    shown = view(text, "telling", "kvpr, 2,000 tokens, last token")
     assert len(shown["figures"]) == 2, "the random baseline was not asked"
     for figure, (place, label) in zip(shown["figures"], ((0, PYTHIA), (2, MAMBA)), strict=True):
-        wanted = {"subject": label, "task": "kvpr", "context": 2000, "position": "last", "at": "last"}
-        rows = rows_of(run.table("telling"), **wanted).dropna(subset=["gold_class"])
-        drawn = traces(figure)
+        wanted = {"subject": label, "task": "kvpr", "context": 2000, "position": "last"}
+        told = rows_of(run.table("telling"), **wanted).dropna(subset=["gold_class"])
+        drawn, rows = traces(figure), rows_of(told, at="peak")
+        np.testing.assert_allclose(drawn[f"s{place}-last"]["y"], rows_of(told, at="last")["probe"], rtol=1e-4)
         for name, column in (("probe", "probe"), ("said", "answered")):
             for uid, ending in ((name, ""), (f"{name}-low", "_low"), (f"{name}-high", "_high")):
                 np.testing.assert_allclose(drawn[f"s{place}-{uid}"]["y"], rows[column + ending], rtol=1e-4)
@@ -235,7 +236,7 @@ def test_telling_said_counts_the_places_where_the_probe_is_ahead():
     level = row | {"gold_class": 1, "difference": 0.02, "difference_low": -0.1, "difference_high": 0.1}
     frame = pd.DataFrame([row | {"gold_class": None, "difference": 0.9}, row | {"gold_class": 0}, level])
     assert telling_said(frame, SHORT) == (
-        "The probe is clearly ahead of the answers at 1 of 2 places of the gold. The largest difference is "
+        "At the peak the probe is clearly ahead of the answers at 1 of 2 places of the gold. The largest difference is "
         "with pythia-tiny at place 1: 80.0% readable, 30.0% said, 50.0 points [40.0, 60.0]."
     )
     assert telling_said(frame[:1], SHORT) == ""

@@ -152,7 +152,8 @@ def site_axis(names: Sequence[str], title: str = "") -> dict[str, Any]:
     first = [n for n in names if n == "embed"]
     blocks = [n for n in names if n not in (*first, *last, "final_norm", GAP)]
     every = next(step for step in (1, 2, 4, 5, 8, 10, 16, 20, 32, 10**6) if len(blocks) / step <= 8)
-    shown = [*first, *blocks[::every], *(last or [n for n in names if n == "final_norm"])]
+    # Where blocks are many, the first stands too close to embed.
+    shown = [*first, *blocks[every if every > 2 else 0 :: every], *(last or [n for n in names if n == "final_norm"])]
     return axis(
         escaped(title),
         type="category",

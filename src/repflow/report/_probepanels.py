@@ -58,18 +58,17 @@ def _telling(source: Source, probes: Probes) -> Panel:
 def _telling_views(source: Source, probes: Probes, drawn: list[tuple[int, Subject]]) -> Iterator[View]:
     for scene in probes.scenes:
         for position in probes.positions:
-            for at, name in (("peak", "at the peak"), ("last", "after the last block")):
-                rows = in_scene(probes.telling, scene, position=position, at=at)
-                if rows.empty:
-                    continue
-                chance = float(in_scene(probes.summary, scene)["chance"].iloc[0])
-                figures = tuple(
-                    telling_curves(mine, s, place, chance) if len(mine := where(rows, subject=s.label)) else None
-                    for place, s in drawn
-                )
-                spot = f", {told_position(position)}" if len(probes.positions) > 1 else ""
-                said = telling_said(rows, _shorts(source))
-                yield View("all", f"{told_scene(scene)}{spot}, {name}", figures, said=said)
+            rows = in_scene(probes.telling, scene, position=position)
+            if rows.empty:
+                continue
+            chance = float(in_scene(probes.summary, scene)["chance"].iloc[0])
+            figures = tuple(
+                telling_curves(mine, s, place, chance) if len(mine := where(rows, subject=s.label)) else None
+                for place, s in drawn
+            )
+            spot = f", {told_position(position)}" if len(probes.positions) > 1 else ""
+            said = telling_said(where(rows, at="peak"), _shorts(source))
+            yield View("all", f"{told_scene(scene)}{spot}", figures, said=said)
 
 
 def _places(source: Source, probes: Probes) -> Panel:
@@ -113,8 +112,9 @@ _TELLING = Quantity(
     "Readable against said",
     "",
     "How often a probe names the gold's place, and how often the model answers rightly, by where the gold stands.",
-    "A coloured line above the black one: the model holds where the answer is and does not say it. A probe names a "
-    "place by chance more often than a model hits an answer: compare it with chance, dashed grey, too.",
+    "A coloured line above the black one: the model holds where the answer is and does not say it. Solid: at the peak; "
+    "dashed: after the last block. A probe names a place by chance more often than a model hits an answer: compare it "
+    "with chance, dashed grey, too.",
     "",
 )
 _PLACES = Quantity(

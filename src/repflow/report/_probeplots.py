@@ -77,12 +77,19 @@ def _chance(height: float, end: float) -> dict[str, Any]:
 def telling_curves(rows: pd.DataFrame, subject: Subject, place: int, chance: float) -> Figure:
     """One subject's probe accuracy and share of right answers against where the gold stands (from 1).
 
-    Traces named by `uid` ending: `-probe` and `-said`, each with `-low` and `-high`, the edges of its interval.
+    Traces named by `uid` ending: `-probe` (at the peak) and `-said`, each with `-low` and `-high`, the edges of its
+    interval, and `-last`, the probe after the last block.
     """
     rows = rows[rows["gold_class"].notna()].sort_values("gold_class", kind="stable")
-    x = [int(c) + 1 for c in rows["gold_class"]]
-    looks = (("probe", "probe", subject.style.colour, "solid"), ("answered", "said", INK, "dot"))
-    traces = [t for column, name, *look in looks for t in _told(rows, x, column, f"s{place}-{name}", *look)]
+    peak, last = (rows[rows["at"] == at] for at in ("peak", "last"))
+    x = [int(c) + 1 for c in peak["gold_class"]]
+    traces = [
+        *_band(peak, x, "probe", f"s{place}-probe", subject.style.colour),
+        *_band(peak, x, "answered", f"s{place}-said", INK),
+        _told(last, x, "probe", f"s{place}-last", "last block", subject.style.colour, "dash"),
+        _told(peak, x, "probe", f"s{place}-probe", "readable", subject.style.colour, "solid"),
+        _told(peak, x, "answered", f"s{place}-said", "said", INK, "dot"),
+    ]
     return figure(
         280,
         traces,
@@ -97,23 +104,26 @@ def telling_curves(rows: pd.DataFrame, subject: Subject, place: int, chance: flo
     )
 
 
-def _told(rows: pd.DataFrame, x: list[int], column: str, uid: str, colour: str, dash: str) -> Iterator[Trace]:
-    style = {"color": colour, "width": 2, "dash": dash}
+def _band(rows: pd.DataFrame, x: list[int], column: str, uid: str, colour: str) -> Iterator[Trace]:
     fill = f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},0.13)"
     for edge, area in (("low", None), ("high", "tonexty")):
         y = rounded(rows[f"{column}_{edge}"])
         yield _bare(f"{uid}-{edge}", x=x, y=y, mode="lines", line={"width": 0}, fill=area, fillcolor=fill)
-    yield trace(
+
+
+def _told(rows: pd.DataFrame, x: list[int], column: str, uid: str, name: str, colour: str, dash: str) -> Trace:
+    mark = {"size": 6, "color": "#fff" if dash == "dot" else colour, "line": {"color": colour, "width": 1.5}}
+    return trace(
         "scatter",
         uid=uid,
-        name="readable" if column == "probe" else "said",
+        name=name,
         x=x,
         y=rounded(rows[column]),
         customdata=[interval(low, high) for low, high in values(rows, f"{column}_low", f"{column}_high")],
         hovertemplate="gold at %{x}<br>%{y:.4g}  %{customdata}<extra>%{fullData.name}</extra>",
-        mode="lines+markers",
-        line=style,
-        marker={"size": 6, "color": colour if column == "probe" else "#fff", "line": {"color": colour, "width": 1.5}},
+        mode="lines" if dash == "dash" else "lines+markers",
+        line={"color": colour, "width": 1.4 if dash == "dash" else 2, "dash": dash},
+        marker=mark,
     )
 
 

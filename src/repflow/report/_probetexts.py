@@ -56,7 +56,7 @@ def table_said(summary: pd.DataFrame, shorts: Shorts) -> str:
 
 
 def telling_said(rows: pd.DataFrame, shorts: Shorts) -> str:
-    """Where the probe names the gold's place more often than the model answers rightly, and where it does not."""
+    """Where the probe at the peak names the gold's place more often than the model answers rightly."""
     classes = rows[rows["gold_class"].notna() & rows["difference"].notna()]
     if classes.empty:
         return ""
@@ -65,9 +65,9 @@ def telling_said(rows: pd.DataFrame, shorts: Shorts) -> str:
     value, limits = percent(most["difference"], most["difference_low"], most["difference_high"])
     readable, said = (percent(most[name], None, None)[0] for name in ("probe", "answered"))
     return (
-        f"The probe is clearly ahead of the answers at {len(shown)} of {len(classes)} places of the gold. The largest "
-        f"difference is with {shorts[most['subject']]} at place {int(most['gold_class']) + 1}: {readable}% readable, "
-        f"{said}% said, {value} points {limits}".rstrip()
+        f"At the peak the probe is clearly ahead of the answers at {len(shown)} of {len(classes)} places of the gold. "
+        f"The largest difference is with {shorts[most['subject']]} at place {int(most['gold_class']) + 1}: "
+        f"{readable}% readable, {said}% said, {value} points {limits}".rstrip()
         + "."
     )
 
