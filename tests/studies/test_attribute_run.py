@@ -69,7 +69,7 @@ def test_the_rows_are_those_of_a_fresh_flow(run: Run, tmp_path: Path) -> None:
     for told in fresh.subjects:
         mine = facts[told["label"]]
         # A config: source is opened with the seed of init=config at once, so that nothing was changed after.
-        apart = {"warnings": [], "baseline_of": None} | ({"reinitialised": []} if mine["init"] == "config:1" else {})
+        apart = {"warnings": [], "variant_of": None} | ({"reinitialised": []} if mine["init"] == "config:1" else {})
         assert mine | apart == told | apart
     comparison = compare(run, run, subject_a=wanted[0], subject_b=wanted[1])
     assert comparison["difference_low"].notna().any(), "draws read the same examples, so their differences are paired"
@@ -77,8 +77,8 @@ def test_the_rows_are_those_of_a_fresh_flow(run: Run, tmp_path: Path) -> None:
 
 def test_the_facts_of_a_draw(run: Run) -> None:
     source, *draws = run.subjects
-    assert source["baseline_of"] is None
-    assert all(draw["baseline_of"] == source["label"] for draw in draws)
+    assert source["variant_of"] is None
+    assert all(draw["variant_of"] == source["label"] for draw in draws)
     assert all(draw["reinitialised"] for draw in draws if draw["init"] != source["init"])
     assert len({draw["weights_sha256"] for draw in draws}) == len(draws)
     assert {task["subject"] for task in run.info["tasks"]} == {s["label"] for s in run.subjects}

@@ -12,6 +12,7 @@ from repflow.store._layout import name_of
 from repflow.store._rich import cell, number, plain_table
 from repflow.store._run import Run
 from repflow.store._steps import at_last_step, last_steps, told_steps
+from repflow.store._summary_attribution import ATTRIBUTION, print_shares
 from repflow.store._summary_dynamics import print_dynamics
 from repflow.store._summary_probes import print_probes
 from repflow.store._summary_training import print_training
@@ -28,13 +29,16 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     """See `repflow.store.summary`."""
     out = console or Console()
     out.print(Text(f"{run.info['command']} run in {name_of(run.directory)}", style="bold"), soft_wrap=True)
-    out.print(_subjects(run))
+    own = [subject for subject in run.subjects if not subject.get("variant_of")]
+    out.print(_subjects(own))
+    if len(own) < len(run.subjects):
+        out.print(Text(f"and {len(run.subjects) - len(own)} more, these with something changed", style="dim"))
     tokens = _policy(run)
     last = last_steps(run.layers, run.paths)
     if last:
         print_training(run, tokens, out)
     layers, paths = at_last_step(run.layers, last), at_last_step(run.paths, last)
-    tables = [_headline(run.subjects, layers, paths, task, context, tokens) for task, context in _tasks(run)]
+    tables = [_headline(own, layers, paths, task, context, tokens) for task, context in _tasks(run)]
     shown = [table for table in tables if table is not None]
     if shown and last:
         out.print(Text(f"At the end of training, {told_steps(last)}", style="bold"))
@@ -43,9 +47,11 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     if shown:
         out.print(Text(_legend(tokens), style="dim"))
     print_probes(run, out)
+    print_shares(run, own, tokens, out)
     print_dynamics(run, out)
     for finding in run.findings:
-        out.print(Text(_finding(finding)))
+        if finding.get("id") != ATTRIBUTION:
+            out.print(Text(_finding(finding)))
     for warning in warning_lines(run.info):
         out.print(Text(f"warning: {warning}", style="yellow"))
     where = (
@@ -56,13 +62,13 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     out.print(Text(where), soft_wrap=True)
 
 
-def _subjects(run: Run) -> Table:
+def _subjects(subjects: list[dict[str, Any]]) -> Table:
     table = plain_table(None)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("subject", overflow="fold", ratio=1)
     for name in ("kind", "init", "blocks", "width", "params"):
         table.add_column(name, justify="left" if name in ("kind", "init") else "right", overflow="fold")
-    for place, subject in enumerate(run.subjects, start=1):
+    for place, subject in enumerate(subjects, start=1):
         names = ("label", "kind", "init", "n_blocks", "width")
         cells = [cell(subject.get(name, "-")) for name in names]
         table.add_row(cell(place), *cells, cell(_count(subject.get("n_parameters"))))

@@ -17,12 +17,12 @@ class AttributeRecord(Record):
     """Of the trained subjects."""
 
     def add_trained(self, facts: SubjectFacts) -> None:
-        self.subjects.append(asdict(facts) | {"baseline_of": None})
+        self.subjects.append(asdict(facts) | {"variant_of": None})
         self.draws[facts.label] = {}
         self.families[facts.label] = facts.family
 
     def add_draw(self, facts: SubjectFacts, scheme: str, trained: str, readings: Sequence[Reading]) -> None:
         """A draw reads what the trained subject read."""
-        self.subjects.append(asdict(facts) | {"baseline_of": trained})
+        self.subjects.append(asdict(facts) | {"variant_of": trained})
         self.draws[trained].setdefault(scheme, []).append(facts.label)
         self.tasks += [reading.assignment.facts(facts.label, reading.examples) for reading in readings]
