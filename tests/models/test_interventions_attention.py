@@ -47,10 +47,18 @@ def test_windows_add_up_over_blocks() -> None:
         assert readers(subject, 5) == list(range(5, 5 + W))
 
 
-@pytest.mark.parametrize(("family", "own"), [("mistral", {"sliding_window": 3}), ("gpt_neo", {"window_size": 3})])
-def test_a_window_of_the_models_own_stays(family: str, own: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("family", "own", "implementation"),
+    [
+        ("mistral", {"sliding_window": 3}, "sdpa"),
+        ("mistral", {"sliding_window": 3}, "eager"),
+        ("gpt_neo", {"window_size": 3}, "eager"),
+    ],
+)
+def test_a_window_of_the_models_own_stays(family: str, own: dict[str, object], implementation: str) -> None:
     """GPT-Neo's second block is local, so the first is cut to each token alone."""
     subject = trained(family, layers=2, **own)
+    subject.model.config._attn_implementation = implementation
     with ablated(subject, [named("attention_self:block.0"), named("attention_window:10,block.1")]):
         assert readers(subject, 5) == [5, 6, 7]
     with ablated(subject, [named("attention_self:block.0"), named("attention_window:2,block.1")]):
