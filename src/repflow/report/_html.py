@@ -10,6 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from repflow.report import _tables
+from repflow.report._ablationpanels import ablation_panels
 from repflow.report._labels import number, slug
 from repflow.report._marks import mark
 from repflow.report._panels import Panel, View, panels
@@ -36,6 +37,7 @@ def render(source: Source) -> str:
     scenes = [
         *_training(source),
         *_probing(source),
+        *_ablating(source),
         *(_scene(source, place, scene) for place, scene in enumerate(source.scenes)),
     ]
     data = {f"{s['anchor']}-{p['key']}": p["data"] for s in scenes for p in s["panels"]}
@@ -57,6 +59,7 @@ def render(source: Source) -> str:
         findings=source.findings,
         flow=bool(source.scenes),
         probing=source.probes is not None,
+        ablating=source.ablations is not None,
         finding_keys=[k for k in _FINDING_KEYS if any(f.get(k) not in (None, "") for f in source.findings)],
         scenes=scenes,
         policies=source.policies,
@@ -108,6 +111,24 @@ def _probing(source: Source) -> list[dict[str, Any]]:
                 ("probes.csv", "Table as CSV, with every column", data_uri(csv_table(source.probes), "csv")),
                 ("probes.tex", "Table as LaTeX", data_uri(latex, "x-tex")),
             ],
+        }
+    ]
+
+
+def _ablating(source: Source) -> list[dict[str, Any]]:
+    """The section on changes, with its table to take away; empty for a run without them."""
+    if source.ablations is None:
+        return []
+    return [
+        {
+            "anchor": "changes",
+            "title": "Changes: what the model does without a part",
+            "nav": "Changes",
+            "explain": True,
+            "panels": [_panel(panel) for panel in ablation_panels(source)],
+            "note": "",
+            "dropped": [],
+            "downloads": [("ablations.csv", "Table as CSV, with every column", _tables.frame_uri(source.ablations))],
         }
     ]
 

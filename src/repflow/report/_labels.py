@@ -37,7 +37,7 @@ def _short_source(source: str) -> str:
 
 def _short_change(change: str) -> str:
     key, _, value = change.partition("=")
-    return f"no {value}" if key == "ablate" else (value or key)[:12]
+    return value if key == "ablate" else (value or key)[:12]
 
 
 def short_labels(labels: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from repflow.report._ablationtable import Grid
 from repflow.report._curves import curves
 from repflow.report._heatmaps import cka_heatmap, cka_rows, offset_heatmap
 from repflow.report._pathplots import path_dots, path_rows
@@ -29,7 +30,7 @@ class View:
     tokens: str
     choice: str
     figures: tuple[Figure | None, ...] = ()
-    table: PathTable | ThirdsTable | ProbeTable | None = None
+    table: PathTable | ThirdsTable | ProbeTable | Grid | None = None
     said: str = ""
     """What is seen, in words made from the numbers."""
     ramp: tuple[str, str] | None = None
@@ -57,7 +58,8 @@ class Panel:
     views: tuple[View, ...]
     cells: tuple[Cell, ...] = (Cell("", ""),)
     layout: str = "wide"
-    """`wide`, `half`, `grid`, `pairs` (cells side by side belong together); tables: `table`, `thirds`, `probes`."""
+    """`wide`, `half`, `grid`, `pairs` (cells side by side belong together); tables: `table`, `thirds`, `probes`,
+    `ablations`."""
     scale: bool = False
     """True where the shared 0..1 colour scale belongs above the cells."""
     keys: bool = False

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from repflow.core import LayerRow, PairRow, PathRow
+from repflow.report._ablationrows import read_ablations
 from repflow.report._labels import short_labels
 from repflow.report._proberows import Probes, read_probes
 from repflow.report._style import Style, styles
@@ -91,22 +92,43 @@ class Source:
     """None for a run of models as they stand."""
     probes: Probes | None = None
     """None for a run without probes."""
+    ablations: pd.DataFrame | None = None
+    """None for a run without changes."""
 
 
-def read(run: RunLike) -> Source:
-    """The run as a `Source`. Rows without a finite or missing value column are kept; nothing is computed."""
-    whole = _frame(run.layers, LayerRow), _frame(run.pairs, PairRow), _frame(run.paths, PathRow)
+def read(run: RunLike, *, variants: bool = False) -> Source:
+    """The run as a `Source`. Rows without a finite or missing value column are kept; nothing is computed.
+
+    Subjects that are another of the run with a change in it are left out but for `variants`: a run may have dozens.
+    """
+    info = run.info if isinstance(run.info, Mapping) else {}
+    hidden = set() if variants else _variants(info)
+    given = _frame(run.layers, LayerRow), _frame(run.pairs, PairRow), _frame(run.paths, PathRow)
+    whole = tuple(_without(frame, hidden) for frame in given)
     last = last_steps(*whole)
     layers, pairs, paths = (at_last_step(frame, last) for frame in whole)
     training = _training(run, whole[0], whole[1], last) if last else None
-    info = run.info if isinstance(run.info, Mapping) else {}
     findings = [f for f in (run.findings or ()) if isinstance(f, Mapping)]
     probes = read_probes(run)
-    subjects = _subjects(info, layers, pairs, paths, *([] if probes is None else [probes.sites]))
+    subjects = _subjects(info, hidden, layers, pairs, paths, *([] if probes is None else [probes.sites]))
     scenes = _scenes(info, layers, pairs, paths)
     policies = _policies(layers, pairs, paths)
     directory = Path(run.directory)
-    return Source(layers, pairs, paths, info, findings, directory, subjects, scenes, policies, training, probes)
+    told = (training, probes, read_ablations(run))
+    return Source(layers, pairs, paths, info, findings, directory, subjects, scenes, policies, *told)
+
+
+def _variants(info: Mapping[str, Any]) -> set[str]:
+    """The labels of the subjects that are another of the run with a change in it."""
+    return {str(f["label"]) for f in entries(info, "subjects") if "label" in f and f.get("variant_of")}
+
+
+def _without(frame: pd.DataFrame, hidden: set[str]) -> pd.DataFrame:
+    """The rows that are of none of the subjects."""
+    if not hidden:
+        return frame
+    columns = [c for c in ("subject", "subject_a", "subject_b") if c in frame]
+    return frame[~frame[columns].isin(hidden).any(axis=1)]
 
 
 def _training(run: RunLike, layers: pd.DataFrame, pairs: pd.DataFrame, last: Mapping[str, int]) -> Training:
@@ -120,8 +142,8 @@ def _frame(given: Any, record: type) -> pd.DataFrame:
     return pd.DataFrame(given).reindex(columns=columns)
 
 
-def _subjects(info: Mapping[str, Any], *frames: pd.DataFrame) -> tuple[Subject, ...]:
-    facts = {str(f["label"]): f for f in entries(info, "subjects") if "label" in f}
+def _subjects(info: Mapping[str, Any], hidden: set[str], *frames: pd.DataFrame) -> tuple[Subject, ...]:
+    facts = {str(f["label"]): f for f in entries(info, "subjects") if "label" in f and str(f["label"]) not in hidden}
     columns = ("subject", "subject_a", "subject_b")
     drawn = [str(label) for frame in frames for c in columns if c in frame for label in frame[c].dropna().unique()]
     labels = list(dict.fromkeys([*facts, *drawn]))

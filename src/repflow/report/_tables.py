@@ -39,8 +39,12 @@ def path_table(source: Source, scene: Scene, variant: str, tokens: str) -> PathT
 
 def csv_uri(frame: pd.DataFrame) -> str:
     """A frame as a `data:` link, so that the file carries its own numbers; without steps where there are none."""
-    kept = frame if np.isfinite(steps_of(frame)).any() else frame.drop(columns="step")
-    text = kept.to_csv(index=False, lineterminator="\n")
+    return frame_uri(frame if np.isfinite(steps_of(frame)).any() else frame.drop(columns="step"))
+
+
+def frame_uri(frame: pd.DataFrame) -> str:
+    """A frame as a `data:` link, every column."""
+    text = frame.to_csv(index=False, lineterminator="\n")
     return "data:text/csv;base64," + base64.b64encode(text.encode()).decode()
 
 

@@ -155,7 +155,7 @@ class Plots:
         """
         from repflow.report import _panels, _plotly, _probeplots, _proberows, _source
 
-        source = _source.read(self._run)
+        source = _source.read(self._run, variants=True)
         if source.probes is None:
             raise NotEnoughData("this run trained no probes; `repflow probe` makes a run that does")
         fits = [s for s in source.probes.scenes if task in (None, s[0]) and context in (None, s[1])]
@@ -199,7 +199,7 @@ class Plots:
     def _scene(self, task: str | None, context: int | None) -> "tuple[Source, Scene]":
         from repflow.report import _source
 
-        source = _source.read(self._run)
+        source = _source.read(self._run, variants=True)
         if task is not None and task not in {s.task for s in source.scenes}:
             raise unknown("task", task, {s.task for s in source.scenes})
         fits = [s for s in source.scenes if task in (None, s.task) and context in (None, s.context)]
