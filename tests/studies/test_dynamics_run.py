@@ -48,10 +48,10 @@ def mine(run: Run, table: str, **wanted: Any) -> pd.DataFrame:
 def test_influence_is_that_of_the_examples_by_themselves(run: Run, subject: str) -> None:
     loaded = load(subject)
     examples = make_task("text").build(loaded.tokenizer, n=6, context=40, seed=0)
-    squares = np.concatenate([influence_squares(loaded, [e], Probing(2, 1, 20)) for e in examples])
+    squares = np.concatenate([influence_squares(loaded, [e], Probing(2, 1, 19)) for e in examples])
     rows = mine(run, "influence", subject=subject)
     assert list(zip(rows["distance"], rows["distance_to"], strict=True)) == [
-        *((0, 0), (1, 1), (2, 3), (4, 7), (8, 15), (16, 20))
+        *((0, 0), (1, 1), (2, 3), (4, 7), (8, 15), (16, 19))
     ]
     for _, row in rows.iterrows():
         cut = squares[:, row["distance"] : row["distance_to"] + 1]
@@ -68,7 +68,7 @@ def test_the_slope_is_the_least_squares_line(run: Run) -> None:
     (row,) = mine(run, "recency", subject=HYBRID).to_dict("records")
     assert row["slope"] == pytest.approx(np.polyfit(x, np.log(rows["value"]), 1)[0])
     assert row["ci_low"] < row["slope"] < row["ci_high"]
-    assert (row["reach"], row["n_examples"]) == (20, 6)
+    assert (row["reach"], row["n_examples"]) == (19, 6)
 
 
 def test_a_power_law_has_its_exponent_for_slope() -> None:

@@ -7,7 +7,7 @@ import tyro
 from repflow.cli._arguments import parse
 from repflow.cli._progress import watching
 from repflow.cli._study import reported, study_values, taken_apart
-from repflow.studies.dynamics_settings import DynamicsMeasureSettings, DynamicsSettings, dynamics_settings
+from repflow.studies.dynamics_settings import EXAMPLES, DynamicsMeasureSettings, DynamicsSettings, dynamics_settings
 from repflow.studies.settings import ZOO, ModelSettings, OutputSettings, TaskSettings
 
 
@@ -23,7 +23,7 @@ class Dynamics:
     subjects: tyro.conf.Positional[tuple[str, ...]] = ZOO
     """Models, named before the options: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...,
     each with @init=SCHEME[:SEED] if its weights are to be drawn anew."""
-    task: TaskSettings = field(default_factory=TaskSettings)
+    task: TaskSettings = field(default_factory=lambda: TaskSettings(examples=EXAMPLES))
     measure: DynamicsMeasureSettings = field(default_factory=DynamicsMeasureSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     output: OutputSettings = field(default_factory=OutputSettings)

@@ -37,9 +37,9 @@ class Influencing:
 
     @cached_property
     def probing(self) -> Probing:
-        """What is sampled: distances up to half the shortest example unless the settings name another."""
+        """What is sampled: distances below half the shortest example unless the settings name another."""
         lengths = [len(example.ids) for example in self.reading.examples]
-        reach = self.chosen.max_distance or min(lengths) // 2
+        reach = self.chosen.max_distance or min(lengths) // 2 - 1
         if reach >= max(lengths):
             self.warn(f"{self._where}: influence is measured up to {max(lengths) - 1} tokens, as examples are short")
         return Probing(

@@ -24,7 +24,7 @@ class DynamicsMeasureSettings:
     directions: int = 1
     """Random directions a token, each one more backward pass; more examples do more for the intervals."""
     max_distance: int = 0
-    """The longest distance of influence in tokens; 0 is half the shortest example."""
+    """The longest distance of influence in tokens; 0 is just under half the shortest example."""
     tokens: tuple[str, ...] = ("all", "no_sink")
     """Whose paths count: all, no_special, no_sink (neither special nor of outlying norm)."""
     replicates: int = 200
@@ -45,13 +45,17 @@ class DynamicsMeasureSettings:
         )
 
 
+EXAMPLES = 32
+"""Fewer than flow reads: gradients cost more."""
+
+
 @dataclass(frozen=True)
 class DynamicsSettings:
     """Everything `repflow dynamics` can be told."""
 
     subjects: tuple[str, ...] = ZOO
     """Models: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]..., each with @init=SCHEME."""
-    task: TaskSettings = field(default_factory=TaskSettings)
+    task: TaskSettings = field(default_factory=lambda: TaskSettings(examples=EXAMPLES))
     measure: DynamicsMeasureSettings = field(default_factory=DynamicsMeasureSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
@@ -80,7 +84,7 @@ def dynamics_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> Dyna
 
     Raises UnknownName for a name that is no setting, BadSetting for a value out of range.
     """
-    return DynamicsSettings(subjects, **sections(DYNAMICS_GROUPS, values))
+    return DynamicsSettings(subjects, **sections(DYNAMICS_GROUPS, {"examples": EXAMPLES} | values))
 
 
 def flat_dynamics(settings: DynamicsSettings) -> dict[str, Any]:
