@@ -11,6 +11,8 @@ from plotly.offline import get_plotlyjs
 
 from repflow.report import _tables
 from repflow.report._ablationpanels import ablation_panels
+from repflow.report._attributionpanels import attribution_panels
+from repflow.report._dynamicspanels import dynamics_panels
 from repflow.report._labels import number, slug
 from repflow.report._marks import mark
 from repflow.report._panels import Panel, View, panels
@@ -38,13 +40,17 @@ def render(source: Source) -> str:
         *_training(source),
         *_probing(source),
         *_ablating(source),
+        *_dynamics(source),
+        *_attributing(source),
         *(_scene(source, place, scene) for place, scene in enumerate(source.scenes)),
     ]
     data = {f"{s['anchor']}-{p['key']}": p["data"] for s in scenes for p in s["panels"]}
+    findings = [f for f in source.findings if f.get("id") != "attribution"]
     seen = {*source.layers["metric"].unique(), *source.pairs["metric"].unique(), *source.paths["metric"].unique()}
     heads, times = _tables.timings(source)
     environment = Environment(loader=PackageLoader("repflow.report"), autoescape=True, undefined=StrictUndefined)
     environment.filters["number"] = number
+    environment.filters["mark"] = lambda style: Markup(mark(style))
     return environment.get_template("report.html.j2").render(
         title=source.directory.resolve().name,
         summary=summary(source),
@@ -56,11 +62,13 @@ def render(source: Source) -> str:
         timings=times,
         info=_details(source.info),
         warnings=warning_lines(source.info),
-        findings=source.findings,
+        findings=findings,
         flow=bool(source.scenes),
         probing=source.probes is not None,
         ablating=source.ablations is not None,
-        finding_keys=[k for k in _FINDING_KEYS if any(f.get(k) not in (None, "") for f in source.findings)],
+        dynamic=source.dynamics is not None,
+        attributing=source.attribution is not None,
+        finding_keys=[k for k in _FINDING_KEYS if any(f.get(k) not in (None, "") for f in findings)],
         scenes=scenes,
         policies=source.policies,
         quantities=[q for m, q in QUANTITIES.items() if m in seen],
@@ -129,6 +137,48 @@ def _ablating(source: Source) -> list[dict[str, Any]]:
             "note": "",
             "dropped": [],
             "downloads": [("ablations.csv", "Table as CSV, with every column", _tables.frame_uri(source.ablations))],
+        }
+    ]
+
+
+def _dynamics(source: Source) -> list[dict[str, Any]]:
+    """The section on dynamics, with its tables to take away; empty for a run without them."""
+    if source.dynamics is None:
+        return []
+    found = source.dynamics
+    frames = {"influence": found.influence, "transitions": found.transitions, "bounds": found.bounds}
+    return [
+        {
+            "anchor": "dynamics",
+            "title": "Dynamics: how far back a model remembers",
+            "nav": "Dynamics",
+            "explain": True,
+            "panels": [_panel(panel) for panel in dynamics_panels(source)],
+            "note": "",
+            "dropped": [],
+            "downloads": [
+                (f"{name}.csv", f"{name.capitalize()} as CSV", _tables.frame_uri(frame))
+                for name, frame in frames.items()
+                if len(frame)
+            ],
+        }
+    ]
+
+
+def _attributing(source: Source) -> list[dict[str, Any]]:
+    """The section on trained against random weights, with its table to take away; empty for a run without it."""
+    if source.attribution is None:
+        return []
+    return [
+        {
+            "anchor": "attribution",
+            "title": "Architecture or training?",
+            "nav": "Architecture or training",
+            "explain": True,
+            "panels": [_panel(panel) for panel in attribution_panels(source)],
+            "note": "",
+            "dropped": [],
+            "downloads": [("shares.csv", "Shares as CSV, every column", _tables.frame_uri(source.attribution.shares))],
         }
     ]
 

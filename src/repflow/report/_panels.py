@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from repflow.report._ablationtable import Grid
+from repflow.report._attributiontable import ShareTable
 from repflow.report._curves import curves
 from repflow.report._heatmaps import cka_heatmap, cka_rows, offset_heatmap
 from repflow.report._pathplots import path_dots, path_rows
@@ -15,6 +16,7 @@ from repflow.report._plotly import Figure
 from repflow.report._probetable import ProbeTable
 from repflow.report._source import POLICIES, Scene, Source, Subject, of_scene
 from repflow.report._steptable import ThirdsTable
+from repflow.report._style import Style
 from repflow.report._tables import PathTable, path_table
 from repflow.report._texts import Quantity, quantity
 
@@ -30,7 +32,7 @@ class View:
     tokens: str
     choice: str
     figures: tuple[Figure | None, ...] = ()
-    table: PathTable | ThirdsTable | ProbeTable | Grid | None = None
+    table: PathTable | ThirdsTable | ProbeTable | Grid | ShareTable | None = None
     said: str = ""
     """What is seen, in words made from the numbers."""
     ramp: tuple[str, str] | None = None
@@ -59,11 +61,13 @@ class Panel:
     cells: tuple[Cell, ...] = (Cell("", ""),)
     layout: str = "wide"
     """`wide`, `half`, `grid`, `pairs` (cells side by side belong together); tables: `table`, `thirds`, `probes`,
-    `ablations`."""
+    `ablations`, `shares`."""
     scale: bool = False
     """True where the shared 0..1 colour scale belongs above the cells."""
     keys: bool = False
     """True where a line above the cells names the subjects' marks."""
+    legend: tuple[tuple[str, Style], ...] = ()
+    """Where lines are something else than subjects: their names and marks, for the line above the cells."""
     filters: tuple[str, ...] = ()
     """Where there are many cells, the subjects of which one chooses; the first is shown at first."""
 

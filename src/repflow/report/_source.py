@@ -9,6 +9,8 @@ import pandas as pd
 
 from repflow.core import LayerRow, PairRow, PathRow
 from repflow.report._ablationrows import read_ablations
+from repflow.report._attributionrows import Attribution, read_attribution
+from repflow.report._dynamicsrows import Dynamics, read_dynamics
 from repflow.report._labels import short_labels
 from repflow.report._proberows import Probes, read_probes
 from repflow.report._style import Style, styles
@@ -94,6 +96,10 @@ class Source:
     """None for a run without probes."""
     ablations: pd.DataFrame | None = None
     """None for a run without changes."""
+    dynamics: Dynamics | None = None
+    """None for a run without dynamics."""
+    attribution: Attribution | None = None
+    """None for a run without weights drawn anew."""
 
 
 def read(run: RunLike, *, variants: bool = False) -> Source:
@@ -114,7 +120,7 @@ def read(run: RunLike, *, variants: bool = False) -> Source:
     scenes = _scenes(info, layers, pairs, paths)
     policies = _policies(layers, pairs, paths)
     directory = Path(run.directory)
-    told = (training, probes, read_ablations(run))
+    told = (training, probes, read_ablations(run), read_dynamics(run), read_attribution(run))
     return Source(layers, pairs, paths, info, findings, directory, subjects, scenes, policies, *told)
 
 

@@ -86,6 +86,7 @@ TIMINGS = (
     ("metrics_s", "metrics (s)"),
     ("answering_s", "answering (s)"),
     ("probing_s", "probing (s)"),
+    ("influence_s", "influence (s)"),
     ("tokens_per_s", "tokens/s"),
 )
 

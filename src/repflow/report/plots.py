@@ -173,6 +173,31 @@ class Plots:
         looks = {"height": 420, "showlegend": True, "legend": _plotly.LEGEND, "margin": margin}
         return _drawn({"data": drawn["data"], "layout": drawn["layout"] | looks})
 
+    def attribution(
+        self,
+        subject: str | None = None,
+        *,
+        task: str | None = None,
+        context: int | None = None,
+        variant: str | None = None,
+        tokens: str | None = None,
+    ) -> "go.Figure":
+        """One subject's trained weights against weights drawn anew, over relative depth: a line a scheme."""
+        from repflow.report import _attributionplots, _attributionrows, _source
+
+        source = _source.read(self._run)
+        if source.attribution is None:
+            raise NotEnoughData("this run drew no weights anew; `repflow attribute` makes a run that does")
+        scene = self._scene(task, context)[1]
+        name = self._subject(source, subject)
+        rows = _rows(source.layers, scene, metric="inter_token_cosine", subject=name)
+        kind = _first(rows, "variant", variant)
+        cell = (scene.task, scene.context, kind, _first(rows[rows["variant"] == kind], "tokens", tokens))
+        trained = _attributionrows.of_cell(rows, cell)
+        drawn = _attributionrows.of_cell(source.attribution.schemes, cell, subject=name)
+        names = source.attribution.names
+        return _drawn(_attributionplots.scheme_curves(trained, drawn, names, height=420, legend=True))
+
     def _training(self, task: str | None, context: int | None) -> "tuple[Source, Scene, Training]":
         source, scene = self._scene(task, context)
         if source.training is None:

@@ -33,7 +33,7 @@ def print_shares(run: Run, own: list[dict[str, Any]], tokens: str | None, out: C
 
 
 _LEGEND = (
-    "Tokens counted: {tokens}. share: the value with random weights over that with the trained ones, under the family's "
+    "Tokens counted: {tokens}. share: the value with random weights over that with trained ones, under the family's "
     "own initialisation (config); all: lowest and highest share of the drawn schemes; permuted: with shuffled weights."
 )
 _KEYS = ("subject", "task", "context", "variant", "tokens", "third")

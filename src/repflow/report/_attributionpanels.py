@@ -1,0 +1,85 @@
+"""Panels of an attribution run: trained against random over depth, and the shares with their verdicts."""
+
+from collections import Counter
+
+from repflow.report._attributionplots import SCHEMES, TRAINED, scheme_curves
+from repflow.report._attributionrows import Attribution, of_cell, verdicts
+from repflow.report._attributionrows import Cell as Where
+from repflow.report._attributiontable import share_table
+from repflow.report._panels import Cell, Panel, View
+from repflow.report._plotly import Figure
+from repflow.report._source import Source, Subject
+from repflow.report._summary import joined
+from repflow.report._texts import Quantity
+
+
+def attribution_panels(source: Source) -> list[Panel]:
+    """The panels of an attribution run; empty for another."""
+    found = source.attribution
+    return [] if found is None else [_depth(source, found), _table(source, found)]
+
+
+def _depth(source: Source, found: Attribution) -> Panel:
+    cells = tuple(Cell(s.short, s.label) for s in source.subjects)
+    views = tuple(
+        View(where[3], found.told(where), tuple(_curves(source, found, where, s) for s in source.subjects))
+        for where in found.cells
+    )
+    legend = (("trained", TRAINED), *((name, SCHEMES[name]) for name in found.names))
+    return Panel("attribution_depth", _DEPTH.title, _DEPTH, views, cells, "grid", legend=legend)
+
+
+def _curves(source: Source, found: Attribution, where: Where, subject: Subject) -> Figure | None:
+    trained = of_cell(source.layers, where, metric="inter_token_cosine", subject=subject.label)
+    drawn = of_cell(found.schemes, where, subject=subject.label)
+    return scheme_curves(trained, drawn, found.names) if len(trained) else None
+
+
+def _table(source: Source, found: Attribution) -> Panel:
+    views = tuple(
+        View(where[3], found.told(where), table=share_table(source, found, where), said=_said(source, where))
+        for where in found.cells
+    )
+    return Panel("attribution_shares", _SHARES.title, _SHARES, views, layout="shares")
+
+
+def _said(source: Source, where: Where) -> str:
+    """How many thirds got which verdict, and who has the decided ones."""
+    told = [
+        (third, verdict, s.short)
+        for s in source.subjects
+        for third, verdict, _ in verdicts(source.findings, where, s.label)
+    ]
+    counts = Counter(verdict for _, verdict, _ in told)
+    sentences = [
+        f"{verdict.capitalize()}: {joined(f'{short} ({third})' for third, v, short in told if v == verdict)}."
+        for verdict in ("architecture", "training", "mixed")
+        if counts[verdict]
+    ]
+    if counts["undecided"]:
+        sentences.append(f"Undecided: {counts['undecided']} of {len(told)}.")
+    return " ".join(sentences)
+
+
+_DEPTH = Quantity(
+    "",
+    "Trained against random",
+    "",
+    "How alike the tokens of a sequence are at each site: with the trained weights (black), and with weights drawn "
+    "anew.",
+    "A scheme's line is the mean over its seeds, its band the 95% interval over examples and seeds. Where a drawn line "
+    "lies on the black one, the architecture shows it without training. permuted shuffles the trained values within "
+    "each tensor: what it keeps may be due to the values that training left, not to the architecture.",
+    "",
+)
+_SHARES = Quantity(
+    "",
+    "Architectural share",
+    "",
+    "What random weights show as a share of what the trained ones show: 1 is all of it, 0 no more than random vectors. "
+    "Means over the blocks of each third of depth.",
+    "Brackets: 95% intervals over examples and seeds. Blue: architecture, the whole interval is at least 0.8; orange: "
+    "training, all below 0.2; violet: mixed, all between; no colour: undecided. The verdict is what all drawn schemes "
+    "agree on; permuted only explains. A dash: the trained value is not clear of 0, so there is nothing to attribute.",
+    "",
+)
