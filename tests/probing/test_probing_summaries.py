@@ -186,3 +186,17 @@ def test_intervals_of_peak_and_gap_cover(name: str) -> None:
     assert shares["peak"] >= 0.91
     assert shares["gap"] >= 0.91
     assert shares["shown"] <= 0.05
+
+
+def test_no_limit_of_an_accuracy_is_below_0() -> None:
+    groups = np.repeat(np.arange(12), 2)
+    labels = np.tile([0, 1], 12)
+    right = groups[None] == np.arange(6)[:, None] + 6  # each site on a group of its own, a sixth of what is tested
+    train = groups < 6
+    predicted = np.where(train, -1, np.where(right, labels, 1 - labels)).astype(np.int16)
+    found = summarise_depth(
+        Predictions(predicted[None], None, labels, None, groups, train[None], 2, (0,), "adam"), SITES
+    )
+    assert found.peak.value == pytest.approx(1 / 6)
+    assert found.peak.ci_low == 0
+    assert found.last.points.ci_low < 0, "a gap may well be"

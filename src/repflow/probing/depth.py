@@ -1,7 +1,7 @@
 """Where in depth the answer is best readable, and how much of it is gone at the end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def summarise_depth(predictions: Predictions, sites: Sequence[Site], seed: int =
         peak_site=peak_site,
         peak_from=peak_from,
         peak_to=peak_to,
-        peak=_of_the_best(curve, curve, sizes),
+        peak=_share(_of_the_best(curve, curve, sizes)),
         last=_gap(sites[stream[-1]], curve[-1], curve, sizes),
         final_norm=None if norm is None else _gap(sites[norm], accuracy[norm], curve, sizes),
     )
@@ -92,6 +92,11 @@ def _gap(site: Site, last: np.ndarray, curve: np.ndarray, sizes: tuple[int, int]
         points=_of_the_best(curve - last, curve, sizes),
         relative=_of_the_best(relative, curve, sizes),
     )
+
+
+def _share(estimate: Estimate) -> Estimate:
+    """No accuracy is below 0; of few groups the lower limit may come out there."""
+    return replace(estimate, ci_low=float(np.maximum(estimate.ci_low, 0)))
 
 
 def _of_the_best(values: np.ndarray, curve: np.ndarray, sizes: tuple[int, int]) -> Estimate:

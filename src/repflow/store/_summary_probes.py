@@ -41,7 +41,8 @@ def _table(title: str, rows: "pd.DataFrame", probes: "pd.DataFrame", numbers: di
     for heading in ("peak", "95% interval", "last", "drop", "control", "length", "said"):
         table.add_column(heading, justify="right", no_wrap=True)
     for _, row in rows.iterrows():
-        interval = f"{_percent(row['peak_low'])} to {_percent(row['peak_high'])}"
+        limits = row["peak_low"], row["peak_high"]
+        interval = "-" if any(map(math.isnan, limits)) else "-".join(map(_percent, limits))
         numbers_of = (row["peak"], row["last"], row["gap"], _control(row, probes), row["length"], row["answered"])
         peak, *others = map(_percent, numbers_of)
         cells = (numbers.get(row["subject"], ""), row["position"], row["peak_site"], peak, interval, *others)
