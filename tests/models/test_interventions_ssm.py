@@ -15,7 +15,20 @@ from repflow.models import Loaded, ablated
 from repflow.models.interventions.parts import mixers, per_channel
 from repflow.models.interventions.ssm import _OPEN
 
-FAMILIES = ("mamba", "falcon_mamba", "jamba", "mamba2", "bamba", "zamba2", "falcon_h1", "nemotron_h")
+FAMILIES = (
+    "mamba",
+    "falcon_mamba",
+    "jamba",
+    "mamba2",
+    "bamba",
+    "zamba2",
+    "falcon_h1",
+    "normed falcon_h1",
+    "nemotron_h",
+)
+
+SCALED = {"ssm_multipliers": [0.5, 0.7, 1.3, 0.8, 1.2], "ssm_in_multiplier": 1.5}
+"""Falcon-H1 multiplies the parts of the projection; its gated norm is a choice."""
 
 
 @dataclass
@@ -44,7 +57,9 @@ CASES = {
 def subject(request: pytest.FixtureRequest) -> Loaded:
     """Mixers in which dt, the gate, the convolution and the state all matter."""
     torch.set_num_threads(1)
-    subject = trained(request.param)
+    normed, _, family = request.param.rpartition(" ")
+    scaled = SCALED | {"mamba_rms_norm": bool(normed)} if family == "falcon_h1" else {}
+    subject = trained(family, **scaled)
     with torch.no_grad():
         for mixer in mixers(subject.model):
             mixer.get_parameter("dt_proj.bias" if per_channel(mixer) else "dt_bias").fill_(-1.0)
