@@ -12,6 +12,7 @@ from repflow.store._layout import name_of
 from repflow.store._rich import cell, number, plain_table
 from repflow.store._run import Run
 from repflow.store._steps import at_last_step, last_steps, told_steps
+from repflow.store._summary_ablation import print_ablations
 from repflow.store._summary_attribution import ATTRIBUTION, print_shares
 from repflow.store._summary_dynamics import print_dynamics
 from repflow.store._summary_probes import print_probes
@@ -48,6 +49,7 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
         out.print(Text(_legend(tokens), style="dim"))
     print_probes(run, out)
     print_shares(run, own, tokens, out)
+    print_ablations(run, own, tokens, out)
     print_dynamics(run, out)
     for finding in run.findings:
         if finding.get("id") != ATTRIBUTION:
