@@ -198,6 +198,22 @@ class Plots:
         names = source.attribution.names
         return _drawn(_attributionplots.scheme_curves(trained, drawn, names, height=420, legend=True))
 
+    def influence(self, *, task: str | None = None, context: int | None = None, share: bool = False) -> "go.Figure":
+        """Influence of earlier tokens against their distance; `share`: its share of the squared influence of all."""
+        from repflow.report import _dynamicsplots, _plotly, _proberows, _source
+
+        source = _source.read(self._run, variants=True)
+        if source.dynamics is None or source.dynamics.influence.empty:
+            raise NotEnoughData("this run measured no influence; `repflow dynamics` makes a run that does")
+        fits = [s for s in source.dynamics.scenes if task in (None, s[0]) and context in (None, s[1])]
+        if not fits:
+            held = "; ".join(map(_proberows.told_scene, source.dynamics.scenes))
+            raise NotEnoughData(f"no influence for task {task!r}, context {context}; this run holds {held}")
+        rows = _proberows.in_scene(source.dynamics.influence, fits[0])
+        drawn = _dynamicsplots.influence_curves(rows, source.subjects, share)
+        looks = {"showlegend": True, "legend": _plotly.LEGEND, "margin": drawn["layout"]["margin"] | {"t": 40}}
+        return _drawn({"data": drawn["data"], "layout": drawn["layout"] | looks})
+
     def _training(self, task: str | None, context: int | None) -> "tuple[Source, Scene, Training]":
         source, scene = self._scene(task, context)
         if source.training is None:
