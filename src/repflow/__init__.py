@@ -1,7 +1,8 @@
 """repflow measures how contextual representations flow through the depth of sequence models.
 
 `flow(subjects, task=...)` measures, `probe(subjects, task=...)` trains probes, `ablate(subjects, what=...)` measures
-what a change inside a model does, `dynamics(subjects)` how far back a model remembers, and all return a `Run`;
+what a change inside a model does, `dynamics(subjects)` how far back a model remembers, `attribute(subjects)` what
+random weights show of it, and all return a `Run`;
 `open(directory)` reads one; `watch(model)` measures a model that somebody else is running. Everything heavy loads on
 first use.
 """
