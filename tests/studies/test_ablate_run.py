@@ -18,6 +18,7 @@ from repflow.models.generation import greedy
 from repflow.store import THIRDS, Run
 from repflow.studies import ablate as study
 from repflow.studies import ablate_subject
+from repflow.studies.ablate_cells import example_cell
 from repflow.tasks import make_task
 
 NEOX, MAMBA = "config:gpt_neox,layers=3,width=32@init=normal:1", "config:mamba2,layers=3,width=32@init=normal:1"
@@ -138,6 +139,19 @@ def test_accuracy_is_the_share_of_right_answers(tmp_path: Path, monkeypatch: pyt
     assert [(row["base"], row["value"]) for row in found] == [tuple(pytest.approx(share) for share in shares)]
     silent = repflow.ablate(MAMBA, what=["ssm_no_gate"], out=tmp_path / "silent", generate=False, **asked)
     assert ablations(silent, scope="all").empty
+
+
+def test_a_number_an_example_is_averaged_with_the_weights_of_the_flow() -> None:
+    """Of two examples a replicate may draw neither: it has no value, and the others stay."""
+    values = np.array([1.0, np.nan, 4.0])
+    cell = example_cell(values, (7, 8, 9), 3, 100)
+    weights = poisson_weights(3, (7, 9), 100).numpy()
+    assert cell is not None
+    assert cell.n == 2
+    drawn = weights.sum(0) > 0
+    np.testing.assert_allclose(cell.values[drawn], np.array([1.0, 4.0]) @ weights[:, drawn] / weights.sum(0)[drawn])
+    assert 0 < np.isnan(cell.values).sum() == (~drawn).sum()
+    assert example_cell(np.full(2, np.nan), (0, 1), 0, 20) is None
 
 
 def ablate_scores() -> Any:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from repflow.core import AblationRow, LayerRow, Origin, interval
 from repflow.metrics import poisson_weights
+from repflow.metrics.states import observe_means
 from repflow.store import THIRDS
 from repflow.studies._rows import Tables
 from repflow.studies.ablate_changes import ALL, Change
@@ -90,9 +92,5 @@ def _difference(before: Cell, after: Cell) -> tuple[float, float, float]:
 
 def example_cell(values: Array, ids: Sequence[int], seed: int, replicates: int) -> Cell | None:
     """The mean of one number an example, [n], weighed as the flow's are; NaN is left out. None of nothing."""
-    known = np.isfinite(values)
-    if not known.any():
-        return None
-    chosen = [example for example, has in zip(ids, known, strict=True) if has]
-    weights = poisson_weights(seed, chosen, replicates).numpy()
-    return Cell(values[known] @ weights / weights.sum(0), len(chosen))
+    means = observe_means(torch.from_numpy(values)[None], poisson_weights(seed, ids, replicates))
+    return Cell(means.value()[0].numpy(), int(means.count)) if int(means.count) else None
