@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from repflow.core import interval
-from repflow.studies.attribute_share import Case, share_of, spanned, verdict_of, widened
-from repflow.studies.attribute_verdict import CLAIMS, over_schemes
+from repflow.core.attribution_records import ShareRow
+from repflow.studies.attribute_share import MORE, Case, share_of, spanned, verdict_of, widened
+from repflow.studies.attribute_verdict import CLAIMS, findings_of, over_schemes
 
 SCHEMES = ("config", "normal", "xavier", "kaiming", "orthogonal", "permuted")
 REPLICATES = 200
@@ -185,3 +186,20 @@ def test_the_verdict_over_schemes(verdicts: dict[str, str], wanted: str, said: s
     assert said in reason
     assert bool(said) == bool(reason)
     assert found in CLAIMS
+
+
+@pytest.mark.parametrize(("reasons", "wanted"), [((MORE, MORE), MORE), ((MORE, ""), "")])
+def test_a_finding_says_when_training_lowers_it(reasons: tuple[str, str], wanted: str) -> None:
+    spans = {
+        f"{name}{end}": 1.0 for name in ("trained", "random", "difference", "share") for end in ("", "_low", "_high")
+    }
+    rows = [
+        ShareRow(
+            "a", "gpt2", "text", 512, "inter_token_cosine", "raw", "all", scheme, "late", **spans, seeds=3, seed_spread=0.0,
+            n_examples=30, verdict="architecture", reason=reason,
+        )
+        for scheme, reason in (*zip(("config", "normal"), reasons, strict=True), ("permuted", ""))
+    ]  # fmt: skip
+    (finding,) = findings_of(rows)
+    assert (finding["verdict"], finding["reason"]) == ("architecture", wanted)
+    assert len(finding["evidence"]) == 3

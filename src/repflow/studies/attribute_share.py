@@ -18,6 +18,7 @@ LEAST_SEEDS = 3
 """With fewer examples or seeds there is no verdict."""
 
 TOO_WIDE = "the interval is too wide"
+MORE = "random weights give more than the trained ones"
 
 Span = tuple[float, float, float]
 """A value and its 95% interval, NaN where there is none."""
@@ -125,7 +126,7 @@ def verdict_of(share: Span, n: int, seeds: int) -> tuple[str, str]:
     if math.isnan(low) or math.isnan(high):
         return "undecided", "no interval"
     if low >= ARCHITECTURE:
-        return "architecture", "random weights give more than the trained ones" if low > 1 else ""
+        return "architecture", MORE if low > 1 else ""
     if high < TRAINING:
         return "training", ""
     if low >= TRAINING and high < ARCHITECTURE:

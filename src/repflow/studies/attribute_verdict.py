@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repflow.core.attribution_records import ShareRow
-from repflow.studies.attribute_share import ARCHITECTURE, TRAINING
+from repflow.studies.attribute_share import ARCHITECTURE, MORE, TRAINING
 
 CONTROL = "permuted"
 """The scheme that draws nothing: it keeps every tensor's values and shuffles their places."""
@@ -60,6 +60,8 @@ def findings_of(rows: Sequence[ShareRow]) -> list[dict[str, Any]]:
 
 def _finding(key: dict[str, Any], rows: Sequence[ShareRow]) -> dict[str, Any]:
     verdict, reason = over_schemes({row.scheme: row.verdict for row in rows})
+    if verdict == "architecture" and all(row.reason == MORE for row in rows if row.scheme != CONTROL):
+        reason = "; ".join(filter(None, (MORE, reason)))
     own = next((row for row in rows if row.scheme == OWN), None)
     return {
         "id": "attribution",
