@@ -195,8 +195,8 @@ def test_a_finding_says_when_training_lowers_it(reasons: tuple[str, str], wanted
     }
     rows = [
         ShareRow(
-            "a", "gpt2", "text", 512, "inter_token_cosine", "raw", "all", scheme, "late", **spans, seeds=3, seed_spread=0.0,
-            n_examples=30, verdict="architecture", reason=reason,
+            "a", "gpt2", "text", 512, "inter_token_cosine", "raw", "all", scheme, "late", **spans, seeds=3,
+            seed_spread=0.0, n_examples=30, verdict="architecture", reason=reason,
         )
         for scheme, reason in (*zip(("config", "normal"), reasons, strict=True), ("permuted", ""))
     ]  # fmt: skip

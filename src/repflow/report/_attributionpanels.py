@@ -26,7 +26,9 @@ def _depth(source: Source, found: Attribution) -> Panel:
         for where in found.cells
     )
     legend = (("trained", TRAINED), *((name, SCHEMES[name]) for name in found.names))
-    return Panel("attribution_depth", _DEPTH.title, _DEPTH, views, cells, "grid", legend=legend)
+    return Panel(
+        "attribution_depth", _DEPTH.title, _DEPTH, views, cells, "grid" if len(cells) > 1 else "wide", legend=legend
+    )
 
 
 def _curves(source: Source, found: Attribution, where: Where, subject: Subject) -> Figure | None:
