@@ -80,8 +80,14 @@ def planted(rate: Tensor, x: Tensor) -> dict[tuple[str, int | None], Bound]:
     """The bounds of a recurrence of [u] constant rates and inputs over 400 tokens."""
     units = len(rate)
     ones = torch.ones(1, 400, units)
-    recurrence = Recurrence(ones, rate[:, None], ones[..., None] * x[:, None], ones[..., :1, None])
-    state = summed([observed(recurrence, ones[..., 0] > 0)], poisson_weights(0, [0], 4), torch.ones(1) > 0)
+    return bounds_of(Recurrence(ones, rate[:, None], ones[..., None] * x[:, None], ones[..., :1, None]))
+
+
+def bounds_of(recurrence: Recurrence) -> dict[tuple[str, int | None], Bound]:
+    """The bounds of a recurrence over one example."""
+    units = recurrence.dt.shape[2]
+    real = torch.ones(recurrence.dt.shape[:2], dtype=torch.bool)
+    state = summed([observed(recurrence, real)], poisson_weights(0, [0], 4), torch.ones(1) > 0)
     mixer = BlockMixer(3, Site("block.3", 4, 0.5), "m", "mamba2", "head", units, 1)
     return by_name(bounds(state, (mixer,)), 3)
 
@@ -98,6 +104,18 @@ def test_constant_transitions_attain_every_bound() -> None:
         assert found[name, None].bound == pytest.approx(limit, rel=1e-5)
         assert found[name, None].ratio == pytest.approx(1.0, rel=1e-5), "400 tokens reach the limit"
     assert max(lag for _, lag in found if lag) == 128, "half of 400 tokens holds 128, not 256"
+
+
+def test_no_rounding_breaks_the_memory_bound() -> None:
+    """The least time steps lie between ones 1e12 times as long, and reach the bound alone."""
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(10):
+        dt = torch.exp(4 * torch.randn(1, 64, 1, generator=draw))
+        dt[0, ::3] = 1e-8 * (1 + torch.rand(1, generator=draw))
+        recurrence = Recurrence(dt, torch.tensor([[0.37]]), torch.ones(1, 64, 1, 1), torch.ones(1, 64, 1, 1))
+        found = bounds_of(recurrence)
+        assert all(bound.ratio >= 1 for (name, _), bound in found.items() if name == "memory")
+        assert found["memory", 1].ratio == 1
 
 
 def test_each_units_own_constants_are_the_tighter_bound() -> None:

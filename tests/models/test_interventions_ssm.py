@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from intervention_tools import logits, named, readers, tokens, trained
 from torch import Tensor, nn
 
-from repflow.models import Loaded, ablated
+from repflow.models import Loaded, ablated, load
 from repflow.models.interventions.parts import mixers, per_channel
 from repflow.models.interventions.ssm import _OPEN
 
@@ -86,7 +86,7 @@ def convolved(m: Any, x: Tensor, changes: Changes) -> Tensor:
 def clamped(A: Tensor, changes: Changes) -> Tensor:
     A = A.clone()
     if changes.a is not None:
-        A[: math.ceil(changes.share * len(A))] = changes.a
+        A[: max(1, math.floor(changes.share * len(A) + 0.5))] = changes.a
     return A
 
 
@@ -169,6 +169,15 @@ def test_without_memory_and_convolution_each_token_is_alone(subject: Loaded) -> 
 def test_a_long_sequence_keeps_the_sums_finite(subject: Loaded) -> None:
     with ablated(subject, [named("ssm_clamp_a:-inf")]) as changed:
         assert logits(changed, tokens(300, 1)).isfinite().all()
+
+
+@pytest.mark.parametrize(("share", "channels"), [("0.07", 7), ("0.55", 55), ("0.001", 1), ("1", 100)])
+def test_a_share_is_of_whole_channels(share: str, channels: int) -> None:
+    subject = load("config:mamba,layers=1,width=50")
+    (mixer,) = mixers(subject.model)
+    with ablated(subject, [named(f"ssm_clamp_a:0:{share}")]):
+        cleared = mixer.get_parameter("A_log").isinf().all(1)
+    assert cleared.tolist() == [i < channels for i in range(100)]
 
 
 def test_the_open_gate_is_one() -> None:

@@ -102,17 +102,18 @@ def _spread(dt: Float32[Tensor, "t u"], decay: Float32[Tensor, "u s"]) -> tuple[
 def _windows(dt: Float32[Tensor, "t u"], decay: Float32[Tensor, "u s"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Products over windows that begin at up to 16 tokens of the first half, all of one length: half the example.
 
-    What enters the state at a token is multiplied with the transitions of the tokens after it.
+    What enters the state at a token is multiplied with the transitions of the tokens after it. Each window is summed
+    from its own begin, so that no sum over k tokens rounds to less than k times the least: bounds hold to the bit.
     """
     begin = (len(dt) + 1) // 2
     width = len(dt) - begin
-    clock, rates = dt.double().cumsum(0).T.contiguous(), decay.double()
+    time, rates = dt.double(), decay.double()
     horizon = torch.zeros(HORIZONS.count, dtype=torch.int64, device=dt.device)
     total = torch.zeros(len(LAGS), dtype=torch.float64, device=dt.device)
     low = torch.full_like(total, math.inf)
     starts = spaced_rows(begin, STARTS).tolist() if width else []
     for start in starts:
-        since = (clock[:, start + 1 : start + 1 + width] - clock[:, start, None]).contiguous()
+        since = time[start + 1 : start + 1 + width].cumsum(0).T.contiguous()
         steps = torch.searchsorted(since, -math.log(FORGOTTEN) / rates, right=True) + 1
         horizon += HORIZONS.counts(torch.where(steps > width, math.inf, steps.float()))
         for i, lag in enumerate(lag for lag in LAGS if lag <= width):

@@ -43,7 +43,8 @@ class Bound:
     """For `rho`, 1: what contraction asks for."""
     measured: float
     ratio: float
-    """bound / measured, at least 1 where the bound holds; infinite where the measured value is 0 to float64."""
+    """bound / measured, at least 1 where the bound holds: of `memory` to the bit, of means and of states (summed in
+    float32) to rounding. Infinite where the measured value is 0 to float64."""
     vacuous: bool
     """rho > 1 - 1e-6."""
     n: int

@@ -51,12 +51,13 @@ def no_conv(mixer: nn.Module, _: Value, undo: ExitStack) -> str:
 def clamp_a(mixer: nn.Module, clamp: Value, undo: ExitStack) -> str:
     """A of the first channels (heads in Mamba-2) becomes 0, which forgets nothing, or -inf, which forgets all.
 
-    -inf is a value at which exp(dt A) is 0 exactly, small enough for the sums in the scan.
+    A share is rounded to whole channels, one at least. -inf is a value at which exp(dt A) is 0 exactly, small enough
+    for the sums in the scan.
     """
     if not isinstance(clamp, Clamp):
         raise TypeError(f"ssm_clamp_a takes a value and a share, got {clamp!r}")
     logarithm = mixer.get_parameter("A_log").detach().clone()
-    first = math.ceil(clamp.share * logarithm.shape[0])
+    first = max(1, round(clamp.share * logarithm.shape[0]))
     logarithm[:first] = -math.inf if clamp.value == 0 else _FORGETS
     swap_parameter(mixer, "A_log", logarithm, undo)
     return ""
