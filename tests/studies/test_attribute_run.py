@@ -15,9 +15,10 @@ from repflow.core import BadSetting, UnknownName
 from repflow.core.attribution_records import SchemeRow, ShareRow
 from repflow.models import Init, load, reinitialised
 from repflow.models.facts import weights_sha256
-from repflow.store import compare
+from repflow.store import compare, third_means
 from repflow.studies import attribute_subject
 from repflow.studies.attribute_settings import AttributionSettings, attribute_settings, flat_attribute
+from repflow.studies.attribute_share import Case, share_of
 from repflow.studies.flow import load_as
 from repflow.studies.run import Run
 
@@ -140,6 +141,34 @@ def test_weights_equal_to_an_initialisation_are_the_architectures(tmp_path: Path
     )
     verdicts = {f["third"]: f["verdict"] for f in run.findings}
     assert verdicts == dict.fromkeys(("early", "middle", "late"), "architecture"), run.table("shares").T.to_string()
+
+
+def test_draws_of_one_initialisation_are_seldom_told_apart(tmp_path: Path) -> None:
+    """200 choices of 4 among 12 real draws, one in the trained weights' place: a verdict of difference in at most 5%.
+
+    The spread between draws is a third of their value here.
+    """
+    run = repflow.attribute(
+        TINY["mamba2"],
+        schemes="config",
+        seeds=12,
+        examples=16,
+        context=32,
+        tokens="all",
+        calibration=0,
+        replicates=100,
+        out=tmp_path / "run",
+    )
+    found = third_means(run.layers, run.replicates)
+    assert found.replicates is not None
+    values, replicates = found.frame["value"].to_numpy(), found.replicates
+    drawn = found.frame["subject"].str.contains("@init=", regex=False) & found.frame["third"].eq("early")
+    rng, told = np.random.default_rng(0), 0
+    for _ in range(200):
+        first, *others = rng.permutation(np.flatnonzero(drawn))[:4]
+        case = Case(values[first], replicates[first], values[others], replicates[others], 16)
+        told += share_of(case).verdict in ("training", "mixed")
+    assert told <= 10
 
 
 def test_what_no_permutation_changes_is_not_the_architectures(tmp_path: Path) -> None:
