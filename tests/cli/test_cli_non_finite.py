@@ -1,5 +1,6 @@
 """A model that makes NaN: all of it stops the run, a rare token only the examples that hold it (METHODS 12)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,9 @@ import pytest
 from cli_tools import QUICK, Refusal, model_folder
 
 import repflow
+from repflow.cli import main
+from repflow.models import load
+from repflow.studies.jobs import advice
 
 COMMON, RARE = ord("e"), ord("~")
 LENGTH = 16
@@ -22,7 +26,24 @@ def test_a_spoiled_model_stops_the_run(refused: Refusal, tmp_path: Path, calibra
     assert "of " in line
     assert "at embed" in line
     assert "first in example " in line
-    assert "--dtype float32" in line
+    assert line.endswith("at embed; check the weights")
+
+
+@pytest.mark.parametrize("command", ["flow", "attribute", "dynamics", "ablate"])
+def test_an_intervention_that_breaks_the_model_is_named_as_the_cause(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    subject = "config:gpt_neox,layers=2,width=32@ablate=residual_scaled:1e38"
+    quick = ["--context", "16", "--examples", "2", "--out", str(tmp_path / "run")]
+    assert main([command, subject, *quick]) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.endswith("at block.0; the change is too much for the model; make it milder, or in fewer blocks")
+
+
+def test_half_precision_is_advised_against_where_it_is_used() -> None:
+    facts = load("config:gpt_neox,layers=2,width=32").facts
+    assert advice(facts) == "check the weights"
+    assert advice(replace(facts, dtype="float16")) == "try --dtype float32, or check the weights"
 
 
 def book(folder: Path, pieces: int, spoiled: int) -> Path:

@@ -47,11 +47,6 @@ class ModelProblem(CallerError):
 class NonFinite(ModelProblem):
     """States that are not finite, in more examples than a run can leave out."""
 
-    def __init__(self, label: str, found: str, advice: str) -> None:
-        super().__init__(f"{label}: {found}; {advice}")
-        self.found = found
-        """In how many examples, and where first."""
-
 
 class StoreConflict(CallerError):
     """The run directory holds something else than what was asked for."""

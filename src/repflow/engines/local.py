@@ -133,5 +133,7 @@ def refuse_broken(reader: Reader, stopped: Sequence[tuple[int, int]], examples: 
     if len(stopped) <= STOP_SHARE * examples:
         return
     example, site = stopped[0]
-    found = f"non-finite states in {len(stopped)} of {examples} examples, first in example {example} "
-    raise NonFinite(reader.label, f"{found}at {reader.sites[site].name}", "try --dtype float32, or check the weights")
+    raise NonFinite(
+        f"{reader.label}: non-finite states in {len(stopped)} of {examples} examples, "
+        f"first in example {example} at {reader.sites[site].name}; {reader.advice}"
+    )

@@ -39,6 +39,8 @@ class Reader:
     special_ids: tuple[int, ...]
     device: torch.device
     batch_tokens: int
+    advice: str = "try --dtype float32, or check the weights"
+    """What to do when its states are not finite."""
     rooms: Rooms = field(default_factory=Rooms)
     """Working memory of the metrics, for all batches."""
 

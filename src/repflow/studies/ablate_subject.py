@@ -17,8 +17,6 @@ from repflow.studies.ablate_scores import Score, Scoring
 from repflow.studies.ablate_settings import AblateSettings
 from repflow.studies.jobs import Reading, Record, measure, read, reader_of
 
-_ADVICE = "the change is too much for the model, which has been restored; make it milder, or in fewer blocks"
-
 
 @dataclass
 class Spent:
@@ -79,10 +77,7 @@ class Ablating:
         """One change, made, measured on every task and undone. Raises NonFinite."""
         with ablated(subject, change.ablations) as changed:
             label = changed.facts.label
-            try:
-                after = [self._measured(key, changed, reading, spent) for reading in readings]
-            except NonFinite as error:
-                raise NonFinite(label, error.found, _ADVICE) from error
+            after = [self._measured(key, changed, reading, spent) for reading in readings]
         self.record.subject(changed.facts, subject.facts.label, readings)
         self.record.take(after)
         for reading, was, now in zip(readings, before, after, strict=True):

@@ -19,7 +19,18 @@ from repflow.studies._rows import Tables, tables_of
 from repflow.studies._tasks import Assignment, assignments
 from repflow.studies.settings import FlowSettings
 
-__all__ = ["Assignment", "Reading", "Record", "Tables", "assignments", "batch_tokens", "measure", "read", "reader_of"]
+__all__ = [
+    "Assignment",
+    "Reading",
+    "Record",
+    "Tables",
+    "advice",
+    "assignments",
+    "batch_tokens",
+    "measure",
+    "read",
+    "reader_of",
+]
 
 CPU_BATCH_TOKENS = 2_048
 GPU_BATCH_TOKENS = 16_384
@@ -83,7 +94,15 @@ def reader_of(subject: Loaded, settings: FlowSettings) -> Reader:
         special_ids=tuple(subject.tokenizer.all_special_ids),
         device=subject.device,
         batch_tokens=batch_tokens(settings, subject.device),
+        advice=advice(subject.facts),
     )
+
+
+def advice(facts: SubjectFacts) -> str:
+    """What to do about a subject whose states are not finite."""
+    if facts.interventions:
+        return "the change is too much for the model; make it milder, or in fewer blocks"
+    return "check the weights" if facts.dtype == "float32" else "try --dtype float32, or check the weights"
 
 
 def read(

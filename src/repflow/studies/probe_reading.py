@@ -19,7 +19,7 @@ from repflow.probing.features import FeatureFacts, FeatureFile
 from repflow.store import RunWriter
 from repflow.studies._preflight import job_key
 from repflow.studies._tasks import Assignment
-from repflow.studies.jobs import CPU_BATCH_TOKENS, FEW, GPU_BATCH_TOKENS, check_length
+from repflow.studies.jobs import CPU_BATCH_TOKENS, FEW, GPU_BATCH_TOKENS, advice, check_length
 from repflow.studies.probe_settings import ProbeSettings
 from repflow.tasks import examples_sha256, kvpr_correct, longest, make_task, mdqa_correct
 
@@ -119,6 +119,7 @@ def probe_reader(subject: Loaded, settings: ProbeSettings) -> Reader:
         special_ids=tuple(subject.tokenizer.all_special_ids),
         device=subject.device,
         batch_tokens=settings.model.batch_tokens or (on_cpu if subject.device.type == "cpu" else GPU_BATCH_TOKENS),
+        advice=advice(subject.facts),
     )
 
 
