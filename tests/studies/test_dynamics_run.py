@@ -55,7 +55,7 @@ def test_influence_is_that_of_the_examples_by_themselves(run: Run, subject: str)
     ]
     for _, row in rows.iterrows():
         cut = squares[:, row["distance"] : row["distance_to"] + 1]
-        assert row["value"] == pytest.approx(np.sqrt(cut.mean(1)).mean(), rel=1e-4)
+        assert row["value"] == pytest.approx(np.sqrt(cut.mean()), rel=1e-4)
         assert row["share"] == pytest.approx((cut.sum(1) / squares.sum(1)).mean(), rel=1e-4)
         assert row["ci_low"] <= row["value"] <= row["ci_high"]
         assert (row["n_examples"], row["n_tokens"]) == (6, 12)
@@ -164,7 +164,7 @@ def test_examples_too_short_for_a_distance_do_not_count_there() -> None:
     rows, slope = influence_rows(origin, squares, [2, 1, 2], [0, 1, 2], DynamicsMeasureSettings())
     assert [row.n_examples for row in rows] == [3, 3, 2]
     assert [row.n_tokens for row in rows] == [5, 5, 4]
-    assert [row.value for row in rows] == pytest.approx([2.0, 4 / 3, 1.5])
+    assert [row.value for row in rows] == pytest.approx(np.sqrt([4.0, 2.0, 2.5]).tolist())
     assert [row.share for row in rows] == pytest.approx([(4 / 7 + 1 / 4) / 2, (1 / 7 + 1 / 4) / 2, (2 / 7 + 1 / 2) / 2])
     assert slope.n_examples == 2
 

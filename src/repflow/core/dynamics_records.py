@@ -41,7 +41,7 @@ class InfluenceRow:
     distance_to: int
     """The last of them."""
     value: float
-    """||d h_t(last block) / d h_{t-k}(embed)||_F: root mean square over an example's tokens t and the distances k."""
+    """||d h_t(last block) / d h_{t-k}(embed)||_F: root mean square over examples, tokens t and distances k."""
     ci_low: float
     ci_high: float
     share: float

@@ -100,22 +100,24 @@ def influence_rows(
     bins = distance_bins(squares.shape[1] - 1)
     cut = [squares[:, first : last + 1] for first, last in bins]
     weights = poisson_weights(chosen.seed, ids, chosen.replicates)
-    values = _means(np.stack([np.sqrt(each.mean(1)) for each in cut]), weights)
+    mean = _means(np.stack([each.mean(1) for each in cut]), weights)
+    # The root comes last: that of each example's few products would be too small however many examples there are.
+    values = mean.value().sqrt().numpy()
     shares = _means(np.stack([each.sum(1) for each in cut]) / squares.sum(1), weights)
     rows = [
         InfluenceRow(
             **_about(origin),
             distance=first,
             distance_to=last,
-            **dict(zip(("value", "ci_low", "ci_high"), _estimate(values, i), strict=True)),
-            **dict(zip(("share", "share_low", "share_high"), _estimate(shares, i), strict=True)),
-            n_examples=int(values.count[i]),
+            **_limits("value", ("ci_low", "ci_high"), values[i], int(mean.count[i])),
+            **_limits("share", ("share_low", "share_high"), shares.value()[i].numpy(), int(shares.count[i])),
+            n_examples=int(mean.count[i]),
             n_tokens=int(np.array(tokens)[np.isfinite(cut[i]).all(1)].sum()),
         )
         for i, (first, last) in enumerate(bins)
     ]
-    slopes = recency_slopes(values.value().numpy(), bins)
-    fewest = int(values.count[1:].min()) if len(bins) > 1 else 0
+    slopes = recency_slopes(values, bins)
+    fewest = int(mean.count[1:].min()) if len(bins) > 1 else 0
     low, high = interval(slopes[1:], fewest)
     return rows, RecencyRow(
         **_about(origin),
@@ -146,10 +148,10 @@ def _means(values: np.ndarray, weights: torch.Tensor) -> Means:
     return observe_means(torch.from_numpy(values), weights)
 
 
-def _estimate(means: Means, i: int) -> tuple[float, float, float]:
-    cells = means.value()[i].numpy()
-    low, high = interval(cells[1:], int(means.count[i]))
-    return float(cells[0]), float(low), float(high)
+def _limits(name: str, ends: tuple[str, str], cells: np.ndarray, n: int) -> dict[str, Any]:
+    """Columns of a value and its interval, from the estimate and its replicates [1 + B]."""
+    low, high = interval(cells[1:], n)
+    return {name: float(cells[0]), ends[0]: float(low), ends[1]: float(high)}
 
 
 def _about(origin: Origin) -> dict[str, Any]:
