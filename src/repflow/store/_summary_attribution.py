@@ -79,4 +79,5 @@ def _shares(rows: dict[str, dict[Any, Any]]) -> tuple[str, str, str, str]:
 
 
 def _two(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"
+    """Two decimals; one from 10 on, where the line has no room for more."""
+    return "-" if math.isnan(value) else f"{value:.{1 if abs(value) >= 10 else 2}f}"
