@@ -80,7 +80,7 @@ def test_the_table_says_shares_and_verdicts(panels: list[Panel]) -> None:
     assert others[2][1][-1].fill == FILLS["training"]
     assert others[0][1][-1].fill == ""
     said = view(panels[1], "all", "raw").said
-    assert said.startswith("Architecture: pythia-tiny (early), pythia-tiny (middle) and pythia-tiny (late). Training:")
+    assert said.startswith("Architecture: pythia-tiny (early, middle and late). Training:")
     assert said.endswith("Undecided: 2 of 6.")
 
 

@@ -164,6 +164,14 @@ def test_other_runs_have_no_section(tmp_path):
     assert 'id="dynamics"' not in page(make_run(tmp_path / "run"))
 
 
+def test_methods_name_the_sources_and_tables_of_what_was_measured(text, tmp_path):
+    flow = page(make_run(tmp_path / "run"))
+    for words in ("Kornblith", "layers.parquet, pairs.parquet and paths.parquet"):
+        assert words in bare(flow)
+        assert words not in bare(text)
+    assert "recency.parquet and bounds.parquet" in bare(text)
+
+
 def test_show_tells_the_main_numbers(run, capsys):
     summary(run)
     said = capsys.readouterr().out

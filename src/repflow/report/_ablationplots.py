@@ -73,7 +73,12 @@ def _swept(height: int, traces: list[Trace], across: dict[str, object], column: 
         legend=LEGEND,
         margin={"l": 58, "r": 12, "t": legend, "b": 48},
         xaxis=across,
-        yaxis=axis(f"difference in {column.told}", zeroline=True, zerolinecolor="#9aa1a9", zerolinewidth=1.5),
+        yaxis=axis(
+            f"difference in {column.told[0].lower()}{column.told[1:]}",
+            zeroline=True,
+            zerolinecolor="#9aa1a9",
+            zerolinewidth=1.5,
+        ),
     )
 
 

@@ -1,7 +1,5 @@
 """Panels of an attribution run: trained against random over depth, and the shares with their verdicts."""
 
-from collections import Counter
-
 from repflow.report._attributionplots import SCHEMES, TRAINED, scheme_curves
 from repflow.report._attributionrows import Attribution, of_cell, verdicts
 from repflow.report._attributionrows import Cell as Where
@@ -47,19 +45,18 @@ def _table(source: Source, found: Attribution) -> Panel:
 
 def _said(source: Source, where: Where) -> str:
     """How many thirds got which verdict, and who has the decided ones."""
-    told = [
-        (third, verdict, s.short)
-        for s in source.subjects
-        for third, verdict, _ in verdicts(source.findings, where, s.label)
-    ]
-    counts = Counter(verdict for _, verdict, _ in told)
+    thirds: dict[str, dict[str, list[str]]] = {}
+    for s in source.subjects:
+        for third, verdict, _ in verdicts(source.findings, where, s.label):
+            thirds.setdefault(verdict, {}).setdefault(s.short, []).append(third)
     sentences = [
-        f"{verdict.capitalize()}: {joined(f'{short} ({third})' for third, v, short in told if v == verdict)}."
+        f"{verdict.capitalize()}: {joined(f'{short} ({joined(places)})' for short, places in thirds[verdict].items())}."
         for verdict in ("architecture", "training", "mixed")
-        if counts[verdict]
+        if verdict in thirds
     ]
-    if counts["undecided"]:
-        sentences.append(f"Undecided: {counts['undecided']} of {len(told)}.")
+    counts = {verdict: sum(map(len, found.values())) for verdict, found in thirds.items()}
+    if "undecided" in counts:
+        sentences.append(f"Undecided: {counts['undecided']} of {sum(counts.values())}.")
     return " ".join(sentences)
 
 

@@ -1,7 +1,7 @@
 """A run as one self-contained HTML file: nothing is loaded from anywhere when it opens."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from repflow.report._source import RunLike, Scene, Source, read
 from repflow.report._steppanels import training_panels
 from repflow.report._style import BELOW_ZERO, CIVIDIS
 from repflow.report._summary import summary
-from repflow.report._texts import HF_NOTE, QUANTITIES
+from repflow.report._texts import HF_NOTE, QUANTITIES, SOURCES
 from repflow.store import told_steps, warning_lines, write_file
 
 
@@ -72,6 +72,7 @@ def render(source: Source) -> str:
         scenes=scenes,
         policies=source.policies,
         quantities=[q for m, q in QUANTITIES.items() if m in seen],
+        sources=" ".join(said for metric, said in SOURCES.items() if metric in seen),
         gradient=", ".join(CIVIDIS),
         below_zero=BELOW_ZERO,
         data=Markup(script_json(data)),
@@ -87,18 +88,38 @@ def _training(source: Source) -> list[dict[str, Any]]:
     found = [(scene, training_panels(source, scene)) for scene in source.scenes]
     held = [(scene, drawn) for scene, drawn in found if drawn]
     return [
-        {
-            "anchor": f"training-{place}-{slug(scene.task)}-{scene.context}",
-            "title": f"During training: {_title(scene)}",
-            "nav": "During training" if len(held) == 1 else f"Training: {_title(scene)}",
-            "explain": not place,
-            "panels": [_panel(panel) for panel in drawn],
-            "note": "",
-            "dropped": [],
-            "downloads": [],
-        }
+        _section(
+            f"training-{place}-{slug(scene.task)}-{scene.context}",
+            f"During training: {_title(scene)}",
+            "During training" if len(held) == 1 else f"Training: {_title(scene)}",
+            drawn,
+            explain=not place,
+        )
         for place, (scene, drawn) in enumerate(held)
     ]
+
+
+def _section(
+    anchor: str,
+    title: str,
+    nav: str,
+    drawn: Sequence[Panel],
+    *downloads: tuple[str, str, str],
+    explain: bool = True,
+    note: str = "",
+    dropped: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A part of the page, with its files to take away: name, words, data."""
+    return {
+        "anchor": anchor,
+        "title": title,
+        "nav": nav,
+        "explain": explain,
+        "panels": [_panel(panel) for panel in drawn],
+        "note": note,
+        "dropped": dropped,
+        "downloads": downloads,
+    }
 
 
 def _probing(source: Source) -> list[dict[str, Any]]:
@@ -106,39 +127,18 @@ def _probing(source: Source) -> list[dict[str, Any]]:
     if source.probes is None:
         return []
     latex = latex_table(source.probes, {s.label: s.short for s in source.subjects})
-    return [
-        {
-            "anchor": "probes",
-            "title": "Probes: where the answer is readable",
-            "nav": "Probes",
-            "explain": True,
-            "panels": [_panel(panel) for panel in probe_panels(source)],
-            "note": "",
-            "dropped": [],
-            "downloads": [
-                ("probes.csv", "Table as CSV, with every column", data_uri(csv_table(source.probes), "csv")),
-                ("probes.tex", "Table as LaTeX", data_uri(latex, "x-tex")),
-            ],
-        }
-    ]
+    csv = ("probes.csv", "Table as CSV, with every column", data_uri(csv_table(source.probes), "csv"))
+    tex = ("probes.tex", "Table as LaTeX", data_uri(latex, "x-tex"))
+    return [_section("probes", "Probes: where the answer is readable", "Probes", probe_panels(source), csv, tex)]
 
 
 def _ablating(source: Source) -> list[dict[str, Any]]:
     """The section on changes, with its table to take away; empty for a run without them."""
     if source.ablations is None:
         return []
-    return [
-        {
-            "anchor": "changes",
-            "title": "Changes: what the model does without a part",
-            "nav": "Changes",
-            "explain": True,
-            "panels": [_panel(panel) for panel in ablation_panels(source)],
-            "note": "",
-            "dropped": [],
-            "downloads": [("ablations.csv", "Table as CSV, with every column", _tables.frame_uri(source.ablations))],
-        }
-    ]
+    csv = ("ablations.csv", "Table as CSV, with every column", _tables.frame_uri(source.ablations))
+    title = "Changes: what the model does without a part"
+    return [_section("changes", title, "Changes", ablation_panels(source), csv)]
 
 
 def _dynamics(source: Source) -> list[dict[str, Any]]:
@@ -147,54 +147,36 @@ def _dynamics(source: Source) -> list[dict[str, Any]]:
         return []
     found = source.dynamics
     frames = {"influence": found.influence, "transitions": found.transitions, "bounds": found.bounds}
-    return [
-        {
-            "anchor": "dynamics",
-            "title": "Dynamics: how far back a model remembers",
-            "nav": "Dynamics",
-            "explain": True,
-            "panels": [_panel(panel) for panel in dynamics_panels(source)],
-            "note": "",
-            "dropped": [],
-            "downloads": [
-                (f"{name}.csv", f"{name.capitalize()} as CSV", _tables.frame_uri(frame))
-                for name, frame in frames.items()
-                if len(frame)
-            ],
-        }
+    files = [
+        (f"{name}.csv", f"{name.capitalize()} as CSV", _tables.frame_uri(frame))
+        for name, frame in frames.items()
+        if len(frame)
     ]
+    title = "Dynamics: how far back a model remembers"
+    return [_section("dynamics", title, "Dynamics", dynamics_panels(source), *files)]
 
 
 def _attributing(source: Source) -> list[dict[str, Any]]:
     """The section on trained against random weights, with its table to take away; empty for a run without it."""
     if source.attribution is None:
         return []
-    return [
-        {
-            "anchor": "attribution",
-            "title": "Architecture or training?",
-            "nav": "Architecture or training",
-            "explain": True,
-            "panels": [_panel(panel) for panel in attribution_panels(source)],
-            "note": "",
-            "dropped": [],
-            "downloads": [("shares.csv", "Shares as CSV, every column", _tables.frame_uri(source.attribution.shares))],
-        }
-    ]
+    csv = ("shares.csv", "Table as CSV, with every column", _tables.frame_uri(source.attribution.shares))
+    drawn = attribution_panels(source)
+    return [_section("attribution", "Architecture or training?", "Architecture or training", drawn, csv)]
 
 
 def _scene(source: Source, place: int, scene: Scene) -> dict[str, Any]:
     paths = source.paths[(source.paths["task"] == scene.task) & (source.paths["context"] == scene.context)]
-    return {
-        "anchor": f"scene-{place}-{slug(scene.task)}-{scene.context}",
-        "title": _title(scene),
-        "nav": _title(scene),
-        "explain": not place,
-        "panels": [_panel(panel) for panel in panels(source, scene)],
-        "note": _last_steps(source),
-        "dropped": _tables.dropped_shares(source, scene),
-        "downloads": [("paths.csv", "Path metrics as CSV", _tables.csv_uri(paths))] if len(paths) else [],
-    }
+    return _section(
+        f"scene-{place}-{slug(scene.task)}-{scene.context}",
+        _title(scene),
+        _title(scene),
+        panels(source, scene),
+        *([("paths.csv", "Path metrics as CSV", _tables.csv_uri(paths))] if len(paths) else []),
+        explain=not place,
+        note=_last_steps(source),
+        dropped=_tables.dropped_shares(source, scene),
+    )
 
 
 def _title(scene: Scene) -> str:

@@ -214,3 +214,12 @@ def quantity(metric: str) -> Quantity:
     """A metric's texts; a metric this report does not know is named by itself."""
     plain = metric.replace("_", " ")
     return QUANTITIES.get(metric) or Quantity(metric, plain.capitalize(), plain, "", "", "")
+
+
+SOURCES = {
+    "cka": "CKA: Kornblith et al. 2019, debiased after Song et al. 2012, over minibatches after Nguyen et al. 2021; "
+    "calibration after Groeger et al. 2026.",
+    "inter_token_cosine": "Standardised cosine: Timkey and van Schijndel 2021.",
+    "sequence_curvature": "Sequence curvature: Hosseini and Fedorenko 2023.",
+}
+"""Whose a metric is."""
