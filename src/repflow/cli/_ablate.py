@@ -27,7 +27,8 @@ class Ablate:
 
     subjects: tyro.conf.Positional[tuple[str, ...]] = ZOO
     """Models, named before the options: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...,
-    each with @init=SCHEME[:SEED] if its weights are to be drawn anew."""
+    each with @init=SCHEME[:SEED] if its weights are to be drawn anew, and @ablate=NAME[:VALUE][,BLOCKS] if a
+    part of it is to be changed."""
     changes: ChangeSettings = field(default_factory=ChangeSettings)
     task: TaskSettings = field(default_factory=TaskSettings)
     measure: AblateMeasureSettings = field(default_factory=AblateMeasureSettings)

@@ -22,7 +22,7 @@ class Attribute:
 
     subjects: tyro.conf.Positional[tuple[str, ...]] = ZOO
     """Models, named before the options: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...,
-    without @init."""
+    without @init; @ablate=NAME[:VALUE][,BLOCKS] changes a part of it, trained and drawn."""
     task: TaskSettings = field(default_factory=TaskSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -29,7 +29,8 @@ class Flow:
 
     subjects: tyro.conf.Positional[tuple[str, ...]] = ZOO
     """Models, named before the options: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...,
-    each with @init=SCHEME[:SEED] if its weights are to be drawn anew."""
+    each with @init=SCHEME[:SEED] if its weights are to be drawn anew, and @ablate=NAME[:VALUE][,BLOCKS] if a
+    part of it is to be changed."""
     task: TaskSettings = field(default_factory=TaskSettings)
     measure: MeasureSettings = field(default_factory=MeasureSettings)
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -15,7 +15,7 @@ COMMANDS = {
     "flow": "measure how representations flow through the depth of models",
     "probe": "find where in depth a task's answer is linearly readable, and whether it is said",
     "ablate": "measure what a change inside a model does to its flow, its loss and its answers",
-    "attribute": "say how much of it random weights show: architecture or training",
+    "attribute": "say whether tokens are alike by architecture or by training: trained against random weights",
     "dynamics": "measure how fast state-space blocks forget, and how far back influence reaches",
     "train": "train the small models that come with repflow, or measure what models reached",
     "report": "write the HTML report and the figures of a run",
