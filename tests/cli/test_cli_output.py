@@ -14,6 +14,7 @@ import pytest
 from cli_tools import QUICK, TINY
 
 from repflow.cli import _progress, main
+from repflow.cli._main import COMMANDS
 
 SUBJECTS = (
     'config:pythia,layers=2,width=32,positions=4096,rope_parameters={"rope_theta":10000.0}',
@@ -26,7 +27,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     bare = capsys.readouterr().out
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == bare
-    for command in ("flow", "report", "show", "compare", "doctor"):
+    for command in COMMANDS:
         assert re.search(rf"^  {command} +\w", bare, re.MULTILINE)
         assert main([command, "--help"]) == 0
         assert f"usage: repflow {command}" in capsys.readouterr().out

@@ -15,7 +15,7 @@ COMMANDS = {
     "flow": "measure how representations flow through the depth of models",
     "probe": "find where in depth a task's answer is linearly readable, and whether it is said",
     "ablate": "measure what a change inside a model does to its flow, its loss and its answers",
-    "attribute": "say whether tokens are alike by architecture or by training: trained against random weights",
+    "attribute": "say whether tokens are alike by architecture or by training",
     "dynamics": "measure how fast state-space blocks forget, and how far back influence reaches",
     "train": "train the small models that come with repflow, or measure what models reached",
     "report": "write the HTML report and the figures of a run",
@@ -97,7 +97,7 @@ def _command(name: str) -> Callable[[list[str]], int]:
 
 
 def _usage() -> str:
-    lines = [f"  {name:9s} {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:9s}  {what}" for name, what in COMMANDS.items()]
     return "\n".join(
         [
             "usage: repflow COMMAND ...",
