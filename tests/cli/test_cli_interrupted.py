@@ -38,7 +38,7 @@ def test_a_signal_leaves_a_run_that_the_printed_line_finishes(tmp_path: Path, nu
     assert process.returncode == 130, said
     assert "Traceback" not in said
     *_, what, line = said.splitlines()
-    assert what == f"repflow: interrupted; what is measured stays in {out}"
+    assert what == f"repflow: interrupted; what is done stays in {out}"
     assert line.startswith("resume with: repflow flow ")
     assert main(shlex.split(line.removeprefix("resume with: "))[1:]) == 0
     assert main(["flow", TINY, *LONG, "--no-report", "--out", str(tmp_path / "whole")]) == 0

@@ -3,19 +3,18 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 
-from repflow.core import AblationRow, Interrupted
+from repflow.core import AblationRow
 from repflow.engines import Progress
-from repflow.models import Loaded, SubjectSpec, environment_facts
+from repflow.models import Loaded, SubjectSpec
 from repflow.store import RunWriter
 from repflow.studies._preflight import subject_specs
 from repflow.studies._progress import Silent
+from repflow.studies._session import run_info, written
 from repflow.studies._tasks import Assignment, assignments
 from repflow.studies.ablate_changes import Change, changes_for
 from repflow.studies.ablate_record import AblateRecord
-from repflow.studies.ablate_settings import ABLATE_FREE, AblateSettings, flat_ablate
+from repflow.studies.ablate_settings import AblateSettings, flat_ablate
 from repflow.studies.ablate_subject import Ablating
 from repflow.studies.flow import load_as
 from repflow.studies.run import Run
@@ -30,24 +29,11 @@ def run_ablate(settings: AblateSettings, progress: Progress | None = None) -> Ru
     progress = progress or Silent()
     specs = subject_specs(settings.subjects)
     work = assignments(settings.task)
-    directory = settings.output.out or Path("runs") / f"ablate-{datetime.now():%Y%m%d-%H%M%S}"
-    writer = RunWriter.create(
-        directory,
-        {name: value for name, value in flat_ablate(settings).items() if name not in ("out", "resume", "overwrite")},
-        "ablate",
-        resume=settings.output.resume,
-        overwrite=settings.output.overwrite,
-        free=ABLATE_FREE,
-    )
-    with writer:
-        if writer.finished:
-            progress.note(f"{directory} holds this run, finished; nothing to measure")
-        else:
-            try:
-                _measure(specs, settings, work, writer, progress)
-            except KeyboardInterrupt as stop:
-                raise Interrupted(f"interrupted; what is done stays in {directory}", str(directory)) from stop
-    return Run.load(directory)
+
+    def measure(writer: RunWriter) -> None:
+        _measure(specs, settings, work, writer, progress)
+
+    return written("ablate", flat_ablate(settings), settings.output, progress, measure)
 
 
 @dataclass(frozen=True)
@@ -75,14 +61,7 @@ def _measure(
         subject = planned.subject or _load(planned.spec, settings, progress)
         ablating.subject(number, subject, planned.changes, time.perf_counter() - begun)
     record.settle()
-    info = {
-        "subjects": record.subjects,
-        "tasks": record.tasks,
-        "versions": environment_facts(),
-        "seed": settings.measure.seed,
-        "timings": record.timings | {"total_s": round(time.perf_counter() - started, 3)},
-        "warnings": record.warnings,
-    }
+    info = run_info(record, settings.measure.seed, started)
     tables = record.tables
     writer.write_table("ablations", record.ablations, AblationRow)
     writer.finish(tables.layers, tables.pairs, tables.paths, info, replicates=tables.replicates())

@@ -3,12 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from repflow.core import POLICIES, BadSetting, unknown
+from repflow.core import BadSetting
 from repflow.studies.ablate_changes import Change, parse_change, refuse_placed
 from repflow.studies.fields import at_least, flat_sections, sections, some_once
 from repflow.studies.settings import (
-    FREE,
-    LARGEST_SEED,
     ZOO,
     FlowSettings,
     MeasureSettings,
@@ -73,14 +71,7 @@ class AblateMeasureSettings:
 
     def __post_init__(self) -> None:
         some_once("metrics", self.metrics)
-        some_once("tokens", self.tokens)
-        for policy in self.tokens:
-            if policy not in POLICIES:
-                raise unknown("token policy", policy, POLICIES)
         at_least("new-tokens", self.new_tokens, 1)
-        at_least("seed", self.seed, 0)
-        if self.seed > LARGEST_SEED:
-            raise BadSetting(f"--seed must be at most {LARGEST_SEED}, got {self.seed}")
         self.flow()
 
     def flow(self) -> MeasureSettings:
@@ -122,9 +113,6 @@ ABLATE_GROUPS: dict[str, type[Any]] = {
     "model": ModelSettings,
     "output": OutputSettings,
 }
-
-ABLATE_FREE = FREE
-"""Settings a resumed run may change."""
 
 
 def ablate_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> AblateSettings:

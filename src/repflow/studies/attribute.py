@@ -2,20 +2,19 @@
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
 
-from repflow.core import BadSetting, Interrupted
+from repflow.core import BadSetting
 from repflow.core.attribution_records import SchemeRow, ShareRow
 from repflow.engines import Progress
-from repflow.models import SubjectSpec, environment_facts
+from repflow.models import SubjectSpec
 from repflow.models.spec import source_kind
 from repflow.store import RunWriter
 from repflow.studies._preflight import subject_specs
 from repflow.studies._progress import Silent
+from repflow.studies._session import run_info, written
 from repflow.studies.attribute_record import AttributeRecord
 from repflow.studies.attribute_rows import scheme_rows, share_rows
-from repflow.studies.attribute_settings import ATTRIBUTE_FREE, AttributeSettings, flat_attribute
+from repflow.studies.attribute_settings import AttributeSettings, flat_attribute
 from repflow.studies.attribute_share import LEAST_EXAMPLES, LEAST_SEEDS
 from repflow.studies.attribute_subject import Attributing
 from repflow.studies.attribute_verdict import OWN, findings_of
@@ -33,24 +32,11 @@ def run_attribute(settings: AttributeSettings, progress: Progress | None = None)
     record = AttributeRecord()
     specs = checked(settings, record)
     work = assignments(settings.task)
-    directory = settings.output.out or Path("runs") / f"attribute-{datetime.now():%Y%m%d-%H%M%S}"
-    writer = RunWriter.create(
-        directory,
-        {name: value for name, value in flat_attribute(settings).items() if name not in ("out", "resume", "overwrite")},
-        "attribute",
-        resume=settings.output.resume,
-        overwrite=settings.output.overwrite,
-        free=ATTRIBUTE_FREE,
-    )
-    with writer:
-        if writer.finished:
-            progress.note(f"{directory} holds this run, finished; nothing to measure")
-        else:
-            try:
-                _measure(specs, Attributing(settings, work, writer, progress, record), record)
-            except KeyboardInterrupt as stop:
-                raise Interrupted(f"interrupted; what is done stays in {directory}", str(directory)) from stop
-    return Run.load(directory)
+
+    def measure(writer: RunWriter) -> None:
+        _measure(specs, Attributing(settings, work, writer, progress, record), record)
+
+    return written("attribute", flat_attribute(settings), settings.output, progress, measure)
 
 
 def checked(settings: AttributeSettings, record: Record) -> list[SubjectSpec]:
@@ -79,13 +65,6 @@ def _measure(specs: Sequence[SubjectSpec], attributing: Attributing, record: Att
     shares = share_rows(tables, record.families, record.draws)
     writer.write_table("shares", shares, ShareRow)
     writer.write_table("schemes", scheme_rows(tables, record.families, record.draws), SchemeRow)
-    info = {
-        "subjects": record.subjects,
-        "tasks": record.tasks,
-        "versions": environment_facts(),
-        "seed": attributing.settings.attribution.seed,
-        "timings": record.timings | {"total_s": round(time.perf_counter() - started, 3)},
-        "warnings": record.warnings,
-    }
+    info = run_info(record, attributing.settings.attribution.seed, started)
     replicates = tables.replicates()
     writer.finish(tables.layers, tables.pairs, tables.paths, info, findings_of(shares), replicates=replicates)

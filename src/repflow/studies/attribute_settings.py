@@ -7,7 +7,6 @@ from repflow.core import unknown
 from repflow.models.spec import SCHEMES, Init
 from repflow.studies.fields import at_least, flat_sections, sections, some_once
 from repflow.studies.settings import (
-    FREE,
     ZOO,
     FlowSettings,
     MeasureSettings,
@@ -105,7 +104,3 @@ def attribute_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> Att
 def flat_attribute(settings: AttributeSettings) -> dict[str, Any]:
     """The settings under their flat names, as run.json keeps them."""
     return flat_sections(settings, ATTRIBUTE_GROUPS)
-
-
-ATTRIBUTE_FREE = FREE
-"""Settings a resumed run may change."""

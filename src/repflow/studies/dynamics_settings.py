@@ -5,7 +5,6 @@ from typing import Any
 
 from repflow.studies.fields import at_least, flat_sections, sections
 from repflow.studies.settings import (
-    FREE,
     ZOO,
     FlowSettings,
     MeasureSettings,
@@ -74,9 +73,6 @@ DYNAMICS_GROUPS: dict[str, type[Any]] = {
     "model": ModelSettings,
     "output": OutputSettings,
 }
-
-DYNAMICS_FREE = FREE
-"""Settings a resumed run may change."""
 
 
 def dynamics_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> DynamicsSettings:

@@ -3,19 +3,17 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
-from pathlib import Path
 
-from repflow.core import Interrupted
 from repflow.engines import Clock, Progress
-from repflow.models import Loaded, SubjectSpec, environment_facts, load
+from repflow.models import Loaded, SubjectSpec, load
 from repflow.store import RunWriter
 from repflow.studies._cross import cross_tables
 from repflow.studies._preflight import subject_specs
 from repflow.studies._progress import Silent
+from repflow.studies._session import run_info, written
 from repflow.studies.jobs import Assignment, Record, assignments, measure, read, reader_of
 from repflow.studies.run import Run
-from repflow.studies.settings import FREE, FlowSettings, flat
+from repflow.studies.settings import FlowSettings, flat
 
 
 def run_flow(settings: FlowSettings, progress: Progress | None = None) -> Run:
@@ -27,24 +25,11 @@ def run_flow(settings: FlowSettings, progress: Progress | None = None) -> Run:
     progress = progress or Silent()
     specs = subject_specs(settings.subjects)
     work = assignments(settings.task)
-    directory = settings.output.out or Path("runs") / f"flow-{datetime.now():%Y%m%d-%H%M%S}"
-    writer = RunWriter.create(
-        directory,
-        {name: value for name, value in flat(settings).items() if name not in ("out", "resume", "overwrite")},
-        "flow",
-        resume=settings.output.resume,
-        overwrite=settings.output.overwrite,
-        free=FREE,
-    )
-    with writer:
-        if writer.finished:
-            progress.note(f"{directory} holds this run, finished; nothing to measure")
-        else:
-            try:
-                _measure(specs, work, settings, writer, progress)
-            except KeyboardInterrupt as stop:
-                raise Interrupted(f"interrupted; what is measured stays in {directory}", str(directory)) from stop
-    return Run.load(directory)
+
+    def measure(writer: RunWriter) -> None:
+        _measure(specs, work, settings, writer, progress)
+
+    return written("flow", flat(settings), settings.output, progress, measure)
 
 
 def _measure(
@@ -59,14 +44,7 @@ def _measure(
     for number, spec in enumerate(specs):
         _subject(number, spec, work, settings, writer, progress, record)
     record.tables.extend(cross_tables(record.measured, settings.measure, record.warn, progress))
-    info = {
-        "subjects": record.subjects,
-        "tasks": record.tasks,
-        "versions": environment_facts(),
-        "seed": settings.measure.seed,
-        "timings": record.timings | {"total_s": round(time.perf_counter() - started, 3)},
-        "warnings": record.warnings,
-    }
+    info = run_info(record, settings.measure.seed, started)
     tables = record.tables
     writer.finish(tables.layers, tables.pairs, tables.paths, info, replicates=tables.replicates())
 

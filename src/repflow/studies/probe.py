@@ -3,16 +3,14 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 
-from repflow.core import Interrupted
 from repflow.engines import Progress
-from repflow.models import Init, SubjectSpec, environment_facts
+from repflow.models import Init, SubjectSpec
 from repflow.models.spec import source_kind
 from repflow.store import RunWriter
 from repflow.studies._preflight import subject_specs
 from repflow.studies._progress import Silent
+from repflow.studies._session import run_info, written
 from repflow.studies._tasks import Assignment
 from repflow.studies.probe_reading import probe_assignments
 from repflow.studies.probe_record import ProbeRecord
@@ -39,24 +37,11 @@ def run_probe(settings: ProbeSettings, progress: Progress | None = None) -> Run:
     record = ProbeRecord()
     plan = planned(subject_specs(settings.subjects), settings, record)
     work = probe_assignments(settings)
-    directory = settings.output.out or Path("runs") / f"probe-{datetime.now():%Y%m%d-%H%M%S}"
-    writer = RunWriter.create(
-        directory,
-        {name: value for name, value in flat_probe(settings).items() if name not in ("out", "resume", "overwrite")},
-        "probe",
-        resume=settings.output.resume,
-        overwrite=settings.output.overwrite,
-        free=PROBE_FREE,
-    )
-    with writer:
-        if writer.finished:
-            progress.note(f"{directory} holds this run, finished; nothing to measure")
-        else:
-            try:
-                _measure(plan, settings, work, writer, progress, record)
-            except KeyboardInterrupt as stop:
-                raise Interrupted(f"interrupted; what is done stays in {directory}", str(directory)) from stop
-    return Run.load(directory)
+
+    def measure(writer: RunWriter) -> None:
+        _measure(plan, settings, work, writer, progress, record)
+
+    return written("probe", flat_probe(settings), settings.output, progress, measure, PROBE_FREE)
 
 
 def planned(specs: Sequence[SubjectSpec], settings: ProbeSettings, record: ProbeRecord) -> list[Planned]:
@@ -86,13 +71,6 @@ def _measure(
     probing = Probing(settings, work, writer, progress, record)
     for number, subject in enumerate(plan):
         probing.subject(number, subject.spec, subject.baseline_of)
-    info = {
-        "subjects": record.subjects,
-        "tasks": record.tasks,
-        "versions": environment_facts(),
-        "seed": settings.probing.seed,
-        "timings": record.timings | {"total_s": round(time.perf_counter() - started, 3)},
-        "warnings": record.warnings,
-    }
+    info = run_info(record, settings.probing.seed, started)
     record.write(writer)
     writer.finish([], [], [], info)

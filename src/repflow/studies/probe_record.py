@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from repflow.core import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, Si
 from repflow.core.places import Place
 from repflow.probing import DepthSummary, Predictions, summarise, summarise_depth
 from repflow.store import RunWriter
+from repflow.studies.jobs import Record
 from repflow.studies.probe_answers import answer_rows, answered, telling_rows
 from repflow.studies.probe_fit import Probed
 from repflow.studies.probe_reading import CORRECT, Gathered
@@ -17,22 +17,14 @@ from repflow.studies.probe_rows import NONE, About, accuracy_of, class_rows, pro
 
 
 @dataclass
-class ProbeRecord:
-    """Rows by table, and the facts for run.json."""
+class ProbeRecord(Record):
+    """The record of a flow run, with the rows of its probes."""
 
     probes: list[ProbeRow] = field(default_factory=list)
     probe_classes: list[ProbeClassRow] = field(default_factory=list)
     probe_summary: list[ProbeSummaryRow] = field(default_factory=list)
     answers: list[AnswerRow] = field(default_factory=list)
     telling: list[TellingRow] = field(default_factory=list)
-    subjects: list[dict[str, Any]] = field(default_factory=list)
-    tasks: list[dict[str, Any]] = field(default_factory=list)
-    timings: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def warn(self, line: str) -> None:
-        if line not in self.warnings:
-            self.warnings.append(line)
 
     def write(self, writer: RunWriter) -> None:
         """Write the tables; without answers there are none of them."""
