@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,6 @@ def test_every_setting_has_its_sentence() -> None:
     tree = ast.parse(inspect.getsource(settings))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     body = classes[ATTRIBUTE_GROUPS["attribution"].__name__].body
-    for here, after in zip(body, body[1:], strict=False):
+    for here, after in itertools.pairwise(body):
         if isinstance(here, ast.AnnAssign):
             assert isinstance(after, ast.Expr), ast.unparse(here)
