@@ -49,7 +49,8 @@ def work(args: argparse.Namespace) -> Callable[[], None]:
     prompts = reading.examples[: args.prompts[0]]
 
     def bare() -> None:
-        subject.forward(torch.tensor([prompts[0].ids]))
+        for prompt in prompts:
+            subject.forward(torch.tensor([prompt.ids]))
 
     def states() -> None:
         read_states(reader, prompts, places, subject.facts.width)

@@ -49,10 +49,11 @@ def read_states(
     cut = batches if speak is None else _of_one_length
     for chunk in cut(examples, reader.batch_tokens):
         rows = [row_of[example.id] for example in chunk]
-        picking = _Picking(reader, chunk, places)
+        kept = np.empty((len(places), len(reader.taps), len(chunk), width), np.float32)
+        picking = _Picking(reader, chunk, places, kept)
         said = _run(reader, chunk, picking, speak)
         ended = time.perf_counter()
-        states[:, :, rows] = picking.found()
+        states[:, :, rows] = kept
         answers.update(zip(rows, said, strict=True) if speak else ())
         forward += picking.reached - picking.begun
         answering += ended - picking.reached if speak else 0.0
@@ -89,10 +90,13 @@ class _Picking:
     reader: Reader
     examples: Sequence[Example]
     places: Sequence[Place]
+    kept: np.ndarray
+    """[places, sites, n, width], made before the pass: small pieces made during it would lie between the model's large
+    ones and keep the allocator from using their room again."""
     begun: float = field(default_factory=time.perf_counter)
     reached: float = 0.0
     """When the last site had been seen."""
-    _kept: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    _seen: set[int] = field(default_factory=set[int])
 
     def __post_init__(self) -> None:
         wanted = [[place.token(example) for example in self.examples] for place in self.places]
@@ -101,7 +105,7 @@ class _Picking:
 
     def see(self, site: Site, states: Tensor) -> None:
         # Answers go on a token at a time, by the same modules.
-        if site.name in self._kept:
+        if site.index in self._seen:
             return
         n = len(self.examples)
         if states.shape[0] != n or states.shape[1] < max(len(example.ids) for example in self.examples):
@@ -112,9 +116,6 @@ class _Picking:
         for i in self._means:
             for row, example in enumerate(self.examples):
                 picked[i, row] = states[row, : len(example.ids)].mean(0, dtype=torch.float32)
-        self._kept[site.name] = picked.cpu().numpy()
+        self._seen.add(site.index)
+        self.kept[:, site.index] = picked.cpu().numpy()
         self.reached = time.perf_counter()
-
-    def found(self) -> np.ndarray:
-        """[places, sites, n, width]."""
-        return np.stack([self._kept[site.name] for site in self.reader.sites], axis=1)
