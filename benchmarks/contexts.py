@@ -1,4 +1,4 @@
-"""What reading long prompts for probes takes in memory, beyond the bare forward pass over one of them."""
+"""What reading long prompts for probes takes in memory, beside bare forward passes over them one after another."""
 
 import argparse
 from collections.abc import Callable
@@ -19,13 +19,10 @@ def main() -> None:
         print(extra_mib(work(args)))
         return
     more = ("--subject", args.subject, "--context", str(args.context))
-    bare = in_own_process(__file__, "bare", *more)
     print(f"{args.subject}, prompts of {args.context} tokens: peak memory over the loaded model")
-    print(f"bare forward pass, 1 prompt     {bare:.0f} MiB")
-    for variant in ("states", "answers"):
-        for n in args.prompts:
-            rise = in_own_process(__file__, variant, *more, "--prompts", str(n))
-            print(f"{variant:8s} {n:3d} prompts            {rise:.0f} MiB: {rise - bare:+.0f} MiB")
+    for n in args.prompts:
+        rise = {v: in_own_process(__file__, v, *more, "--prompts", str(n)) for v in ("bare", "states", "answers")}
+        print(f"{n:3d} prompts   " + ", ".join(f"{variant} {mib:.0f} MiB" for variant, mib in rise.items()))
 
 
 def arguments() -> argparse.Namespace:
