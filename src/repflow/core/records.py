@@ -47,7 +47,7 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One prompt, tokenised. `id` is its place in the task's order and the key of its bootstrap weights."""
+    """One prompt, tokenised. `id` is its place in the task's order."""
 
     id: int
     ids: tuple[int, ...]
@@ -64,6 +64,13 @@ class Example:
     answers: tuple[str, ...] = ()
     gold_class: int | None = None
     """Which of the task's evenly spaced places the gold was put at, from 0: the label of a position probe."""
+    unit: int | None = None
+    """What is resampled together: examples of one document, one block of a text, one question, share a unit."""
+
+    @property
+    def unit_id(self) -> int:
+        """The key of the example's bootstrap weights: its unit, or its own id where it has none."""
+        return self.id if self.unit is None else self.unit
 
 
 @dataclass(frozen=True, slots=True)
