@@ -18,6 +18,7 @@ from repflow.core.errors import (
 )
 from repflow.core.intervals import interval
 from repflow.core.probe_records import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
+from repflow.core.proportions import proportion, proportion_difference
 from repflow.core.protocols import Task, Tokenizer
 from repflow.core.records import (
     POLICIES,
@@ -67,6 +68,8 @@ __all__ = [
     "Tokenizer",
     "UnknownName",
     "interval",
+    "proportion",
+    "proportion_difference",
     "sites_for",
     "unknown",
 ]
