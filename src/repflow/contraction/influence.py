@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from repflow.core import Example, ModelProblem, Tap
+from repflow.core import Example, ModelProblem, Tap, block_taps
 from repflow.metrics import pad
 from repflow.metrics.batch import sampled_rows
 from repflow.models import Loaded
@@ -97,7 +97,7 @@ def _differentiable(subject: Loaded, ids: Tensor) -> Iterator[tuple[Tensor, Tens
         for handle in (
             model.get_input_embeddings().register_forward_hook(begin),
             _module(model, taps[0]).register_forward_pre_hook(embed, with_kwargs=True),
-            _module(model, taps[-2]).register_forward_hook(last),
+            _module(model, block_taps(taps)[-1]).register_forward_hook(last),
         ):
             hooks.callback(handle.remove)
         with _explained(subject):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from repflow.contraction import _mamba, _mamba2, _rg_lru
 from repflow.contraction._kind import Kind
 from repflow.contraction.recurrence import Recurrence
-from repflow.core import Site
+from repflow.core import Site, block_taps
 from repflow.models import Loaded
 from repflow.models.recording import input_state, output_state
 
@@ -46,7 +46,7 @@ def mixers(subject: Loaded) -> tuple[BlockMixer, ...]:
     Mixers are told by their parts, whatever the family: Mamba's and Mamba-2's scans and RecurrentGemma's gated units.
     RWKV's time mixing is not read.
     """
-    found = (_in_block(subject.model, i, tap.module, tap.site) for i, tap in enumerate(subject.taps[1:-1]))
+    found = (_in_block(subject.model, i, tap.module, tap.site) for i, tap in enumerate(block_taps(subject.taps)))
     return tuple(mixer for block in found for mixer in block)
 
 

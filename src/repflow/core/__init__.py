@@ -32,6 +32,7 @@ from repflow.core.records import (
     Site,
     SubjectFacts,
     Tap,
+    block_taps,
     sites_for,
 )
 
@@ -67,6 +68,7 @@ __all__ = [
     "TellingRow",
     "Tokenizer",
     "UnknownName",
+    "block_taps",
     "interval",
     "proportion",
     "proportion_difference",

@@ -1,5 +1,6 @@
 """The records every part of repflow exchanges. Plain frozen data: no torch, no behaviour beyond checks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +44,11 @@ class Tap:
     site: Site
     module: str
     where: Literal["input", "output"] = "output"
+
+
+def block_taps(taps: Sequence[Tap]) -> tuple[Tap, ...]:
+    """The taps of the blocks' outputs, in order: neither `embed` nor the final norm, which a model may lack."""
+    return tuple(tap for tap in taps if tap.site.name.startswith("block."))
 
 
 @dataclass(frozen=True, slots=True)

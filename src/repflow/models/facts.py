@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repflow.core import Kind, SubjectFacts, Tap
+from repflow.core import Kind, SubjectFacts, Tap, block_taps
 from repflow.models.families import FAMILIES
 from repflow.models.sources import Opened
 
@@ -31,7 +31,7 @@ def subject_facts(
         kind=kind,
         init=init,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        n_blocks=len(taps) - 2,
+        n_blocks=len(block_taps(taps)),
         width=width,
         max_positions=None if kind in ("SSM", "other") else trained_positions(model.config),
         dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
@@ -46,7 +46,7 @@ def kind_of(model: nn.Module, family: str, taps: tuple[Tap, ...]) -> Kind:
     """The registry's word, else judged by the class names inside the blocks."""
     if family in FAMILIES:
         return FAMILIES[family].kind
-    blocks = [model.get_submodule(tap.module) for tap in taps[1:-1]]
+    blocks = [model.get_submodule(tap.module) for tap in block_taps(taps)]
     names = {type(module).__name__ for block in blocks for module in block.modules()}
     # A linear-attention class carries both words; it counts as recurrent only.
     recurrent = {name for name in names if _STATE_SPACE.search(name)}

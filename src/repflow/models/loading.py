@@ -7,13 +7,14 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from repflow.core import BadSetting, ModelProblem, SubjectFacts, Tap
+from repflow.core import BadSetting, ModelProblem, SubjectFacts, Tap, block_taps
 from repflow.models.check import check_source
 from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES
 from repflow.models.hf_taps import match_hf_taps
 from repflow.models.initialise import reinitialise
 from repflow.models.interventions.apply import apply
+from repflow.models.ordinary import check_ordinary
 from repflow.models.probing import check_causal, check_contract, find_taps
 from repflow.models.quiet import quiet
 from repflow.models.sources import Opened, Request, open_source
@@ -78,8 +79,9 @@ def load(
         changed, init = _reinitialise(model, spec, opened)
         model.to(target)
         _check_vocabulary(spec, opened)
-        taps, hf_taps, reason, width = _sites(model, blocks, final_norm, target)
+        taps, hf_taps, reason, width, unsure = _sites(model, blocks, final_norm, target)
     facts = subject_facts(spec.label, opened, taps, width, changed, init)
+    facts = replace(facts, warnings=(*facts.warnings, *unsure))
     plain = replace(spec, ablations=())
     subject = Loaded(plain, model, opened.tokenizer, facts, taps, hf_taps, reason, target)
     return apply(subject, spec.ablations, ExitStack())
@@ -134,7 +136,7 @@ def _check_vocabulary(spec: SubjectSpec, opened: Opened) -> None:
 
 def _sites(
     model: Any, blocks: str | None, final_norm: str | None, device: torch.device
-) -> tuple[tuple[Tap, ...], tuple[Tap, ...], str, int]:
+) -> tuple[tuple[Tap, ...], tuple[Tap, ...], str, int, tuple[str, ...]]:
     rows = model.get_input_embeddings().weight.shape[0]
     ids = torch.arange(PROBE_TOKENS, device=device).remainder(rows).unsqueeze(0)
 
@@ -146,6 +148,7 @@ def _sites(
     states = check_contract(model, taps, lambda: outputs.append(run()))
     changed = ids.clone()
     changed[0, -1] = (ids[0, -1] + 1) % rows
-    check_causal(model, taps[-2], states, lambda: run(changed))
+    check_causal(model, block_taps(taps)[-1], states, lambda: run(changed))
     hf_taps, reason = match_hf_taps(getattr(outputs[0], "hidden_states", None) or (), states, taps)
-    return taps, hf_taps, reason, states["embed"].shape[-1]
+    unsure = check_ordinary(model, taps[-1], run, ids)
+    return taps, hf_taps, reason, states["embed"].shape[-1], (unsure,) if unsure else ()

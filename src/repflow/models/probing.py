@@ -1,6 +1,7 @@
 """Finds where a model's sites are read: the blocks the residual stream flows through and the norm after them."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,12 @@ from repflow.core import ModelProblem, Tap, sites_for
 from repflow.models.families import FAMILIES
 from repflow.models.recording import Call, recorded
 
-BY_HAND = "name them by hand: --blocks MODULE --final-norm MODULE (blocks= and final_norm= in Python)"
+NO_NORM = "none"
+"""Stands for the final norm of a model that has none: its sites end with the last block."""
+BY_HAND = (
+    "name them by hand: --blocks MODULE --final-norm MODULE (blocks= and final_norm= in Python); "
+    f"the final norm of a model without one is {NO_NORM!r}"
+)
 
 Run = Callable[[], object]
 """Runs the model once, without arguments."""
@@ -22,12 +28,14 @@ def find_taps(
 ) -> tuple[Tap, ...]:
     """The L+2 taps of a model: `embed` at the input of block 0, each block's output, the final norm's output.
 
-    Modules named by hand are taken as they are. A registered family is known by its `model_type`. Anything else is
-    watched during one `run()`, or, without `run`, judged by structure: the one longest module list beside a norm.
+    Modules named by hand are taken as they are; `final_norm="none"` leaves that site out. A registered family is known
+    by its `model_type`. Anything else is watched during one `run()`, or, without `run`, judged by structure: the one
+    longest module list beside a norm.
     Raises ModelProblem with the candidates when that does not decide it.
     """
-    if blocks is not None and final_norm is not None:
-        return _taps(model, _module_name(model, blocks), _module_name(model, final_norm))
+    norm_by_hand = None if final_norm is None else _norm_name(model, final_norm)
+    if blocks is not None and norm_by_hand is not None:
+        return _taps(model, _module_name(model, blocks), norm_by_hand)
     known = FAMILIES.get(getattr(getattr(model, "config", None), "model_type", ""))
     base = base_name(model)
     if known is not None and blocks is None and final_norm is None:
@@ -36,14 +44,15 @@ def find_taps(
         if all(name in modules for name in names):
             return _taps(model, *names)
     by_hand = None if blocks is None else _module_name(model, blocks)
-    norm_by_hand = None if final_norm is None else _module_name(model, final_norm)
-    found = _by_structure(model, by_hand) if run is None else _by_running(model, run, by_hand, norm_by_hand)
-    return _taps(model, found[0], norm_by_hand or found[1])
+    look = _by_structure if run is None else partial(_by_running, run=run)
+    return _taps(model, *look(model, blocks=by_hand, final_norm=norm_by_hand))
 
 
 def base_name(model: nn.Module) -> str:
     """The name of a Hugging Face model's trunk inside the model; empty where there is none."""
-    base = getattr(model, "base_model", None)
+    base: Any = model
+    while isinstance(inner := getattr(base, "base_model", None), nn.Module) and inner is not base:
+        base = inner
     return next((name for name, module in model.named_modules() if module is base), "")
 
 
@@ -80,6 +89,8 @@ def check_contract(model: nn.Module, taps: tuple[Tap, ...], run: Run) -> dict[st
     calls = {call.name: call for call in recorded(model, names, run)}
     for name in names:
         call = calls.get(name)
+        if call is not None and call.times > 1:
+            raise called_again(name, f"{type(model).__name__} calls it {call.times} times in one pass")
         if call is None or call.given is None or call.made is None:
             raise _broken(model, f"{name} was not called with one [batch, tokens, width] tensor in and out")
         if call.made.shape != call.given.shape:
@@ -124,13 +135,22 @@ def _broken(model: nn.Module, what: str) -> ModelProblem:
     )
 
 
+def called_again(name: str, how: str) -> ModelProblem:
+    """The error for a module at a site that one pass calls more than once."""
+    return ModelProblem(
+        f"{name} gives more than one state in a pass: {how}, as looped and weight-shared models do, and a site is read "
+        "once; unroll it into a list of blocks that share their weights, each called once"
+    )
+
+
 def _taps(model: nn.Module, blocks: str, final_norm: str) -> tuple[Tap, ...]:
     names = [_joined(blocks, name) for name, _ in model.get_submodule(blocks).named_children()]
     if not names:
         raise ModelProblem(f"{blocks} holds no blocks; {describe_modules(model)}; {BY_HAND}")
     embed, *rest, last = sites_for(len(names))
     outputs = (Tap(site, name) for site, name in zip(rest, names, strict=True))
-    return (Tap(embed, names[0], "input"), *outputs, Tap(last, final_norm))
+    norm = () if final_norm == NO_NORM else (Tap(last, final_norm),)
+    return (Tap(embed, names[0], "input"), *outputs, *norm)
 
 
 def _module_name(model: nn.Module, given: str) -> str:
@@ -142,10 +162,16 @@ def _module_name(model: nn.Module, given: str) -> str:
     raise ModelProblem(f"{type(model).__name__} has no module {given!r}; {describe_modules(model)}")
 
 
-def _by_structure(model: nn.Module, blocks: str | None) -> tuple[str, str]:
+def _norm_name(model: nn.Module, given: str) -> str:
+    return NO_NORM if given == NO_NORM else _module_name(model, given)
+
+
+def _by_structure(model: nn.Module, blocks: str | None, final_norm: str | None) -> tuple[str, str]:
     candidates = {blocks: list(model.get_submodule(blocks).children())} if blocks else stacks(model)
     longest = max((len(children) for children in candidates.values()), default=0)
     lists = [name for name, children in candidates.items() if len(children) == longest]
+    if len(lists) == 1 and final_norm is not None:
+        return lists[0], final_norm
     if len(lists) == 1:
         parent = lists[0].rpartition(".")[0]
         siblings = [name for name, _ in model.get_submodule(parent).named_children()]
@@ -158,7 +184,7 @@ def _by_structure(model: nn.Module, blocks: str | None) -> tuple[str, str]:
     raise ModelProblem(f"cannot tell the blocks of {type(model).__name__}: {describe_modules(model)}; {BY_HAND}")
 
 
-def _by_running(model: nn.Module, run: Run, blocks: str | None, final_norm: str | None) -> tuple[str, str]:
+def _by_running(model: nn.Module, blocks: str | None, final_norm: str | None, run: Run) -> tuple[str, str]:
     """The longest list whose members hand the stream on unchanged, and the norm that first reads its output."""
     lists = {blocks: list(model.get_submodule(blocks).children())} if blocks else stacks(model)
     members = {name: [_joined(name, n) for n, _ in model.get_submodule(name).named_children()] for name in lists}
@@ -174,6 +200,9 @@ def _by_running(model: nn.Module, run: Run, blocks: str | None, final_norm: str 
         readers = [c.name for c in after if c.name in norms and same_state(c.given, last.made)]
         if final_norm or readers:
             return best[0], final_norm or readers[0]
+    again = next((call for call in calls if call.times > 1 and call.name not in norms), None)
+    if again is not None:
+        raise called_again(again.name, f"{type(model).__name__} calls it {again.times} times in one pass")
     raise ModelProblem(f"cannot tell the blocks of {type(model).__name__}: {describe_modules(model)}; {BY_HAND}")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:
-    """One call of a module: the state given and the state made, each [batch, tokens, width] or None."""
+    """The first call of a module: the state given and the state made, each [batch, tokens, width] or None."""
 
     name: str
     given: Tensor | None
     made: Tensor | None
+    times: int = 1
+    """How often the module was called in all."""
 
 
 def input_state(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
@@ -41,7 +43,9 @@ def recorded(model: nn.Module, names: Iterable[str], run: Callable[[], object]) 
 
     def keep(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            if name not in calls:
+            if name in calls:
+                calls[name] = replace(calls[name], times=calls[name].times + 1)
+            else:
                 calls[name] = Call(name, _copy(input_state(args, kwargs)), _copy(output_state(output)))
 
         return hook

@@ -119,7 +119,7 @@ class ModelSettings:
     blocks: str | None = None
     """The module that lists the blocks, for a model repflow cannot find its way in."""
     final_norm: str | None = None
-    """The module that is the final norm, likewise."""
+    """The module that is the final norm, likewise; none for a model that has no final norm."""
 
     def __post_init__(self) -> None:
         at_least("batch-tokens", self.batch_tokens, 0)

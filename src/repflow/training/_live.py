@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repflow.core import BadSetting, ModelProblem, SubjectFacts
+from repflow.core import BadSetting, ModelProblem, SubjectFacts, block_taps
 from repflow.engines import Reader
 from repflow.models import find_taps
 from repflow.models.facts import subject_facts
@@ -39,7 +39,7 @@ def live_subject(model: nn.Module, tokenizer: Any, label: str, settings: FlowSet
     states = check_contract(model, taps, forward)
     changed = ids.clone()
     changed[0, -1] = (ids[0, -1] + 1) % rows
-    check_causal(model, taps[-2], states, lambda: forward(changed))
+    check_causal(model, block_taps(taps)[-1], states, lambda: forward(changed))
     facts = subject_facts(label, Opened(model, tokenizer), taps, states["embed"].shape[-1], (), "trained")
     special = tuple(tokenizer.all_special_ids)
     return Reader(label, model, forward, taps, special, device, batch_tokens(settings, device)), facts

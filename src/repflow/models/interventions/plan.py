@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from repflow.core import BadSetting
+from repflow.core import BadSetting, block_taps
 from repflow.models.interventions.grammar import INTERVENTIONS, RULES, Order, read_order
 from repflow.models.interventions.ways import WAYS
 from repflow.models.spec import Ablation
@@ -43,7 +43,7 @@ def planned(subject: "Loaded", ablation: Ablation) -> Plan:
         )
     found = _found(subject, order.name)
     named = [f"block.{i}" for i in (range(blocks) if order.blocks is None else order.blocks)]
-    wanted = [place for place in [*named, *(["final"] if order.final else [])] if found[place]]
+    wanted = [place for place in [*named, *(["final"] if order.final else [])] if found.get(place)]
     if not wanted:
         raise _impossible(subject, ablation, found)
     modules = {id(module): module for place in wanted for module in found[place]}
@@ -52,8 +52,8 @@ def planned(subject: "Loaded", ablation: Ablation) -> Plan:
 
 def _found(subject: "Loaded", name: str) -> dict[str, list[nn.Module]]:
     """The parts that an intervention can change, by place: the blocks, and the final norm where that is one."""
-    places = {tap.site.name: tap.module for tap in subject.taps[1:-1]}
-    if RULES[name].final:
+    places = {tap.site.name: tap.module for tap in block_taps(subject.taps)}
+    if RULES[name].final and subject.taps[-1].site.is_final_norm:
         places["final"] = subject.taps[-1].module
     return {place: WAYS[name].find(subject.model.get_submodule(module)) for place, module in places.items()}
 
