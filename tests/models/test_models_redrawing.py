@@ -6,7 +6,7 @@ import torch
 from repflow.core import BadSpec
 from repflow.models import Init, Loaded, load, reinitialised
 from repflow.models.facts import weights_sha256
-from repflow.models.initialise import RECURRENCE
+from repflow.models.initialise import RECURRENCE, trained_buffers
 
 TINY = {
     "gpt_neox": "config:gpt_neox,layers=2,width=32",
@@ -80,8 +80,8 @@ def test_tied_weights_stay_tied() -> None:
 
 
 @pytest.mark.parametrize("family", ["mamba", "mamba2"])
-def test_the_recurrence_is_drawn_only_when_asked(family: str) -> None:
-    """Its parameters off their initial values: without being asked they stay there, asked they are the family's own."""
+def test_the_recurrence_is_kept_only_when_asked(family: str) -> None:
+    """Its parameters off their initial values: drawn as the family does, or shuffled; asked to, they stay."""
     subject = load(TINY[family])
     special = [name for name, _ in subject.model.named_parameters() if name.rpartition(".")[2] in RECURRENCE]
     assert special
@@ -92,16 +92,31 @@ def test_the_recurrence_is_drawn_only_when_asked(family: str) -> None:
     before = values(subject)
     with reinitialised(subject, Init("config", 1)) as drawn:
         own = {name: drawn.model.get_parameter(name).clone() for name in special}
-    with reinitialised(subject, Init("normal", 1)) as drawn:
+    with reinitialised(subject, Init("normal", 1, keep=True)) as drawn:
         assert all(torch.equal(drawn.model.get_parameter(name), before[name]) for name in special)
-    with reinitialised(subject, Init("normal", 1, recurrence=True)) as drawn:
+        assert set(special) <= set(drawn.facts.kept)
+        assert "as trained" in drawn.facts.warnings[0]
+    with reinitialised(subject, Init("normal", 1)) as drawn:
         assert all(torch.equal(drawn.model.get_parameter(name), own[name]) for name in special)
         assert set(special) <= set(drawn.facts.reinitialised)
-    with reinitialised(subject, Init("permuted", 1, recurrence=True)) as drawn:
+    with reinitialised(subject, Init("permuted", 1)) as drawn:
         for name in special:
             found = drawn.model.get_parameter(name)
             assert not torch.equal(found, before[name])
             assert torch.equal(found.flatten().sort().values, before[name].flatten().sort().values)
+
+
+def test_trained_buffers_are_drawn_and_come_back() -> None:
+    subject = load("config:nemotron_h,layers=2,width=32,layers_block_type=[\"linear_attention\",\"moe\"],"
+                   "n_routed_experts=4,num_experts_per_tok=2,moe_intermediate_size=8,"
+                   "moe_shared_expert_intermediate_size=8")  # fmt: skip
+    ((name, bias),) = trained_buffers(subject.model)
+    bias.fill_(0.7)
+    for scheme in ("config", "normal"):
+        with reinitialised(subject, Init(scheme, 3)) as drawn:
+            assert (bias == 0).all()
+            assert name in drawn.facts.reinitialised
+        assert (bias == 0.7).all()
 
 
 def test_a_changed_subject_is_refused() -> None:

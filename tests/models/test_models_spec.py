@@ -19,7 +19,7 @@ _source = st.one_of(
     ),
     st.builds("zoo:{}".format, _word),
 )
-_init = st.builds(Init, st.sampled_from(SCHEMES), st.integers(0, 10**12))
+_init = st.builds(Init, st.sampled_from(SCHEMES), st.integers(0, 10**12), st.booleans())
 _argument = st.one_of(st.none(), st.text("abc0123456789.:,=[]", min_size=1, max_size=8))
 _specs = st.builds(
     SubjectSpec,
@@ -125,10 +125,10 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
         source_kind(str(file))
 
 
-def test_the_recurrence_can_be_drawn_too() -> None:
-    spec = SubjectSpec.parse("gpt2@init=normal:2+recurrence")
-    assert spec.init == Init("normal", 2, recurrence=True)
-    assert str(spec) == "gpt2@init=normal:2+recurrence"
-    assert SubjectSpec.parse("gpt2@init=xavier+recurrence").init == Init("xavier", 0, recurrence=True)
-    with pytest.raises(BadSpec, match="draws the recurrence as it is"):
-        SubjectSpec.parse("gpt2@init=config:2+recurrence")
+def test_what_a_scheme_has_no_rule_for_can_be_kept() -> None:
+    spec = SubjectSpec.parse("gpt2@init=normal:2+keep")
+    assert spec.init == Init("normal", 2, keep=True)
+    assert str(spec) == "gpt2@init=normal:2+keep"
+    assert SubjectSpec.parse("gpt2@init=xavier+keep").init == Init("xavier", 0, keep=True)
+    with pytest.raises(BadSpec, match=r"drop \+recurrence"):
+        SubjectSpec.parse("gpt2@init=normal:2+recurrence")

@@ -7,7 +7,7 @@ import torch
 
 from repflow.core import BadSetting, BadSpec, CallerError, UnknownName
 from repflow.models import INTERVENTIONS, load
-from repflow.studies.ablate_changes import changes_for, parse_change
+from repflow.studies.ablate_changes import changes_for, left_out, parse_change
 from repflow.studies.ablate_settings import AblateSettings, ChangeSettings, ablate_settings
 
 
@@ -77,7 +77,7 @@ def test_windows_are_changes_like_others() -> None:
 @pytest.mark.parametrize("family", ["gpt_neox", "mamba", "jamba"])
 def test_without_a_name_a_model_gets_all_it_can_have(family: str) -> None:
     subject = load(f"config:{family},layers=2,width=32")
-    names = {change.what.partition(":")[0] for change in changes_for(subject, (), False)}
+    names = {change.what.partition(":")[0] for change in changes_for(subject, (), False).made}
     assert names == {
         name
         for name in INTERVENTIONS
@@ -88,17 +88,34 @@ def test_without_a_name_a_model_gets_all_it_can_have(family: str) -> None:
 def test_each_block_takes_the_blocks_that_have_the_part() -> None:
     subject = load("config:jamba,layers=4,width=32,attn_layer_period=2,attn_layer_offset=1")
     found = changes_for(subject, [parse_change("attention_self"), parse_change("norm_reset")], True)
-    assert [change.text for change in found] == [
+    assert [change.text for change in found.made] == [
         "attention_self:block.1",
         "attention_self:block.3",
         *(f"norm_reset:block.{i}" for i in range(4)),
     ]
 
 
-def test_what_a_model_cannot_have_is_refused_with_what_it_can() -> None:
+def test_what_no_model_can_have_is_refused_with_what_it_can() -> None:
     subject = load("config:gpt2,layers=2,width=16")
     for each_block in (False, True):
         with pytest.raises(BadSetting, match=r"gpt2 has none; .*norm_reset, norm_removed, attention_window"):
-            changes_for(subject, [parse_change("ssm_no_conv")], each_block)
+            left_out([changes_for(subject, [parse_change("ssm_no_conv")], each_block)])
     with pytest.raises(BadSetting, match=r"there is no block\.2, the model has block\.0 to block\.1"):
-        changes_for(subject, [parse_change("norm_reset:block.1-2")], False)
+        left_out([changes_for(subject, [parse_change("norm_reset:block.1-2")], False)])
+
+
+@pytest.mark.parametrize("each_block", [False, True])
+def test_what_some_model_can_have_is_made_there_and_said_of_the_others(each_block: bool) -> None:
+    named = [parse_change(text) for text in ("ssm_no_conv", "attention_self", "ssm_no_gate+attention_self")]
+    subjects = [load(f"config:{family},layers=2,width=32") for family in ("gpt2", "mamba", "falcon_h1")]
+    found = [changes_for(subject, named, each_block) for subject in subjects]
+    assert [[named.index(change) for change in each.refused] for each in found] == [[0, 2], [1, 2], []]
+    assert all(each.made for each in found)
+    lines = left_out(found)
+    assert [line.partition(" is left out: ")[0] for line in lines] == [
+        "ssm_no_conv", "ssm_no_gate+attention_self", "attention_self", "ssm_no_gate+attention_self",
+    ]  # fmt: skip
+    with pytest.raises(BadSetting, match="gpt2 has none"):
+        left_out(found[:1])
+    with pytest.raises(BadSetting, match="gpt2 has none"):
+        left_out(found[:2])

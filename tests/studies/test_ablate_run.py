@@ -8,20 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 
 import repflow
-from repflow.core import BadSetting, CallerError, NonFinite, interval
+from repflow.core import CallerError, NonFinite, interval
 from repflow.metrics import poisson_weights
 from repflow.models import load
 from repflow.models.facts import weights_sha256
 from repflow.models.generation import greedy
-from repflow.store import THIRDS, Run
+from repflow.store import THIRDS, Run, summary
 from repflow.studies import ablate as study
 from repflow.studies import ablate_subject
 from repflow.studies.ablate_cells import example_cell
 from repflow.tasks import make_task
 
 NEOX, MAMBA = "config:gpt_neox,layers=3,width=32@init=normal:1", "config:mamba2,layers=3,width=32@init=normal:1"
+DEEP = MAMBA.replace("layers=3", "layers=9")
 SETTINGS: dict[str, Any] = {"examples": 5, "context": 48, "replicates": 40, "metrics": ["inter_token_cosine", "norm"]}
 KEYS = ["metric", "variant", "tokens"]
 
@@ -176,14 +178,41 @@ def test_a_change_that_breaks_the_model_and_stands_alone_is_an_error(tmp_path: P
     assert isinstance(caught.value, CallerError)
 
 
-@pytest.mark.parametrize(("what", "words"), [("ssm_no_conv", "gpt_neox has none"), ("norm_reset:block.7", "block")])
-def test_what_the_last_subject_cannot_have_is_found_before_the_first_is_read(
+@pytest.mark.parametrize(("what", "words"), [("ssm_no_gate:final", "final"), ("norm_reset:block.17", "block")])
+def test_what_no_subject_can_have_is_found_before_the_first_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, words: str
 ) -> None:
     monkeypatch.setattr(ablate_subject, "measure", lambda *_: pytest.fail("measured"))
-    with pytest.raises(BadSetting, match=words):
-        repflow.ablate([MAMBA.replace("layers=3", "layers=9"), NEOX], what=what, out=tmp_path / "run", **SETTINGS)
+    with pytest.raises(CallerError, match=words):
+        repflow.ablate([DEEP, NEOX], what=what, out=tmp_path / "run", **SETTINGS)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("subjects", "asked", "having"),
+    [
+        ([NEOX, MAMBA], {"what": "ssm_no_conv"}, [MAMBA]),
+        ([MAMBA, NEOX], {"windows": [4]}, [NEOX]),
+        (
+            [NEOX, MAMBA.replace("layers=3", "layers=9")],
+            {"what": ["norm_reset:block.7"]},
+            [MAMBA.replace("layers=3", "layers=9")],
+        ),
+        ([NEOX, MAMBA], {"what": "ssm_no_gate", "each_block": True}, [MAMBA]),
+    ],
+)
+def test_a_change_is_made_where_it_can_be_and_a_line_says_where_not(
+    tmp_path: Path, subjects: list[str], asked: dict[str, Any], having: list[str]
+) -> None:
+    run = repflow.ablate(subjects, out=tmp_path / "run", **asked, **SETTINGS)
+    assert run.table("ablations")["subject"].unique().tolist() == having
+    assert {s["label"] for s in run.subjects if s["variant_of"] is None} == set(subjects)
+    lines = [line for line in run.info["warnings"] if "is left out" in line]
+    assert len(lines) == 1
+    assert f": {next(s for s in subjects if s not in having)}: " in lines[0]
+    console = Console(width=300, record=True, force_terminal=False)
+    summary(run, console=console)
+    assert lines[0] in console.export_text()
 
 
 def hooks_of(subject: Any) -> int:

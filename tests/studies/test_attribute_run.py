@@ -254,15 +254,13 @@ def test_interventions_stay_in_place(tmp_path: Path) -> None:
 
 
 def test_settings_read_back() -> None:
-    settings = attribute_settings(("zoo:mamba-tiny",), {"schemes": ["normal"], "seeds": 5, "recurrence": True})
+    settings = attribute_settings(("zoo:mamba-tiny",), {"schemes": ["normal"], "seeds": 5, "keep": True})
     values = flat_attribute(settings)
     subjects = tuple(values.pop("subjects"))
     assert attribute_settings(subjects, json.loads(json.dumps(values))) == settings
-    assert [
-        str(init) for init in AttributionSettings(schemes=("config", "xavier"), seeds=1, recurrence=True).inits
-    ] == [
-        "config:0",
-        "xavier:0+recurrence",
+    assert [str(init) for init in AttributionSettings(schemes=("config", "xavier"), seeds=1, keep=True).inits] == [
+        "config:0+keep",
+        "xavier:0+keep",
     ]
 
 

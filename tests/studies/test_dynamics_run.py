@@ -14,7 +14,7 @@ from repflow.core import BadSetting, Interrupted, ModelProblem, Origin
 from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.models import load
 from repflow.store import Run
-from repflow.studies import dynamics_influence
+from repflow.studies import dynamics_influence, dynamics_subject
 from repflow.studies.dynamics_rows import distance_bins, influence_rows, recency_slopes
 from repflow.studies.dynamics_settings import DynamicsMeasureSettings
 from repflow.tasks import make_task
@@ -176,6 +176,36 @@ def test_non_finite_gradients_are_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(dynamics_influence, "influence_squares", spoiled)
     with pytest.raises(ModelProblem, match="non-finite gradients in 6 of 6 examples, first in example 0"):
         repflow.dynamics(PURE, out=tmp_path / "run", **SETTINGS)
+
+
+def test_what_one_subject_cannot_have_is_left_out_there_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No gradient passes through one of two; through neither, it is an error."""
+    real, refusing = influence_squares, {HYBRID}
+
+    def checked(subject: Any, _: Any) -> None:
+        if subject.facts.label in refusing:
+            raise ModelProblem(f"{subject.facts.label}: no gradient passes")
+
+    monkeypatch.setattr(dynamics_subject, "check_gradient", checked)
+    run = repflow.dynamics([HYBRID, PURE], out=tmp_path / "one", **SETTINGS)
+    assert run.table("influence")["subject"].unique().tolist() == [PURE]
+    assert set(run.table("bounds")["subject"]) == {HYBRID, PURE}
+    assert f"influence is left out: {HYBRID}: no gradient passes" in run.info["warnings"]
+    assert any(line.startswith(f"{PURE} has no state-space block") for line in run.info["warnings"])
+    refusing.clear()
+
+    def spoiled(subject: Any, examples: Any, probing: Probing) -> np.ndarray:
+        return real(subject, examples, probing) * (np.nan if subject.facts.label == PURE else 1)
+
+    monkeypatch.setattr(dynamics_influence, "influence_squares", spoiled)
+    run = repflow.dynamics([HYBRID, PURE], out=tmp_path / "two", **SETTINGS)
+    assert run.table("influence")["subject"].unique().tolist() == [HYBRID]
+    assert any(f"left out: {PURE}" in line and "non-finite gradients" in line for line in run.info["warnings"])
+    refusing |= {HYBRID, PURE}
+    with pytest.raises(ModelProblem, match="no gradient passes"):
+        repflow.dynamics([HYBRID, PURE], out=tmp_path / "none", **SETTINGS)
 
 
 @pytest.mark.parametrize(

@@ -190,3 +190,5 @@ class SubjectFacts:
     """Names of the tensors a re-initialisation scheme changed."""
     interventions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    """Names of the tensors a re-initialisation scheme left as trained."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from repflow.core import Kind, SubjectFacts, Tap, block_taps
 from repflow.models.families import FAMILIES
+from repflow.models.initialise import Redrawn, kept_warning
 from repflow.models.sources import Opened
 
 _PROBE = "The quick brown fox\n jumps: 3.14 \u00e9\u4e2d <s></s>"
@@ -19,7 +20,7 @@ _STATE_SPACE = re.compile(r"mamba|ssm|s4|rglru|recurrent|delta_?net|linear_?attn
 
 
 def subject_facts(
-    label: str, opened: Opened, taps: tuple[Tap, ...], width: int, reinitialised: tuple[str, ...], init: str
+    label: str, opened: Opened, taps: tuple[Tap, ...], width: int, redrawn: Redrawn, init: str
 ) -> SubjectFacts:
     """The facts of a loaded subject whose states are `width` wide."""
     model = opened.model
@@ -37,8 +38,9 @@ def subject_facts(
         dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
         weights_sha256=weights_sha256(model),
         tokenizer_sha256=tokenizer_sha256(opened.tokenizer),
-        reinitialised=reinitialised,
-        warnings=opened.warnings,
+        reinitialised=redrawn.changed,
+        kept=redrawn.kept,
+        warnings=(*opened.warnings, *kept_warning(redrawn, init)),
     )
 
 

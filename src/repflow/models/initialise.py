@@ -1,7 +1,9 @@
 """Re-initialisation schemes (METHODS 8): weights drawn anew, in place, the same on every device."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,63 +26,143 @@ def random_model(config: Any, seed: int) -> Any:
         return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
-def reinitialise(model: nn.Module, init: Init) -> tuple[str, ...]:
-    """Draws the model's weights anew, in place, and returns the names of the tensors whose values changed.
+@dataclass(frozen=True, slots=True)
+class Redrawn:
+    """What drawing a model's weights anew did to them."""
 
-    `config` draws everything with the family's own initialisation, its special parameters included. `permuted`
-    shuffles the values within each tensor. `normal` (0.02), `xavier` (uniform), `kaiming` (normal, fan in, gain of
-    ReLU) and `orthogonal` draw the matrices (weights of linear, convolution, embedding and expert layers), set the
-    biases beside them to 0, and the norms to their neutral weight and bias 0.
-    All but `config` leave the parameters of the recurrence itself (`RECURRENCE`) as they are, unless `init.recurrence`:
-    then they are drawn as the family does, or shuffled under `permuted`.
+    changed: tuple[str, ...]
+    """Names of the tensors whose values changed."""
+    kept: tuple[str, ...] = ()
+    """Names of the tensors that stay as trained: those asked for, and under `permuted` those of a single value."""
+
+
+def reinitialise(model: nn.Module, init: Init) -> Redrawn:
+    """Draws every weight and trained buffer of the model anew, in place.
+
+    `config` takes the family's own initialisation. `permuted` shuffles the values within each tensor. `normal` (0.02),
+    `xavier` (uniform), `kaiming` (normal, fan in, gain of ReLU) and `orthogonal` draw the matrices (weights of linear,
+    convolution, embedding and expert layers), set the biases beside them to 0, and the norms to their neutral weight
+    and bias 0; what they have no rule for, the family draws: the parameters of the recurrence itself (`RECURRENCE`),
+    bare vectors (attention sinks), buffers that are part of the weights (routing biases). `init.keep` leaves these as
+    they are, under `permuted` too.
     Each tensor's generator is keyed by the seed and the tensor's name and runs on the CPU in float32: the values do
     not depend on the device, the order of the tensors or the global random state. Tied tensors are drawn once, under
     their first name, and stay tied.
+    Raises ModelProblem for a tensor that cannot be drawn, unless `init.keep`; some tensors are drawn by then.
     """
     with torch.no_grad():
-        if init.scheme == "config":
-            fresh = dict(random_model(_own_config(model), init.seed).named_parameters())
-            return _assign_each(model, lambda name, _module, _tensor: fresh[name])
-        if init.scheme == "permuted":
-            return _assign_each(model, lambda name, _module, tensor: _permuted(init, name, tensor))
-        own = _recurrences(model, init.seed) if init.recurrence else {}
-        fill = _FILLS[init.scheme]
-        return _assign_each(
-            model,
-            lambda name, module, tensor: (
-                own.get(name) if _is_recurrence(name) else _generic(fill, init.seed, name, module, tensor)
-            ),
+        drawing = _Drawing(model, init)
+        redrawn = _assign_each(model, drawing.values)
+    lost = [name for name in redrawn.kept if name in drawing.unknown]
+    if lost and not init.keep:
+        raise ModelProblem(
+            f"init={init} cannot draw {named_briefly(lost)}: the model that its config makes has no such tensor; "
+            f"init={init}+keep leaves what cannot be drawn as trained"
         )
+    return redrawn
+
+
+def kept_warning(redrawn: Redrawn, init: str) -> tuple[str, ...]:
+    """A line that says which tensors stay as trained; none where all were drawn."""
+    kept = redrawn.kept
+    return (f"init={init} leaves {len(kept)} tensors as trained: {named_briefly(kept)}",) if kept else ()
+
+
+def named_briefly(names: Sequence[str], most: int = 3) -> str:
+    """The first few of some names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 RECURRENCE = frozenset(
     ["A_log", "D", "dt_bias", "recurrent_param", "input_gate_bias", "recurrent_gate_bias", "time_decay", "time_first"]
 )
-"""Parameters of the recurrence itself, by the last part of their names; also the bias of any `dt_proj`, RWKV's
+"""Parameters of the recurrence itself, by the last part of their names; also the bias of any `GATES`, RWKV's
 `time_mix_*`."""
+GATES = frozenset(["dt_proj", "igate_preact", "fgate_preact"])
+"""Layers whose bias sets how fast a recurrence forgets."""
 
 Draw = Callable[[str, nn.Module, Tensor], Tensor | None]
 """New values for a tensor, given its name, the module that holds it and its present values; None leaves it."""
 
 
-def _assign_each(model: nn.Module, draw: Draw) -> tuple[str, ...]:
-    changed = []
-    for name, tensor in model.named_parameters():
+class _Drawing:
+    """The new values of one model's tensors under one scheme."""
+
+    def __init__(self, model: nn.Module, init: Init) -> None:
+        self.model, self.init = model, init
+        self.unknown: set[str] = set()
+        """Tensors that the family's own initialisation has no values for."""
+        self._buffers = {name for name, _ in trained_buffers(model)}
+
+    def values(self, name: str, module: nn.Module, tensor: Tensor) -> Tensor | None:
+        scheme, seed = self.init.scheme, self.init.seed
+        if scheme == "config":
+            return self._own(name, tensor)
+        special = name in self._buffers or not _has_rule(name, module, tensor)
+        if special and self.init.keep:
+            return None
+        if scheme == "permuted":
+            return self._shuffled(name, tensor)
+        return self._own(name, tensor) if special else _generic(_FILLS[scheme], seed, name, module, tensor)
+
+    @cached_property
+    def _fresh(self) -> dict[str, Tensor]:
+        fresh = _familys_own(self.model, self.init)
+        parameters = fresh.named_parameters(remove_duplicate=False)
+        return {**dict(parameters), **dict(fresh.named_buffers(remove_duplicate=False))}
+
+    def _own(self, name: str, tensor: Tensor) -> Tensor | None:
+        """As the family draws it."""
+        found = self._fresh.get(name)
+        if found is None or found.shape != tensor.shape:
+            self.unknown.add(name)
+            return None
+        return found
+
+    def _shuffled(self, name: str, tensor: Tensor) -> Tensor | None:
+        """The tensor's values in another order. A buffer that is the family's own is a constant, and stays."""
+        flat = tensor.detach().cpu().reshape(-1)
+        if flat.numel() < 2:
+            return None
+        if name in self._buffers and torch.equal(self._fresh.get(name, flat[:0]).to(flat.dtype).reshape(-1), flat):
+            return tensor
+        order = torch.randperm(flat.numel(), generator=_generator(self.init.seed, name))
+        if torch.equal(order, torch.arange(flat.numel())):
+            order = order.roll(1)
+        return flat[order].reshape(tensor.shape)
+
+
+def trained_buffers(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """The floating-point buffers that are saved with the weights, each once."""
+    saved = model.state_dict().keys()
+    return [(name, tensor) for name, tensor in model.named_buffers() if name in saved and tensor.is_floating_point()]
+
+
+def _assign_each(model: nn.Module, draw: Draw) -> Redrawn:
+    changed, kept = [], []
+    for name, tensor in [*model.named_parameters(), *trained_buffers(model)]:
         values = draw(name, model.get_submodule(name.rpartition(".")[0]), tensor)
         if values is None:
+            kept.append(name)
             continue
         values = values.to(dtype=tensor.dtype, device=tensor.device)
         if not torch.equal(values, tensor):
             changed.append(name)
             tensor.copy_(values)
-    return tuple(changed)
+    return Redrawn(tuple(changed), tuple(kept))
 
 
-def _own_config(model: nn.Module) -> Any:
+def _familys_own(model: nn.Module, init: Init) -> nn.Module:
+    """A model of the same config with weights drawn by the family."""
     config = getattr(model, "config", None)
     if config is None:
-        raise ModelProblem(f"init=config needs a Hugging Face model with a config, got {type(model).__name__}")
-    return config
+        raise ModelProblem(f"init={init} needs a Hugging Face model with a config, got {type(model).__name__}")
+    try:
+        return random_model(config, init.seed)
+    except (ValueError, KeyError, OSError, RuntimeError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ModelProblem(f"init={init} needs a random model of the same config, which fails: {said}") from error
 
 
 def _generator(seed: int, name: str) -> torch.Generator:
@@ -90,30 +172,34 @@ def _generator(seed: int, name: str) -> torch.Generator:
 
 def _is_recurrence(name: str) -> bool:
     *path, last = name.split(".")
-    return last in RECURRENCE or last.startswith("time_mix_") or (last == "bias" and path[-1:] == ["dt_proj"])
+    return last in RECURRENCE or last.startswith("time_mix_") or (last == "bias" and path[-1:] and path[-1] in GATES)
 
 
-def _recurrences(model: nn.Module, seed: int) -> dict[str, Tensor]:
-    """The recurrence's own parameters as the family draws them."""
-    fresh = random_model(_own_config(model), seed)
-    return {name: tensor for name, tensor in fresh.named_parameters() if _is_recurrence(name)}
+def _has_rule(name: str, module: nn.Module, tensor: Tensor) -> bool:
+    """Whether the generic schemes say what becomes of a parameter."""
+    if _is_recurrence(name):
+        return False
+    return _is_bias(name) or (_last(name) == "weight" if _is_norm(module) else is_matrix(module, tensor))
 
 
-def _permuted(init: Init, name: str, tensor: Tensor) -> Tensor | None:
-    if _is_recurrence(name) and not init.recurrence:
-        return None
-    generator = _generator(init.seed, name)
-    flat = tensor.detach().cpu().reshape(-1)
-    return flat[torch.randperm(flat.numel(), generator=generator)].reshape(tensor.shape)
+def _is_norm(module: nn.Module) -> bool:
+    return "norm" in type(module).__name__.lower()
 
 
-def _generic(fill: "Fill", seed: int, name: str, module: nn.Module, tensor: Tensor) -> Tensor | None:
-    last = name.rpartition(".")[2]
-    if "norm" in type(module).__name__.lower():
-        return torch.full_like(tensor, neutral_weight(module) if last == "weight" else 0.0)
-    if _is_matrix(module, tensor):
-        return _filled(fill, module, tensor, _generator(seed, name))
-    return torch.zeros_like(tensor) if last == "bias" else None
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _is_bias(name: str) -> bool:
+    return _last(name) == "bias" or name.endswith("_bias")
+
+
+def _generic(fill: "Fill", seed: int, name: str, module: nn.Module, tensor: Tensor) -> Tensor:
+    if _is_bias(name):
+        return torch.zeros_like(tensor)
+    if _is_norm(module):
+        return torch.full_like(tensor, neutral_weight(module))
+    return _filled(fill, module, tensor, _generator(seed, name))
 
 
 def neutral_weight(norm: nn.Module) -> float:
@@ -125,7 +211,7 @@ def neutral_weight(norm: nn.Module) -> float:
             weight.zero_()
             ramp = torch.linspace(-1, 1, weight.numel(), dtype=weight.dtype, device=weight.device)
             outputs = norm(ramp.view(1, 1, -1))
-        except (TypeError, RuntimeError, AttributeError):
+        except (TypeError, ValueError, RuntimeError, AttributeError, IndexError):
             return 1.0
         finally:
             weight.copy_(kept)
@@ -134,9 +220,10 @@ def neutral_weight(norm: nn.Module) -> float:
     return 0.0 if bool(plain.abs().max() > 0) else 1.0
 
 
-def _is_matrix(module: nn.Module, tensor: Tensor) -> bool:
-    """Weights that mix channels: those of convolutions, and tensors with at least two dimensions longer than one."""
-    if isinstance(module, nn.Conv1d | nn.Conv2d):
+def is_matrix(module: nn.Module, tensor: Tensor) -> bool:
+    """Weights that mix channels: those of linear layers and convolutions, even with one row, and tensors with at least
+    two dimensions longer than one."""
+    if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
         return tensor.ndim > 1
     return sum(size > 1 for size in tensor.shape) >= 2
 

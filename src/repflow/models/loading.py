@@ -12,7 +12,7 @@ from repflow.models.check import check_source
 from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES
 from repflow.models.hf_taps import match_hf_taps
-from repflow.models.initialise import reinitialise
+from repflow.models.initialise import Redrawn, reinitialise
 from repflow.models.interventions.apply import apply
 from repflow.models.ordinary import check_ordinary
 from repflow.models.probing import check_causal, check_contract, find_taps
@@ -76,11 +76,11 @@ def load(
         opened = _open(spec, dtype, target, trust_remote_code, seed)
         model = opened.model.eval().requires_grad_(False)
         _adapt(model)
-        changed, init = _reinitialise(model, spec, opened)
+        redrawn, init = _reinitialise(model, spec, opened)
         model.to(target)
         _check_vocabulary(spec, opened)
         taps, hf_taps, reason, width, unsure = _sites(model, blocks, final_norm, target)
-    facts = subject_facts(spec.label, opened, taps, width, changed, init)
+    facts = subject_facts(spec.label, opened, taps, width, redrawn, init)
     facts = replace(facts, warnings=(*facts.warnings, *unsure))
     plain = replace(spec, ablations=())
     subject = Loaded(plain, model, opened.tokenizer, facts, taps, hf_taps, reason, target)
@@ -118,11 +118,14 @@ def _adapt(model: nn.Module) -> None:
         setattr(model.config, key, value)
 
 
-def _reinitialise(model: nn.Module, spec: SubjectSpec, opened: Opened) -> tuple[tuple[str, ...], str]:
+def _reinitialise(model: nn.Module, spec: SubjectSpec, opened: Opened) -> tuple[Redrawn, str]:
     wanted: Init | None = spec.init
     if wanted is None or opened.init == str(wanted):
-        return (), opened.init
-    return reinitialise(model, wanted), str(wanted)
+        return Redrawn(()), opened.init
+    try:
+        return reinitialise(model, wanted), str(wanted)
+    except ModelProblem as problem:
+        raise ModelProblem(f"{spec}: {problem}") from problem
 
 
 def _check_vocabulary(spec: SubjectSpec, opened: Opened) -> None:

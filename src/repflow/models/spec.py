@@ -1,4 +1,7 @@
-"""A subject as a frozen, printable recipe: `SOURCE[@init=SCHEME[:SEED]][@ablate=NAME[:ARG]]...[@revision=REV]`."""
+"""A subject as a frozen, printable recipe.
+
+`SOURCE[@init=SCHEME[:SEED][+keep]][@ablate=NAME[:ARG]]...[@revision=REV]`
+"""
 
 import json
 import re
@@ -16,29 +19,27 @@ SourceKind = Literal["config", "directory", "gguf", "hub", "zoo"]
 _MODIFIERS = ("ablate", "init", "revision")
 _TRAILING = re.compile(r"(?s)(?P<source>.*)@(?P<key>[A-Za-z_]+)=(?P<value>[^@]*)\Z")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_RECURRENCE = "+recurrence"
-_FORM = "a spec reads SOURCE[@init=SCHEME[:SEED]][@ablate=NAME[:ARG]]...[@revision=REV]"
+_KEEP = "+keep"
+_FORM = "a spec reads SOURCE[@init=SCHEME[:SEED][+keep]][@ablate=NAME[:ARG]]...[@revision=REV]"
 
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """Weights drawn anew: a scheme of `SCHEMES` and its seed, written `normal:0` or `normal:0+recurrence`."""
+    """Weights drawn anew: a scheme of `SCHEMES` and its seed, written `normal:0` or `normal:0+keep`."""
 
     scheme: str
     seed: int = 0
-    recurrence: bool = False
-    """Draw the recurrence's own parameters (A_log, D, dt_bias and the like) too; `config` always does."""
+    keep: bool = False
+    """Leave as trained what the scheme has no rule of its own for (A_log, D, dt_bias, sinks, routing biases)."""
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
             raise unknown("initialisation scheme", self.scheme, SCHEMES)
         if self.seed < 0:
             raise BadSpec(f"the seed of init={self.scheme} must be 0 or more, got {self.seed}")
-        if self.recurrence and self.scheme == "config":
-            raise BadSpec("init=config draws the recurrence as it is; drop +recurrence")
 
     def __str__(self) -> str:
-        return f"{self.scheme}:{self.seed}{_RECURRENCE if self.recurrence else ''}"
+        return f"{self.scheme}:{self.seed}{_KEEP if self.keep else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +157,15 @@ def _exists(text: str) -> bool:
 
 
 def _parse_init(value: str, text: str) -> Init:
-    recurrence = value.endswith(_RECURRENCE)
-    scheme, colon, seed = value.removesuffix(_RECURRENCE).partition(":")
+    if value.endswith("+recurrence"):
+        raise BadSpec(f"every scheme draws the recurrence's parameters too; drop +recurrence from @init={value}")
+    keep = value.endswith(_KEEP)
+    scheme, colon, seed = value.removesuffix(_KEEP).partition(":")
     if not colon:
-        return Init(scheme, recurrence=recurrence)
+        return Init(scheme, keep=keep)
     if not re.fullmatch(r"[0-9]{1,18}", seed):
         raise BadSpec(f"the seed in @init={value} of {text!r} must be a whole number of 0 or more")
-    return Init(scheme, int(seed), recurrence)
+    return Init(scheme, int(seed), keep)
 
 
 def _parse_ablation(value: str) -> Ablation:

@@ -12,7 +12,7 @@ from repflow.studies._preflight import subject_specs
 from repflow.studies._progress import Silent
 from repflow.studies._session import run_info, written
 from repflow.studies._tasks import Assignment, assignments
-from repflow.studies.ablate_changes import Change, changes_for
+from repflow.studies.ablate_changes import Changes, changes_for, left_out
 from repflow.studies.ablate_record import AblateRecord
 from repflow.studies.ablate_settings import AblateSettings, flat_ablate
 from repflow.studies.ablate_subject import Ablating
@@ -41,7 +41,7 @@ class Planned:
     """A subject and the changes it can have, found before anything is measured."""
 
     spec: SubjectSpec
-    changes: Sequence[Change]
+    changes: Changes
     subject: Loaded | None
     """Still loaded where it is the only one."""
 
@@ -56,10 +56,14 @@ def _measure(
     started = time.perf_counter()
     record = AblateRecord()
     ablating = Ablating(settings, work, writer, progress, record)
-    for number, planned in enumerate(_planned(specs, settings, progress)):
+    plan = _planned(specs, settings, progress)
+    for line in left_out([planned.changes for planned in plan]):
+        record.warn(line)
+        progress.note(line)
+    for number, planned in enumerate(plan):
         begun = time.perf_counter()
         subject = planned.subject or _load(planned.spec, settings, progress)
-        ablating.subject(number, subject, planned.changes, time.perf_counter() - begun)
+        ablating.subject(number, subject, planned.changes.made, time.perf_counter() - begun)
     record.settle()
     info = run_info(record, settings.measure.seed, started)
     tables = record.tables

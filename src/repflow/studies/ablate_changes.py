@@ -1,6 +1,6 @@
 """The changes an ablation run makes: as they are written, one block at a time, and which of them a model can have."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,45 +65,63 @@ def refuse_placed(changes: Sequence[Change]) -> None:
             raise BadSetting(f"--each-block says where {change.text} is made; name the change without its blocks")
 
 
-def changes_for(subject: "Loaded", named: Sequence[Change], each_block: bool) -> list[Change]:
+@dataclass(frozen=True)
+class Changes:
+    """What of the changes asked for a subject can have."""
+
+    made: tuple[Change, ...]
+    refused: Mapping[Change, CallerError]
+    """The others, as they were asked for, and why."""
+
+
+def changes_for(subject: "Loaded", named: Sequence[Change], each_block: bool) -> Changes:
     """The changes to make in a loaded subject: those named, or all it can have; perhaps one block at a time.
 
-    Each is made and undone at once, without a forward pass. Raises a CallerError for one that the subject cannot have;
-    of those made block by block only where no block can.
+    Each is made and undone at once, without a forward pass. Of those made block by block one is refused only where no
+    block can have it. Raises BadSetting for a subject that can have none of the interventions there are.
     """
     from repflow.models import possible
 
     wanted = named or [Change((Ablation(name, RULES[name].example or None),)) for name in possible(subject)]
     if not wanted:
         raise BadSetting(f"{subject.facts.label} can have none of the interventions")
-    if not each_block:
-        for change in wanted:
-            _try(subject, change)
-        return list(wanted)
-    return [found for change in wanted for found in _by_block(subject, change)]
+    made: list[Change] = []
+    refused: dict[Change, CallerError] = {}
+    for change in wanted:
+        try:
+            made += _by_block(subject, change) if each_block else _tried(subject, change)
+        except CallerError as error:
+            refused[change] = error
+    return Changes(tuple(made), refused)
+
+
+def left_out(subjects: Sequence[Changes]) -> list[str]:
+    """A line for every change that some subject cannot have. Raises the first's error for one that none can have."""
+    for change, error in subjects[0].refused.items():
+        if all(change in each.refused for each in subjects):
+            raise error
+    return [f"{change.text} is left out: {error}" for each in subjects for change, error in each.refused.items()]
 
 
 def _by_block(subject: "Loaded", change: Change) -> list[Change]:
     found: list[Change] = []
     refused: CallerError | None = None
     for block in range(subject.facts.n_blocks):
-        here = change.at(f"block.{block}")
         try:
-            _try(subject, here)
+            found += _tried(subject, change.at(f"block.{block}"))
         except CallerError as error:
             refused = error
-        else:
-            found.append(here)
     if refused is not None and not found:
         raise refused
     return found
 
 
-def _try(subject: "Loaded", change: Change) -> None:
+def _tried(subject: "Loaded", change: Change) -> list[Change]:
+    """The change, which the subject can have. Raises a CallerError where it cannot."""
     from repflow.models import ablated
 
     with ablated(subject, change.ablations):
-        pass
+        return [change]
 
 
 def _parts(ablation: Ablation) -> tuple[str, str]:

@@ -49,8 +49,9 @@ class Ablating:
         spent = Spent(Clock())
         before = [self._measured(f"{number:02d}-base", subject, reading, spent) for reading in readings]
         self.record.take(before)
-        count = f"{len(changes)} change{'s' if len(changes) > 1 else ''}"
-        self.progress.note(f"{facts.label}: {count} to measure, about {told_time(len(changes) * spent.total)}")
+        if changes:
+            count = f"{len(changes)} change{'s' if len(changes) > 1 else ''}"
+            self.progress.note(f"{facts.label}: {count} to measure, about {told_time(len(changes) * spent.total)}")
         for place, change in enumerate(changes):
             try:
                 self._change(f"{number:02d}-{place:03d}", subject, change, readings, before, spent)

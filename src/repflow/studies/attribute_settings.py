@@ -26,8 +26,8 @@ class AttributionSettings:
     """How weights are drawn anew: config is the family's own way, permuted shuffles the trained values."""
     seeds: int = 3
     """Draws of each scheme, seeded 0, 1, ..; a verdict needs 3."""
-    recurrence: bool = False
-    """Draw A_log, D, dt_bias and the like too where schemes other than config leave them as trained."""
+    keep: bool = False
+    """Leave as trained what a scheme has no rule of its own for (A_log, D, dt_bias, sinks, routing biases)."""
     tokens: tuple[str, ...] = ("all", "no_sink")
     """Which tokens count: all, no_special, no_sink (neither special nor of outlying norm)."""
     calibration: int = 8
@@ -59,11 +59,7 @@ class AttributionSettings:
     @property
     def inits(self) -> tuple[Init, ...]:
         """Every draw, scheme by scheme."""
-        return tuple(
-            Init(scheme, seed, self.recurrence and scheme != "config")
-            for scheme in self.schemes
-            for seed in range(self.seeds)
-        )
+        return tuple(Init(scheme, seed, self.keep) for scheme in self.schemes for seed in range(self.seeds))
 
 
 @dataclass(frozen=True)

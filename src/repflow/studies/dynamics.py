@@ -44,6 +44,7 @@ def _measure(
     watching = Watching(settings, work, writer, progress, record)
     for number, spec in enumerate(specs):
         watching.subject(number, spec)
+    record.settle()
     info = run_info(record, settings.measure.seed, started)
     record.write(writer)
     writer.finish([], [], [], info)

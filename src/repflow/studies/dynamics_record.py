@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from repflow.core import ModelProblem
 from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.store import RunWriter
 from repflow.studies.jobs import Record
@@ -15,6 +16,15 @@ class DynamicsRecord(Record):
     influence: list[InfluenceRow] = field(default_factory=list[InfluenceRow])
     recency: list[RecencyRow] = field(default_factory=list[RecencyRow])
     bounds: list[BoundRow] = field(default_factory=list[BoundRow])
+    refused: list[ModelProblem] = field(default_factory=list[ModelProblem])
+    """Why subjects have no influence, where it was asked for."""
+
+    def settle(self) -> None:
+        """Say which subjects have no influence. Raises the first's ModelProblem where none has."""
+        if self.refused and not self.influence:
+            raise self.refused[0]
+        for problem in self.refused:
+            self.warn(f"influence is left out: {problem}")
 
     def write(self, writer: RunWriter) -> None:
         """Write the tables; those of what was not measured are empty."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from repflow.contraction import bounds, mixers, transition_values, transitions_of
 from repflow.contraction.influence import check_gradient
 from repflow.contraction.paths import PathBounds
-from repflow.core import Origin, SubjectFacts
+from repflow.core import ModelProblem, Origin, SubjectFacts
 from repflow.engines import Job, Outcome, Progress, Reader, run_job
 from repflow.metrics import Metric, Options
 from repflow.models import Loaded, SubjectSpec
@@ -47,13 +47,12 @@ class Watching:
         loaded = time.perf_counter() - begun
         readings = [read(assignment, subject.tokenizer, facts, flow, self.record) for assignment in self.work]
         reader = reader_of(subject, flow)
-        if self.settings.measure.influence_tokens:
-            check_gradient(subject, readings[0].examples[0])
+        asked = self._differentiable(subject, readings[0])
         forward = influence = 0.0
         for reading in readings:
             key = job_key(f"{number:02d}-{reading.assignment.key}", facts, reading.examples)
             forward += self._pass(key, subject, reader, reading)
-            if self.settings.measure.influence_tokens:
+            if asked:
                 influence += self._influence(key, subject, reader, reading)
         tokens = sum(reading.tokens for reading in readings)
         self.record.timings[facts.label] = {
@@ -63,12 +62,32 @@ class Watching:
             "tokens_per_s": round(tokens / max(forward, 1e-9), 1),
         }
 
+    def _differentiable(self, subject: Loaded, reading: Reading) -> bool:
+        """Whether the subject's influence is measured. Raises ModelProblem where it is the only one and cannot be."""
+        if not self.settings.measure.influence_tokens:
+            return False
+        try:
+            check_gradient(subject, reading.examples[0])
+        except ModelProblem as problem:
+            self._refuse(problem)
+            return False
+        return True
+
+    def _refuse(self, problem: ModelProblem) -> None:
+        """A subject without influence: no matter where others may have it."""
+        if len(self.settings.subjects) == 1:
+            raise problem
+        self.progress.note(f"influence is left out: {problem}")
+        self.record.refused.append(problem)
+
     def _pass(self, key: str, subject: Loaded, reader: Reader, reading: Reading) -> float:
         """The forward pass, its paths and transitions; returns the seconds it took."""
         facts, origin = subject.facts, _origin(subject.facts, reading)
         found = mixers(subject)
         if not found:
-            self.progress.note(f"{facts.label} has no state-space block whose transitions can be read")
+            line = f"{facts.label} has no state-space block whose transitions can be read; they are left out"
+            self.progress.note(line)
+            self.record.warn(line)
         self.progress.begin(f"{facts.label} on {reading.assignment.title}", len(reading.examples))
         with ExitStack() as stack:
             watched: list[Metric] = [PathBounds()]
@@ -94,7 +113,11 @@ class Watching:
         """The gradients; returns the seconds they took."""
         chosen = self.settings.measure
         influencing = Influencing(key, subject, reader, reading, chosen, self.writer, self.progress, self.record.warn)
-        squares = influencing.squares()
+        try:
+            squares = influencing.squares()
+        except ModelProblem as problem:
+            self._refuse(problem)
+            return influencing.seconds
         ids = [example.id for example in reading.examples]
         rows, recency = influence_rows(_origin(subject.facts, reading), squares, influencing.counts, ids, chosen)
         self.record.influence += rows
