@@ -172,7 +172,7 @@ def _generator(seed: int, name: str) -> torch.Generator:
 
 def _is_recurrence(name: str) -> bool:
     *path, last = name.split(".")
-    return last in RECURRENCE or last.startswith("time_mix_") or (last == "bias" and path[-1:] and path[-1] in GATES)
+    return last in RECURRENCE or last.startswith("time_mix_") or (last == "bias" and bool(path) and path[-1] in GATES)
 
 
 def _has_rule(name: str, module: nn.Module, tensor: Tensor) -> bool:

@@ -10,6 +10,7 @@ from repflow.engines import Reader
 from repflow.models import find_taps
 from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES
+from repflow.models.initialise import Redrawn
 from repflow.models.probing import check_causal, check_contract
 from repflow.models.sources import Opened
 from repflow.studies.jobs import batch_tokens
@@ -40,7 +41,7 @@ def live_subject(model: nn.Module, tokenizer: Any, label: str, settings: FlowSet
     changed = ids.clone()
     changed[0, -1] = (ids[0, -1] + 1) % rows
     check_causal(model, block_taps(taps)[-1], states, lambda: forward(changed))
-    facts = subject_facts(label, Opened(model, tokenizer), taps, states["embed"].shape[-1], (), "trained")
+    facts = subject_facts(label, Opened(model, tokenizer), taps, states["embed"].shape[-1], Redrawn(()), "trained")
     special = tuple(tokenizer.all_special_ids)
     return Reader(label, model, forward, taps, special, device, batch_tokens(settings, device)), facts
 
