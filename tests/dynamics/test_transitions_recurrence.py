@@ -9,7 +9,8 @@ from dynamics_twins import FAMILIES, HYBRIDS, Slow, inputs_and_outputs, module_o
 from torch import Tensor
 
 from repflow.contraction import BlockMixer, Recurrence, mixers, reading
-from repflow.contraction.recurrence import STRIDE, states
+from repflow.contraction._observed import observed
+from repflow.contraction.recurrence import states
 from repflow.models import Loaded, load
 
 IDS = torch.randint(0, 250, (2, 45), generator=torch.Generator().manual_seed(1))
@@ -70,12 +71,25 @@ def test_inputs_and_states_equal_the_plain_loop(subject: Loaded) -> None:
             recurrence = together[name][1]
             norms = recurrence.input_norm()[row, :length].double()
             torch.testing.assert_close(norms, twin.inputs.flatten(2).norm(dim=-1), rtol=1e-4, atol=1e-6)
-            ends = [min(end, length) - 1 for end in range(STRIDE, 45 + STRIDE, STRIDE)]
-            alive_and_state = list(states(recurrence, REAL))
-            assert [bool(alive[row]) for alive, _ in alive_and_state] == [i * STRIDE < length for i in range(len(ends))]
-            for end, (_, state) in zip(ends, alive_and_state, strict=True):
-                scale = float(twin.states.abs().max())
-                torch.testing.assert_close(state[row].double(), twin.states[end], rtol=1e-4, atol=1e-5 * scale)
+            alive_and_state = [(bool(alive[row]), state[row].clone()) for alive, state in states(recurrence, REAL)]
+            assert [alive for alive, _ in alive_and_state] == [t < length for t in range(45)]
+            mine = torch.stack([state for alive, state in alive_and_state if alive])
+            scale = float(twin.states.abs().max())
+            torch.testing.assert_close(mine.double(), twin.states, rtol=1e-4, atol=1e-5 * scale)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("peak", [3, 17, 31, 32, 44])
+def test_the_largest_state_is_over_every_token(peak: int) -> None:
+    """One token's input is far larger than all others; the state forgets it at once."""
+    dt, x = torch.ones(1, 45, 2), 0.01 * torch.ones(1, 45, 2, 3)
+    x[0, peak] = 5.0
+    recurrence = Recurrence(dt, torch.full((2, 1), 4.0), x, torch.ones(1, 45, 1, 4))
+    found = observed(recurrence, torch.ones(1, 45, dtype=torch.bool))
+    exact = [state.flatten(2).norm(dim=-1).clone() for _, state in states(recurrence, torch.ones(1, 45, dtype=torch.bool))]
+    assert float(found.state_high.max()) == pytest.approx(5.0 * 12**0.5, rel=1e-3)
+    torch.testing.assert_close(found.state_mean, torch.stack(exact).mean((0, 2)).double(), rtol=1e-6, atol=0)
+    assert found.looked.tolist() == [90]
 
 
 @torch.no_grad()

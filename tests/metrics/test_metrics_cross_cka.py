@@ -10,7 +10,7 @@ from toolkit import Trajectory, run, trajectory
 
 from repflow.core import NotEnoughData
 from repflow.metrics.batch import Options
-from repflow.metrics.cross_cka import CrossCka, cross_example_cka, cross_token_cka
+from repflow.metrics.cross_cka import CrossCka, cross_example_cka, cross_token_cka, derangements
 
 ALL = Options(policies=("all",), replicates=8)
 
@@ -89,7 +89,8 @@ def test_the_threshold_is_the_order_statistic_of_observed_and_nulls() -> None:
     x, y = (m.states[1].double().numpy() for m in (a, b))
     own = np.sqrt(sum(twins.hsic1(r, r) for r in x) * sum(twins.hsic1(r, r) for r in y))
     cross = np.array([[twins.hsic1(r, s) for s in y] for r in x]) / own
-    exact = [cross[np.arange(7), draw.permutation(7)].sum() for _ in range(4000)]
+    orders = [order for order in (draw.permutation(7) for _ in range(10_000)) if (order != np.arange(7)).all()]
+    exact = [cross[np.arange(7), order].sum() for order in orders]
     near = [np.quantile(exact, q) for q in (0.9, 0.98)]
     assert near[0] <= float(found.threshold[1, 1]) <= near[1]
     assert ceil(0.95 * 401) == 381
@@ -106,6 +107,42 @@ def test_the_null_rejects_one_in_twenty_of_independent_sequence_correlated_model
         rejected += int(found.value[0, 1, 1] > found.threshold[1, 1])
     # Binomial(200, 0.05): 4..18 has probability 0.985.
     assert 4 <= rejected <= 18
+
+
+@pytest.mark.parametrize("n", [2, 5, 10, 64])
+def test_the_null_leaves_no_sequence_in_place(n: int) -> None:
+    orders = derangements(3, n, 200)
+    assert orders.shape == (200, n)
+    assert (orders.sort(1).values == torch.arange(n)).all()
+    assert (orders != torch.arange(n)).all()
+    assert torch.equal(orders[:20], derangements(3, n, 20)) or n == 2
+
+
+def test_derangements_are_equally_likely() -> None:
+    """Of 4 there are 9; each comes about 100 times in 900 (four standard deviations: 38)."""
+    found = derangements(0, 4, 900).unique(dim=0, return_counts=True)[1]
+    assert len(found) == 9
+    assert (found - 100).abs().max() < 38
+
+
+@pytest.mark.parametrize("n", [5, 10])
+def test_likeness_of_the_same_sequences_is_not_in_the_null(n: int) -> None:
+    """A model beside itself: sequences left in place would bring about 1 / n of it into the null."""
+    levels = []
+    for seed in range(12):
+        made = _sequences(n, 40, 6, seed, memory=0.0)
+        levels.append(float(_token(made, made, 99, seed).threshold[1, 1]))
+    apart = []
+    for seed in range(12):
+        a, b = _sequences(n, 40, 6, seed, memory=0.0), _sequences(n, 40, 6, 100 + seed, memory=0.0)
+        apart.append(float(_token(a, b, 99, seed).threshold[1, 1]))
+    assert np.mean(levels) == pytest.approx(np.mean(apart), abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["token", "example"])
+def test_four_sequences_allow_no_null(kind: str) -> None:
+    a, b = trajectory(n=4, t=9, seed=1), trajectory(n=4, t=9, seed=2)
+    assert (_token if kind == "token" else _example)(a, b, 99).threshold.isnan().all()
 
 
 def test_the_null_permutes_whole_sequences_not_tokens() -> None:

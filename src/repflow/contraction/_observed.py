@@ -126,13 +126,10 @@ def _windows(dt: Float32[Tensor, "t u"], decay: Float32[Tensor, "u s"]) -> tuple
 
 
 def _sizes(recurrence: Recurrence, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Largest input and largest state of each unit, the mean state, and how many states were looked at."""
+    """Largest input and largest state of each unit over every token, the mean state, and how many states there were."""
     entering = recurrence.input_norm().masked_fill(~real[..., None], 0.0).amax(1).double()
-    high, total = torch.zeros_like(entering), torch.zeros_like(entering[:, 0])
-    looks = torch.zeros_like(real[:, 0], dtype=torch.int64)
-    for alive, state in states(recurrence, real):
-        norm = torch.where(alive[:, None], state.flatten(2).double().norm(dim=-1), 0.0)
-        high = torch.maximum(high, norm)
-        total += norm.mean(1)
-        looks += alive
-    return entering, high, total / looks, looks * entering.shape[1]
+    norms = torch.stack([torch.linalg.vector_norm(state, dim=(2, 3)) for _, state in states(recurrence, real)], 1)
+    norms.masked_fill_(~real[..., None], 0.0)
+    looks = real.sum(1)
+    mean = norms.double().sum((1, 2)) / (looks * norms.shape[2])
+    return entering, norms.amax(1).double(), mean, looks * norms.shape[2]

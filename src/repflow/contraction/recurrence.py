@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-STRIDE = 32
-"""States are looked at every so many tokens: at the last token of each stretch."""
+_STRETCH = 32
+"""Tokens whose transitions are computed at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,42 +38,24 @@ class Recurrence:
 def states(
     recurrence: Recurrence, real: Bool[Tensor, "n t"]
 ) -> Iterator[tuple[Bool[Tensor, " n"], Float32[Tensor, "n u p k"]]]:
-    """The states after every `STRIDE` tokens and after each example's last, and which examples still have tokens there.
+    """The states after every token, and which examples have that token.
 
-    Each stretch is summed in closed form from the state before it, every exponent at most 0: as exact as the loop over
-    tokens, without the loop. Takes room for [n, STRIDE, u, s] and [n, STRIDE, u, p] numbers.
+    One step a token, as the recurrence says, in one buffer: copy what is to be kept. Takes room for 32 tokens'
+    transitions [n, 32, u, s] and for one state [n, u, p, k].
     """
-    (n, _, units, p), k = recurrence.x.shape, recurrence.key.shape[-1]
+    (n, tokens, units, p), k = recurrence.x.shape, recurrence.key.shape[-1]
     state = recurrence.x.new_zeros(n, units, p, k)
-    for begin in range(0, real.shape[1], STRIDE):
-        stretch = slice(begin, begin + STRIDE)
-        alive = real[:, stretch]
-        state = _advanced(state, recurrence, stretch, alive)
-        yield alive[:, 0], state
-
-
-def _advanced(state: Tensor, of: Recurrence, stretch: slice, alive: Tensor) -> Tensor:
-    """The states at the end of a stretch. Tokens that are not real leave them as they are."""
-    time = torch.where(alive[..., None], of.dt[:, stretch], 0.0).cumsum(1)
-    x = torch.where(alive[..., None, None], of.x[:, stretch], 0.0)
-    key = torch.where(alive[..., None, None], of.key[:, stretch], 0.0)
-    since = (time[:, -1:] - time).unsqueeze(-1)
-    kept = torch.exp(-scaled(time[:, -1].unsqueeze(-1), of.decay)).unsqueeze(2)
-    weight = torch.exp(-scaled(since, of.decay))
-    if of.decay.shape[1] == 1:
-        return kept * state + _outer(x * weight, key)
-    per_unit = key.repeat_interleave(x.shape[2] // key.shape[2], dim=2)
-    return kept * state + torch.einsum("ntuk,ntuk,ntup->nupk", weight, per_unit, x)
+    repeat = units // recurrence.key.shape[2]
+    for begin in range(0, tokens, _STRETCH):
+        time = recurrence.dt[:, begin : begin + _STRETCH, :, None]
+        kept = torch.exp(-scaled(time, recurrence.decay)).unsqueeze(3)
+        for i in range(kept.shape[1]):
+            token = begin + i
+            key = recurrence.key[:, token].repeat_interleave(repeat, dim=1)
+            state.mul_(kept[:, i]).addcmul_(recurrence.x[:, token, :, :, None], key[:, :, None, :])
+            yield real[:, token], state
 
 
 def scaled(time: Tensor, decay: Tensor) -> Tensor:
     """time * decay; nothing decays in no time, whatever the decay."""
     return torch.where(time > 0, time * decay, 0.0)
-
-
-def _outer(x: Tensor, key: Tensor) -> Tensor:
-    """Sum over tokens of x_t key_t', units by their groups."""
-    n, t, units, p = x.shape
-    groups, k = key.shape[2:]
-    grouped = torch.einsum("ntgup,ntgk->ngupk", x.view(n, t, groups, units // groups, p), key)
-    return grouped.reshape(n, units, p, k)

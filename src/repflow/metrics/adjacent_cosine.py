@@ -14,21 +14,22 @@ from repflow.metrics.view import SiteView
 class AdjacentCosine:
     """Mean over tokens of cos(h at the site before, h at this site); in [-1, 1], none at the first site.
 
-    A residual stream holds it near 1 by construction: read it beside update_ratio. `standardised` z-scores both
-    sites' features with the calibration set first (Timkey & van Schijndel 2021, arXiv:2109.04404).
+    A residual stream holds it near 1 by construction: read it beside update_ratio. `centred` takes each site's mean
+    over the calibration set off first, `standardised` also divides each feature by its spread there (Timkey & van
+    Schijndel 2021, arXiv:2109.04404).
     """
 
     name: str = "adjacent_cosine"
-    variants: tuple[str, ...] = ("raw", "standardised")
+    variants: tuple[str, ...] = ("raw", "centred", "standardised")
 
     def collect(self, view: SiteView) -> dict[str, Tensor]:
-        if view.previous is None or view.standardised is None or view.previous.standardised is None:
+        if view.previous is None:
             return {}
-        here, before = view.standardised, view.previous.standardised
-        assert view.standardised_norm is not None, "standardised states have norms"
-        assert view.previous.standardised_norm is not None, "standardised states have norms"
-        norms = view.standardised_norm.double() * view.previous.standardised_norm.double()
-        return {"standardised": row_dot(here, before).double() / norms}
+        cosines: dict[str, Tensor] = {}
+        for variant, here in view.offset_free.items():
+            before = view.previous.offset_free[variant]
+            cosines[variant] = row_dot(here.states, before.states).double() / (here.norm.double() * before.norm.double())
+        return cosines
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
         # By way of the step, which keeps its digits where the two states are close.

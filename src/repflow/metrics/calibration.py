@@ -1,4 +1,4 @@
-"""Feature means and spreads per site from a calibration set, for the `standardised` variants."""
+"""Feature means and spreads per site from a calibration set, for the `centred` and `standardised` variants."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What standardises each site: z = (h - mean) * inverse. A feature that never varies becomes 0."""
+    """What centres and standardises each site: (h - mean) * inverse. A feature that never varies becomes 0."""
 
     means: tuple[Float32[Tensor, " d"], ...]
     inverses: tuple[Float32[Tensor, " d"], ...]

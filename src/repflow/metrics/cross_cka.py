@@ -17,8 +17,8 @@ from repflow.metrics.token_cka import MIN_ROWS
 from repflow.metrics.token_grams import GramBank
 
 ALPHA = 0.05
-MIN_SEQUENCES = 4
-"""Of fewer, the permutation that changes nothing is drawn more than once in 20 times."""
+MIN_SEQUENCES = 5
+"""Of fewer there are at most 9 derangements: too few to reach the level alpha."""
 MIN_PERMUTATIONS = 19
 """Fewer cannot reach the level alpha."""
 _NULL_STREAM = 0x6E756C6C
@@ -44,8 +44,9 @@ def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates
     """Token CKA between two models that read the same tokens; blocks are examples.
 
     A row counts if it counts in both models; examples of fewer than 4, or than half the usual number, are left out.
-    The null pairs each sequence with another one's, the same permutation at every site; tokens themselves are never
-    permuted, since they are correlated within a sequence. So that the positions stay paired, all examples give the
+    The null pairs each sequence with another one's, never with its own, the same derangement at every site: a sequence
+    left in place would add about CKA / n to the null. Tokens themselves are never permuted, since they are correlated
+    within a sequence. So that the positions stay paired, all examples give the
     positions that count in every one of them; where those are less than half there is no null.
     """
     a, b = _shared(a, b)
@@ -59,14 +60,14 @@ def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates
     rows = index.shape[1]
     left = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(a.grams[used], index, strict=True)])
     right = torch.stack([u_centre(g[:, i][:, :, i]) for g, i in zip(b.grams[used], index, strict=True)])
-    orders = _permutations(seed, len(left), permutations if paired and len(left) >= MIN_SEQUENCES else 0)
+    orders = derangements(seed, len(left), permutations if paired and len(left) >= MIN_SEQUENCES else 0)
     flat = left.flatten(2)
     nulls = [(flat @ right[order].flatten(2).mT).double().sum(0) / (rows * (rows - 3)) for order in orders]
     return _result(left, right, nulls, a.ids[used], seed, replicates)
 
 
 def cross_example_cka(a: Grams, b: Grams, seed: int, replicates: int, permutations: int) -> CrossCka:
-    """Example CKA between any two models; blocks are 64 examples, the null permutes examples within blocks."""
+    """Example CKA between any two models; blocks are 64 examples, the null deranges examples within blocks."""
     found = _shared_blocks(a, b)
     usable = [k for k, (left, _) in found.items() if left.shape[-1] >= MIN_ROWS]
     if not usable:
@@ -75,14 +76,15 @@ def cross_example_cka(a: Grams, b: Grams, seed: int, replicates: int, permutatio
     right = [u_centre(found[k][1]) for k in usable]
     blocks = torch.tensor(usable)
     nulls: list[Tensor] = []
-    for draw in range(permutations):
+    enough = max(g.shape[-1] for g in left) >= MIN_SEQUENCES
+    for draw in range(permutations if enough else 0):
         shuffled = [g[:, i][:, :, i] for g, i in zip(right, _within(seed, draw, right), strict=True)]
         nulls.append(_total(left, shuffled))
     return _result(left, right, nulls, blocks, seed, replicates)
 
 
 def _within(seed: int, draw: int, blocks: list[Tensor]) -> list[Tensor]:
-    return [_permutations(seed + 7919 * draw, g.shape[-1], 1)[0] for g in blocks]
+    return [derangements(seed + 7919 * draw, g.shape[-1], 1)[0] for g in blocks]
 
 
 def _total(left: Tensor | list[Tensor], right: Tensor | list[Tensor]) -> Float64[Tensor, "a b"]:
@@ -122,10 +124,16 @@ def _threshold(observed: Float64[Tensor, "a b"], nulls: list[Tensor]) -> Float64
     return ordered[math.ceil((1 - ALPHA) * len(ordered)) - 1]
 
 
-def _permutations(seed: int, n: int, count: int) -> Int64[Tensor, "k n"]:
+def derangements(seed: int, n: int, count: int) -> Int64[Tensor, "k n"]:
+    """Permutations of n that leave nothing in place, each equally likely; none exist for n = 1."""
+    assert n > 1 or not count, "one sequence cannot change places"
     key = np.array([_NULL_STREAM, seed], dtype=np.int64).view(np.uint64)
-    draws = np.random.Philox(key=key).random_raw(count * n).reshape(count, n)
-    return as_tensor(np.argsort(draws, axis=1, kind="stable"))
+    stream = np.random.Philox(key=key)
+    found = np.empty((0, n), np.int64)
+    while len(found) < count:  # about one permutation in e is a derangement
+        draws = np.argsort(stream.random_raw(4 * count * n).reshape(-1, n), axis=1, kind="stable")
+        found = np.concatenate([found, draws[(draws != np.arange(n)).all(1)]])
+    return as_tensor(found[:count])
 
 
 def _positions(keep: Bool[Tensor, "n m"], least: int) -> tuple[Int64[Tensor, "n k"], bool]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Float64
 from torch import Tensor
 
 from repflow.metrics.trace import Trace
@@ -15,30 +15,34 @@ from repflow.metrics.view import SiteView, unit_weights
 class InterTokenCosine:
     """Mean cosine over all pairs of counted tokens; in [-1/(n-1), 1], NaN below two tokens.
 
-    Exact in O(n d): (||sum of unit rows||^2 - n) / (n (n-1)); the n x n matrix is never built. `standardised`
-    z-scores features with the calibration set first, never with the sequence's own mean, which would force -1/(n-1).
+    Exact in O(n d): (||sum of unit rows||^2 - n) / (n (n-1)); the n x n matrix is never built. `centred` takes the
+    calibration set's mean off first, `standardised` also divides each feature by its spread there; never the sequence's
+    own mean, which would force -1/(n-1) (Timkey & van Schijndel 2021, arXiv:2109.04404). `raw` far above `centred` says
+    that tokens share an offset, of whatever form; which features carry it is told by feature_share alone.
     """
 
     name: str = "inter_token_cosine"
-    variants: tuple[str, ...] = ("raw", "standardised")
+    variants: tuple[str, ...] = ("raw", "centred", "standardised")
 
     def collect(self, view: SiteView) -> dict[str, Tensor]:
-        sums = {"raw": sum_of_units(view.states, unit_weights(view.norm, view.keep))}
-        if view.standardised is not None and view.standardised_norm is not None:
-            sums["standardised"] = sum_of_units(view.standardised, unit_weights(view.standardised_norm, view.keep))
-        return sums
+        found = {"raw": _square_and_count(view.sum_of_units, view.norm, view.keep)}
+        for variant, rows in view.offset_free.items():
+            total = unit_weights(rows.norm, view.keep) @ rows.states
+            found[variant] = _square_and_count(total, rows.norm, view.keep)
+        return found
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
         del trace
         return {variant: _mean_cosine(found[..., 0], found[..., 1]) for variant, found in collected.items()}
 
 
-def sum_of_units(states: Float32[Tensor, "n t d"], weights: Float32[Tensor, "n p t"]) -> Float32[Tensor, "p n 2"]:
-    """The squared norm of the sum of the rows that `weights` turns into unit vectors, and their number."""
-    square = (weights @ states).square().sum(-1)
-    return torch.stack([square, (weights > 0).sum(-1).float()], -1).transpose(0, 1)
+def _square_and_count(
+    total: Float32[Tensor, "n p d"], norm: Float32[Tensor, "n t"], keep: Bool[Tensor, "p n t"]
+) -> Float64[Tensor, "p n 2"]:
+    """The squared norm of the sum of unit rows, and their number: rows of norm 0 have no direction."""
+    count = (keep & (norm > 0)).sum(-1).double()
+    return torch.stack([total.double().square().sum(-1).T, count], -1)
 
 
 def _mean_cosine(square: Tensor, count: Tensor) -> Tensor:
-    square, count = square.double(), count.double()
     return (square - count) / (count * (count - 1))

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from repflow.metrics.batch import Batch
-from repflow.metrics.states import Means, State, observe_means
+from repflow.metrics.states import Means, State, observe_means, observe_shares
 from repflow.metrics.trace import Trace
 from repflow.metrics.view import SiteView
 
@@ -40,6 +40,13 @@ class Metric(Protocol):
         ...
 
     def observe(self, batch: Batch) -> Observer: ...
+
+
+@runtime_checkable
+class Share(Protocol):
+    """A site metric whose run value is a ratio of sums over examples: what `values` gives, over `whole`."""
+
+    def whole(self, collected: Mapping[str, Tensor]) -> Float64[Tensor, "s p n"]: ...
 
 
 @runtime_checkable
@@ -113,4 +120,7 @@ class _PerSiteObserver:
         shape = (len(self.batch.sites), len(self.batch.options.policies), trace.norm.shape[1])
         missing = trace.norm.new_full(shape, torch.nan)
         values = torch.stack([found.get(variant, missing) for variant in self.metric.variants], 1)
-        return observe_means(torch.where(trace.finite, values, torch.nan).cpu(), self.batch.weights)
+        values = torch.where(trace.finite, values, torch.nan).cpu()
+        if isinstance(self.metric, Share):
+            return observe_shares(values, self.metric.whole(self.collected)[:, None].cpu(), self.batch.weights)
+        return observe_means(values, self.batch.weights)

@@ -6,6 +6,7 @@ from repflow.core import unknown
 from repflow.metrics.adjacent_cosine import AdjacentCosine
 from repflow.metrics.dropped_share import DroppedShare
 from repflow.metrics.example_rows import ExampleRows
+from repflow.metrics.feature_share import FeatureShare
 from repflow.metrics.inter_token_cosine import InterTokenCosine
 from repflow.metrics.metric import Metric, PerSite
 from repflow.metrics.norm import Norm
@@ -25,6 +26,7 @@ SITE_METRICS = (
     UpdateRatio(),
     UpdateCosine(),
     InterTokenCosine(),
+    FeatureShare(),
     OffsetCosine(),
     Norm(),
     ParticipationRatio(),

@@ -34,8 +34,8 @@ class Means:
         return Means(self.total + other.total, self.weight + other.weight, self.count + other.count)
 
     def value(self) -> Float64[Tensor, "*cells r"]:
-        """Mean over examples: the estimate in column 0, its replicates behind it; NaN without examples."""
-        return self.total / self.weight
+        """Mean over examples: the estimate in column 0, its replicates behind it; NaN where nothing weighs."""
+        return torch.where(self.weight > 0, self.total / self.weight, torch.nan)
 
 
 def observe_means(values: Float64[Tensor, "*cells n"], weights: Float64[Tensor, "n r"]) -> Means:
@@ -43,6 +43,15 @@ def observe_means(values: Float64[Tensor, "*cells n"], weights: Float64[Tensor, 
     defined = torch.isfinite(values)
     filled = torch.where(defined, values, 0.0)
     return Means(filled @ weights, defined.double() @ weights, defined.sum(-1))
+
+
+def observe_shares(
+    parts: Float64[Tensor, "*cells n"], wholes: Float64[Tensor, "*wider n"], weights: Float64[Tensor, "n r"]
+) -> Means:
+    """The state of one batch of a ratio of sums: each example weighs as much as its whole."""
+    defined = torch.isfinite(parts) & torch.isfinite(wholes)
+    part, whole = torch.where(defined, parts, 0.0), torch.where(defined, wholes, 0.0)
+    return Means(part @ weights, whole @ weights, defined.sum(-1))
 
 
 def pack(state: State) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -36,6 +36,14 @@ class Rooms:
         return self.room(name, turn, like.shape, like)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """States of another variant, and their norms."""
+
+    states: Float32[Tensor, "n t d"]
+    norm: Float32[Tensor, "n t"]
+
+
 @dataclass
 class SiteView:
     """Residual-stream states at a site. Everything derived is lazy, on the states' device, and never synchronises."""
@@ -90,16 +98,22 @@ class SiteView:
         return row_dot(self.step, self.before.states)
 
     @cached_property
-    def standardised(self) -> Float32[Tensor, "n t d"] | None:
-        """States with each feature z-scored by the calibration set; None without one."""
+    def offset_free(self) -> "dict[str, Rows]":
+        """States without what the calibration set's tokens share, by variant; empty without a calibration set.
+
+        `centred`: its mean taken off. `standardised`: then each feature divided by its spread.
+        """
         if self.calibration is None:
-            return None
+            return {}
         mean, inverse = self.calibration.at(self.site.index)
-        return torch.sub(self.states, mean, out=self.rooms.states("standardised", self.turn, self.states)).mul_(inverse)
+        centred = torch.sub(self.states, mean, out=self.rooms.states("centred", self.turn, self.states))
+        scaled = torch.mul(centred, inverse, out=self.rooms.states("standardised", self.turn, self.states))
+        return {name: Rows(rows, row_norm(rows)) for name, rows in (("centred", centred), ("standardised", scaled))}
 
     @cached_property
-    def standardised_norm(self) -> Float32[Tensor, "n t"] | None:
-        return None if self.standardised is None else row_norm(self.standardised)
+    def sum_of_units(self) -> Float32[Tensor, "n p d"]:
+        """The sum of the counted tokens' unit vectors, by policy."""
+        return unit_weights(self.norm, self.keep) @ self.states
 
     @cached_property
     def gram(self) -> "Gram":

@@ -59,7 +59,7 @@ class AblateMeasureSettings:
     tokens: tuple[str, ...] = ("all", "no_sink")
     """Which tokens count: all, no_special, no_sink (neither special nor of outlying norm)."""
     calibration: int = 0
-    """Further examples that set the feature means and spreads of standardised variants; 0 leaves these out."""
+    """Further examples that centre and standardise the features; 0 leaves these variants out."""
     generate: bool = True
     """Also let the models answer the prompts of kvpr and mdqa, and score the answers."""
     new_tokens: int = 100

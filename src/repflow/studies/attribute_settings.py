@@ -31,7 +31,7 @@ class AttributionSettings:
     tokens: tuple[str, ...] = ("all", "no_sink")
     """Which tokens count: all, no_special, no_sink (neither special nor of outlying norm)."""
     calibration: int = 8
-    """Further examples that set the feature means and spreads of the standardised variant; 0 leaves it out."""
+    """Further examples that centre and standardise the features; 0 leaves these variants out."""
     replicates: int = 200
     """Bootstrap replicates behind every interval."""
     seed: int = 0

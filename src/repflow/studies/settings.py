@@ -69,7 +69,7 @@ class MeasureSettings:
     sites: Literal["residual", "hf"] = "residual"
     """Where to read: the residual stream, or the list Hugging Face calls hidden states, for parity only."""
     calibration: int = 8
-    """Further examples that set the feature means and spreads of the standardised variants; 0 leaves these out."""
+    """Further examples that centre and standardise the features; 0 leaves these variants out."""
     gram_tokens: int = 256
     """Tokens of an example that enter a Gram matrix (CKA, participation ratio); beyond it a fixed sample."""
     replicates: int = 200

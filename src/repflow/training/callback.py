@@ -36,7 +36,7 @@ class FlowCallback(TrainerCallback):
     Args:
         out: the run directory: new, empty, or of this very training, unfinished.
         task: what the model reads, as in `repflow flow`; or token ids of ready examples, the last
-            `measure.calibration` of which calibrate the standardised variants.
+            `measure.calibration` of which calibrate the centred and standardised variants.
         measure: what is measured; without it every metric but the slow ones.
         every: measure at 0, every so many optimiser steps, and at the last.
         steps: measure at exactly these steps. Without `every` and `steps`: at 0, 1, 2, 4, 8, ... and at the last.
