@@ -39,11 +39,13 @@ class Observed:
     horizon: Int64[Tensor, "n h"]
     """Histogram of the tokens until a product falls below 1e-3; beyond the window in the last bin."""
     product: Float64[Tensor, "n l"]
-    """Mean product over a window of each lag; NaN where the example is too short."""
-    window_low: Float64[Tensor, "n l"]
-    """Least sum of -log A_bar over a window: the largest product, as a logarithm."""
+    """Mean product over sampled windows of each lag; NaN where the example is too short."""
     windows: Int64[Tensor, "n l"]
-    """Products behind them."""
+    """Products behind it."""
+    window_low: Float64[Tensor, "n l"]
+    """Least sum of -log A_bar over any window: the largest product, as a logarithm."""
+    every_window: Int64[Tensor, "n l"]
+    """Products behind it."""
     input_high: Float64[Tensor, "n u"]
     state_high: Float64[Tensor, "n u"]
     state_mean: Float64[Tensor, " n"]
@@ -56,8 +58,10 @@ def observed(recurrence: Recurrence, real: Bool[Tensor, "n t"]) -> Observed:
     lengths = real.sum(1).tolist()
     spreads = [_spread(dt[:length], recurrence.decay) for dt, length in zip(recurrence.dt, lengths, strict=True)]
     windows = [_windows(dt[:length], recurrence.decay) for dt, length in zip(recurrence.dt, lengths, strict=True)]
+    slowest = [_slowest(dt[:length], recurrence.decay) for dt, length in zip(recurrence.dt, lengths, strict=True)]
     spread, total, near_one = (torch.stack(column).cpu() for column in zip(*spreads, strict=True))
-    horizon, product, window_low, count = (torch.stack(column).cpu() for column in zip(*windows, strict=True))
+    horizon, product, count = (torch.stack(column).cpu() for column in zip(*windows, strict=True))
+    window_low, every_window = (torch.stack(column).cpu() for column in zip(*slowest, strict=True))
     rate_low, rate_high = (extreme.cpu() for extreme in _extremes(recurrence, real))
     input_high, state_high, state_mean, looked = (size.cpu() for size in _sizes(recurrence, real))
     return Observed(
@@ -68,8 +72,9 @@ def observed(recurrence: Recurrence, real: Bool[Tensor, "n t"]) -> Observed:
         rate_high=rate_high,
         horizon=horizon,
         product=product,
-        window_low=window_low,
         windows=count,
+        window_low=window_low,
+        every_window=every_window,
         input_high=input_high,
         state_high=state_high,
         state_mean=state_mean,
@@ -99,30 +104,43 @@ def _spread(dt: Float32[Tensor, "t u"], decay: Float32[Tensor, "u s"]) -> tuple[
     return counts, total, near_one
 
 
-def _windows(dt: Float32[Tensor, "t u"], decay: Float32[Tensor, "u s"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _windows(dt: Float32[Tensor, "t u"], decay: Float32[Tensor, "u s"]) -> tuple[Tensor, Tensor, Tensor]:
     """Products over windows that begin at up to 16 tokens of the first half, all of one length: half the example.
 
-    What enters the state at a token is multiplied with the transitions of the tokens after it. Each window is summed
-    from its own begin, so that no sum over k tokens rounds to less than k times the least: bounds hold to the bit.
+    What enters the state at a token is multiplied with the transitions of the tokens after it.
     """
     begin = (len(dt) + 1) // 2
     width = len(dt) - begin
     time, rates = dt.double(), decay.double()
     horizon = torch.zeros(HORIZONS.count, dtype=torch.int64, device=dt.device)
     total = torch.zeros(len(LAGS), dtype=torch.float64, device=dt.device)
-    low = torch.full_like(total, math.inf)
     starts = spaced_rows(begin, STARTS).tolist() if width else []
     for start in starts:
         since = time[start + 1 : start + 1 + width].cumsum(0).T.contiguous()
         steps = torch.searchsorted(since, -math.log(FORGOTTEN) / rates, right=True) + 1
         horizon += HORIZONS.counts(torch.where(steps > width, math.inf, steps.float()))
         for i, lag in enumerate(lag for lag in LAGS if lag <= width):
-            sums = scaled(since[:, lag - 1, None], rates)
-            total[i] += sums.neg().exp().mean()
-            low[i] = torch.minimum(low[i], sums.min())
+            total[i] += scaled(since[:, lag - 1, None], rates).neg().exp().mean()
     reached = torch.tensor([lag <= width for lag in LAGS], device=dt.device)
     mean = torch.where(reached, total / max(1, len(starts)), math.nan)
-    return horizon, mean, low, reached * (len(starts) * decay.numel())
+    return horizon, mean, reached * (len(starts) * decay.numel())
+
+
+def _slowest(dt: Float32[Tensor, "t u"], decay: Float32[Tensor, "u s"]) -> tuple[Tensor, Tensor]:
+    """Least -log of a product over all windows of each lag up to half the example, and how many windows there are.
+
+    No sum over k tokens is let round to less than k times the least, so that bounds hold to the bit.
+    """
+    width, rates = len(dt) // 2, decay.double().amin(1)
+    low = torch.full((len(LAGS),), math.inf, dtype=torch.float64, device=dt.device)
+    count = torch.zeros(len(LAGS), dtype=torch.int64, device=dt.device)
+    if width:
+        since, least = dt.double().cumsum(0), dt.double()[1:].amin(0)
+        for i, lag in enumerate(lag for lag in LAGS if lag <= width):
+            sums = torch.maximum((since[lag:] - since[:-lag]).amin(0), lag * least)
+            low[i] = scaled(sums, rates).min()
+            count[i] = (len(dt) - lag) * decay.numel()
+    return low, count
 
 
 def _sizes(recurrence: Recurrence, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -34,9 +34,9 @@ class Bound:
     site: Site
     name: str
     """`rho`: the contractivity constant itself.
-    `memory`: rho^lag, beside the largest product over a window of `lag` tokens.
-    `memory_mean`: the mean over units of each unit's own rho^lag, beside the mean product.
-    `state_norm`: max ||input|| / (1 - rho), beside the largest state of a unit.
+    `memory`: rho^lag, beside the largest product over any window of `lag` tokens.
+    `memory_mean`: the mean over units of each unit's own rho^lag, beside the mean product of sampled windows.
+    `state_norm`: max ||input|| / (1 - rho), beside the largest state of a unit after any token.
     `state_norm_by_unit`: the same with each unit's own input and rho; the largest over units."""
     lag: int | None
     bound: float
@@ -49,6 +49,8 @@ class Bound:
     """rho > 1 - 1e-6."""
     n: int
     """Transitions, products or states measured."""
+    sampled: bool = False
+    """Whether `measured` is of sampled windows only."""
 
 
 def bounds(state: TransitionState, found: Sequence[BlockMixer]) -> tuple[Bound, ...]:
@@ -60,17 +62,19 @@ def _of_one(state: TransitionState, i: int, mixer: BlockMixer) -> Iterator[Bound
     low = slowest(state)[i]
     vacuous = bool(-torch.expm1(-low) < VACUOUS)
 
-    def bound(name: str, log_bound: Tensor, log_measured: Tensor, n: Tensor, lag: int | None = None) -> Bound:
+    def bound(
+        name: str, log_bound: Tensor, log_measured: Tensor, n: Tensor, lag: int | None = None, sampled: bool = False
+    ) -> Bound:
         value, measured, ratio = (float(x.exp()) for x in (log_bound, log_measured, log_bound - log_measured))
-        return Bound(mixer.block, mixer.site, name, lag, value, measured, ratio, vacuous, int(n))
+        return Bound(mixer.block, mixer.site, name, lag, value, measured, ratio, vacuous, int(n), sampled)
 
     yield bound("rho", torch.zeros_like(low), -low, state.spread[i, :, 0].sum())
     own = state.rate_low[i][~state.rate_low[i].isnan()]
     for j, lag in enumerate(LAGS):
         if n := state.windows[i, j]:
-            yield bound("memory", -lag * low, -state.window_low[i, j], n, lag)
+            yield bound("memory", -lag * low, -state.window_low[i, j], state.every_window[i, j], lag)
             mean = state.product[i, j, 0] / state.product_weight[i, j, 0]
-            yield bound("memory_mean", _log_mean(-lag * own), mean.log(), n, lag)
+            yield bound("memory_mean", _log_mean(-lag * own), mean.log(), n, lag, sampled=True)
     entering, largest = state.input_high[i, : len(own)], state.state_high[i, : len(own)].max().log()
     yield bound("state_norm", _series(entering.max(), low), largest, state.looked[i])
     yield bound("state_norm_by_unit", _series(entering, own).max(), largest, state.looked[i])

@@ -26,6 +26,7 @@ class TransitionState:
     product: Float64[Tensor, "b l r"]
     product_weight: Float64[Tensor, "b l r"]
     windows: Int64[Tensor, "b l"]
+    every_window: Int64[Tensor, "b l"]
     state_mean: Float64[Tensor, "b r"]
     weight: Float64[Tensor, " r"]
     looked: Int64[Tensor, " b"]
@@ -69,6 +70,7 @@ def summed(seen: Sequence[Observed], weights: Float64[Tensor, "n r"], finite: Bo
         product=product.nan_to_num(0.0).mT @ weights,
         product_weight=(~product.isnan()).double().mT @ weights,
         windows=torch.stack([one.windows.sum(0) for one in kept]),
+        every_window=torch.stack([one.every_window.sum(0) for one in kept]),
         state_mean=torch.stack([one.state_mean @ weights for one in kept]),
         weight=weights.sum(0),
         looked=torch.stack([one.looked.sum() for one in kept]),

@@ -102,3 +102,5 @@ class BoundRow:
     """The bound says nothing: rho > 1 - 1e-6."""
     n: int
     """Transitions, products, states or paths measured."""
+    sampled: bool | None = None
+    """True where `measured` is of a sample of tokens; False where it is of all; None in runs that did not say."""

@@ -144,6 +144,6 @@ _MEMORY = Quantity(
     "What is left in the state of what entered so many tokens ago: measured (solid), and the bound from the slowest "
     "transition read, to the power of the tokens (dotted).",
     "Dark: the first blocks, yellow: the last. Mean over units: each channel or head by its own bound; largest: the "
-    "largest product anywhere by rho, the largest transition anywhere.",
+    "largest product of any window by rho, the largest transition anywhere. Means are of windows from 16 tokens on.",
     "",
 )

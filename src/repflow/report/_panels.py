@@ -20,9 +20,9 @@ from repflow.report._style import Style
 from repflow.report._tables import PathTable, path_table
 from repflow.report._texts import Quantity, quantity
 
-VARIANTS = ("rms", "raw", "unit", "standardised", "median", "mean", "max", "centred", "uncentred", "token", "example")
+VARIANTS = ("rms", "raw", "unit", "centred", "standardised", "median", "mean", "max", "uncentred", "token", "example")
 """The order in which variants are offered; the first present is shown first."""
-FIRST = {"inter_token_cosine": "raw", "adjacent_cosine": "raw"}
+FIRST = {"inter_token_cosine": "raw", "adjacent_cosine": "raw", "feature_share": "k=3"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def ordered(found: Iterable[Any], wanted: Sequence[str]) -> list[str]:
 
 _CURVES = (
     ("inter_token_cosine", {"inter_token_cosine": ""}, "wide"),
+    ("feature_share", {"feature_share": ""}, "half"),
     ("adjacent_cosine", {"adjacent_cosine": ""}, "half"),
     ("update", {"update_ratio": "ratio", "update_cosine": "cosine"}, "half"),
     ("norm", {"norm": ""}, "half"),

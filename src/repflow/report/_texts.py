@@ -27,9 +27,19 @@ _ALL = (
         "mean cosine between tokens",
         "How alike the tokens of one sequence are at a site: the mean cosine over all pairs of tokens.",
         "High means tokens point the same way (homogenised); near 0 means they are spread out. Compare where along "
-        "depth each model rises. A large gap between raw and standardised values points to a few dominant features.",
+        "depth each model rises. Raw far above centred: tokens share an offset common to all text, of whatever form. What "
+        "centring leaves is likeness of this sequence. Whether a few features carry it, the feature share says.",
         "2/(n(n−1)) · Σ<sub>i&lt;j</sub> cos(h<sub>i</sub>, h<sub>j</sub>), exact over all pairs",
         unit=True,
+    ),
+    Quantity(
+        "feature_share",
+        "Feature share",
+        "share of the raw cosine",
+        "How much of the raw inter-token cosine the k features that contribute most to it carry.",
+        "Near 1 for k = 3: a few features make the tokens alike. About k over the width: all features do. Above 1: the "
+        "other features take some away. No value where tokens are not alike at all.",
+        "Σ of the k largest mean<sub>i&lt;j</sub> u<sub>i</sub>[f] u<sub>j</sub>[f], over the inter-token cosine",
     ),
     Quantity(
         "adjacent_cosine",
@@ -219,7 +229,7 @@ def quantity(metric: str) -> Quantity:
 SOURCES = {
     "cka": "CKA: Kornblith et al. 2019, debiased after Song et al. 2012, over minibatches after Nguyen et al. 2021; "
     "calibration after Groeger et al. 2026.",
-    "inter_token_cosine": "Standardised cosine: Timkey and van Schijndel 2021.",
+    "inter_token_cosine": "Standardised cosine and the shares of features: Timkey and van Schijndel 2021.",
     "sequence_curvature": "Sequence curvature: Hosseini and Fedorenko 2023.",
 }
 """Whose a metric is."""

@@ -58,6 +58,7 @@ def block_bound_rows(origin: Origin, found: Sequence[Bound]) -> Iterator[BoundRo
             use_high=math.nan,
             vacuous=bound.vacuous,
             n=bound.n,
+            sampled=bound.sampled,
         )
 
 
@@ -84,6 +85,7 @@ def path_bound_rows(origin: Origin, state: PathUse, policies: Sequence[str]) -> 
                 use_high=float(high[i, p]),
                 vacuous=False,
                 n=int(state.paths[i, p]),
+                sampled=False,
             )
 
 
