@@ -86,7 +86,9 @@ def test_the_largest_state_is_over_every_token(peak: int) -> None:
     x[0, peak] = 5.0
     recurrence = Recurrence(dt, torch.full((2, 1), 4.0), x, torch.ones(1, 45, 1, 4))
     found = observed(recurrence, torch.ones(1, 45, dtype=torch.bool))
-    exact = [state.flatten(2).norm(dim=-1).clone() for _, state in states(recurrence, torch.ones(1, 45, dtype=torch.bool))]
+    exact = [
+        state.flatten(2).norm(dim=-1).clone() for _, state in states(recurrence, torch.ones(1, 45, dtype=torch.bool))
+    ]
     assert float(found.state_high.max()) == pytest.approx(5.0 * 12**0.5, rel=1e-3)
     torch.testing.assert_close(found.state_mean, torch.stack(exact).mean((0, 2)).double(), rtol=1e-6, atol=0)
     assert found.looked.tolist() == [90]

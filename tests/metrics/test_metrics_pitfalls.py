@@ -82,7 +82,9 @@ def test_a_rogue_feature_moves_the_raw_cosine_but_not_the_standardised_one() -> 
 def _offset_by(direction: torch.Tensor) -> tuple[dict[str, float], dict[str, float]]:
     """inter_token_cosine and feature_share by variant of independent tokens with an offset that all sequences share."""
     d = len(direction)
-    made, others = (trajectory(n=4, t=24, d=d, blocks=1, shared=0.0, seed=s).mapped(lambda x: x + direction) for s in (1, 2))
+    made, others = (
+        trajectory(n=4, t=24, d=d, blocks=1, shared=0.0, seed=s).mapped(lambda x: x + direction) for s in (1, 2)
+    )
     calibration = calibration_from([moments(s, others.real) for s in others.states])
     names = ["inter_token_cosine", "feature_share"]
     states = run(made, names, POLICIES, calibration=calibration)

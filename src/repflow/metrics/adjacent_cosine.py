@@ -28,7 +28,9 @@ class AdjacentCosine:
         cosines: dict[str, Tensor] = {}
         for variant, here in view.offset_free.items():
             before = view.previous.offset_free[variant]
-            cosines[variant] = row_dot(here.states, before.states).double() / (here.norm.double() * before.norm.double())
+            cosines[variant] = row_dot(here.states, before.states).double() / (
+                here.norm.double() * before.norm.double()
+            )
         return cosines
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:

@@ -27,8 +27,8 @@ _ALL = (
         "mean cosine between tokens",
         "How alike the tokens of one sequence are at a site: the mean cosine over all pairs of tokens.",
         "High means tokens point the same way (homogenised); near 0 means they are spread out. Compare where along "
-        "depth each model rises. Raw far above centred: tokens share an offset common to all text, of whatever form. What "
-        "centring leaves is likeness of this sequence. Whether a few features carry it, the feature share says.",
+        "depth each model rises. Raw far above centred: tokens share an offset common to all text, of whatever form. "
+        "What centring leaves is likeness of this sequence. Whether a few features carry it, the feature share says.",
         "2/(n(n−1)) · Σ<sub>i&lt;j</sub> cos(h<sub>i</sub>, h<sub>j</sub>), exact over all pairs",
         unit=True,
     ),

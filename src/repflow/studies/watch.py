@@ -134,7 +134,7 @@ def watch(
 
     Args:
         model: a model of a family repflow knows, or any module together with `sites` or `run`.
-        metrics: names as in `repflow doctor`; the `centred` and `standardised` variants need calibration and are left out here.
+        metrics: names as in `repflow doctor`; `centred` and `standardised` variants need calibration, left out here.
         sites: taps named by hand, in the order the forward pass reaches them.
         tokens: token policies. Padding is read from `attention_mask`; without one every token counts.
         special_ids: token ids that `no_special` and `no_sink` leave out.
