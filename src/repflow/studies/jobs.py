@@ -118,7 +118,7 @@ def read(
     if len(calibration) < min(spare, 2):
         calibration = []
         record.warn(
-            f"{facts.label}, {title}: no examples left to calibrate on: centred and standardised variants are left out; "
+            f"{facts.label}, {title}: no examples to calibrate on: centred and standardised variants are left out; "
             f"give more text or lower --examples to {max(1, len(built) - spare)}"
         )
     elif len(calibration) < spare:
