@@ -110,7 +110,7 @@ _WINDOWS = Quantity(
     "How far attention has to see",
     "",
     "What holding attention to a window of the last tokens does, the token itself among them.",
-    "Bands are 95% intervals. Where the line reaches 0, tokens further back do not matter to the number.",
+    "Bands and bars are 95% intervals. Where the line reaches 0, tokens further back do not matter to the number.",
     "",
 )
 _BLOCKS = Quantity(
@@ -118,6 +118,7 @@ _BLOCKS = Quantity(
     "One block at a time",
     "",
     "What each change does when it is made in one block only, by block, from the first to the last.",
-    "Bands are 95% intervals; where one takes in 0, these examples do not show that the block needs the part.",
+    "Bands and bars are 95% intervals; where one takes in 0, these examples do not show that the block needs the part. "
+    "Lines join blocks next to each other; one whose neighbours were not changed stands alone.",
     "",
 )

@@ -9,6 +9,7 @@ from repflow.report._curves import rounded
 from repflow.report._labels import escaped, interval
 from repflow.report._plotly import LEGEND, Figure, Trace, axis, figure, trace
 from repflow.report._source import Subject, values
+from repflow.report._stretches import parted, ranks, spread, stretches
 from repflow.report._style import INK, MUTED, rgb
 
 WINDOW = "attention_window:"
@@ -34,17 +35,18 @@ def blocks_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def window_curves(rows: pd.DataFrame, column: Column, subjects: Sequence[Subject]) -> Figure:
-    """The difference that a window makes, against its tokens, a line a subject.
+    """The difference that a window makes, against its tokens, a line a subject, broken at a window it was not given.
 
-    Traces named by `uid`: `s0`, `s1` .. with `-line`, `-low` and `-high` (the interval).
+    Traces named by `uid`: `s0`, `s1` .. with `-line`, and those of `spread` (the interval).
     """
     traces: list[Trace] = []
     for place, subject in enumerate(subjects):
         mine = rows[rows["subject"] == subject.label].sort_values("window", kind="stable")
         if len(mine):
             x, style = mine["window"].tolist(), subject.style
-            traces += _band(f"s{place}", x, mine, style.band())
-            traces.append(_line(f"s{place}", subject.short, x, mine, style.colour, style.dash))
+            places = ranks(x, rows["window"])
+            traces += _band(f"s{place}", x, places, mine, style.colour, style.band())
+            traces.append(_line(f"s{place}", subject.short, x, places, mine, style.colour, style.dash))
     ticks = sorted(set(rows["window"]))
     across = axis("tokens in the window", type="log", tickmode="array", tickvals=ticks, ticktext=list(map(str, ticks)))
     return _swept(300, traces, across, column, legend=32)
@@ -53,14 +55,14 @@ def window_curves(rows: pd.DataFrame, column: Column, subjects: Sequence[Subject
 def block_curves(rows: pd.DataFrame, column: Column) -> Figure:
     """The difference that a change of one block makes, against the block, a line a change; of one subject.
 
-    Traces named by `uid`: `c0`, `c1` .. with `-line`, `-low` and `-high`.
+    Only blocks next to each other are joined. Traces named by `uid`: `c0`, `c1` .. with `-line`, and those of `spread`.
     """
     traces: list[Trace] = []
     for place, what in enumerate(dict.fromkeys(rows["what"])):
         mine = rows[rows["what"] == what].sort_values("block", kind="stable")
         colour, x = _COLOURS[place % len(_COLOURS)], mine["block"].tolist()
-        traces += _band(f"c{place}", x, mine, f"rgba({','.join(map(str, rgb(colour)))},0.12)")
-        traces.append(_line(f"c{place}", what, x, mine, colour, _DASHES[place % len(_DASHES)]))
+        traces += _band(f"c{place}", x, x, mine, colour, f"rgba({','.join(map(str, rgb(colour)))},0.12)")
+        traces.append(_line(f"c{place}", what, x, x, mine, colour, _DASHES[place % len(_DASHES)]))
     across = axis("block", dtick=max(1, round(int(rows["block"].max()) / 12)))
     return _swept(340, traces, across, column, legend=64)
 
@@ -82,15 +84,17 @@ def _swept(height: int, traces: list[Trace], across: dict[str, object], column: 
     )
 
 
-def _line(uid: str, name: str, x: list[int], rows: pd.DataFrame, colour: str, dash: str) -> Trace:
+def _line(uid: str, name: str, x: list[int], places: list[int], rows: pd.DataFrame, colour: str, dash: str) -> Trace:
+    runs = stretches(places)
+    told = [interval(low, high) for low, high in values(rows, "difference_low", "difference_high")]
     return trace(
         "scatter",
         uid=f"{uid}-line",
         name=escaped(name),
         legendgroup=uid,
-        x=x,
-        y=rounded(rows["difference"]),
-        customdata=[interval(low, high) for low, high in values(rows, "difference_low", "difference_high")],
+        x=parted(x, runs),
+        y=parted(rounded(rows["difference"]), runs),
+        customdata=parted(told, runs),
         hovertemplate="%{x}: %{y:.4g}  %{customdata}<extra>%{fullData.name}</extra>",
         mode="lines+markers",
         line={"color": colour, "dash": dash, "width": 2},
@@ -98,19 +102,6 @@ def _line(uid: str, name: str, x: list[int], rows: pd.DataFrame, colour: str, da
     )
 
 
-def _band(uid: str, x: list[int], rows: pd.DataFrame, fill: str) -> Iterator[Trace]:
-    """The edges of the interval; they neither answer the pointer nor stand in the legend."""
-    for edge, area in (("low", None), ("high", "tonexty")):
-        yield trace(
-            "scatter",
-            uid=f"{uid}-{edge}",
-            x=x,
-            y=rounded(rows[f"difference_{edge}"]),
-            mode="lines",
-            line={"width": 0},
-            fill=area,
-            fillcolor=fill,
-            hoverinfo="skip",
-            showlegend=False,
-            legendgroup=uid,
-        )
+def _band(uid: str, x: list[int], places: list[int], rows: pd.DataFrame, colour: str, fill: str) -> Iterator[Trace]:
+    low, value, high = (rounded(rows[f"difference{end}"]) for end in ("_low", "", "_high"))
+    return spread(uid, x, low, value, high, places, colour, fill)

@@ -10,6 +10,7 @@ import pandas as pd
 from repflow.report._labels import escaped, interval, number
 from repflow.report._plotly import FINAL_X, LEGEND, Figure, Trace, axis, depth_axis, figure, trace
 from repflow.report._source import Scene, Source, Subject, is_final, of_scene
+from repflow.report._stretches import parted, spread, stretches
 from repflow.report._texts import Quantity
 
 _HOVER = (
@@ -41,8 +42,8 @@ def curves(
 ) -> Figure:
     """One quantity against relative depth, a line a subject.
 
-    Traces named by `uid` ending: `-line` (embed and blocks only), `-low`/`-high` (the interval's edges),
-    `-final` (the final norm), `-tie` (the dotted connector to it).
+    Traces named by `uid` ending: `-line` (embed and blocks only; broken where a site was not measured), those of
+    `repflow.report._stretches.spread` (the interval), `-final` (the final norm), `-tie` (the dotted connector to it).
     """
     frame = curve_rows(source, scene, quantity.metric, variant, tokens)
     traces: list[Trace] = []
@@ -91,39 +92,22 @@ def subject_traces(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[T
 
 
 def _band(subject: Subject, uid: str, rows: pd.DataFrame) -> Iterator[Trace]:
-    """The interval's edges, once for each stretch of sites that has intervals."""
-    known = rows[["ci_low", "ci_high"]].apply(pd.to_numeric).notna().all(axis=1).to_numpy()
-    starts = np.flatnonzero(known & ~np.r_[False, known[:-1]])
-    ends = np.flatnonzero(known & ~np.r_[known[1:], False]) + 1
-    for start, end in zip(starts, ends, strict=True):
-        part = rows.iloc[start:end]
-        for column, name, fill in (("ci_low", "low", None), ("ci_high", "high", "tonexty")):
-            yield trace(
-                "scatter",
-                uid=f"{uid}-{name}",
-                x=rounded(part["depth"]),
-                y=rounded(part[column]),
-                mode="lines",
-                line={"width": 0, "color": subject.style.colour},
-                fill=fill,
-                fillcolor=subject.style.band(),
-                hoverinfo="skip",
-                showlegend=False,
-                legendgroup=uid,
-            )
+    low, value, high = (rounded(pd.to_numeric(rows[c])) for c in ("ci_low", "value", "ci_high"))
+    places = rows["site_index"].tolist()
+    return spread(uid, rounded(rows["depth"]), low, value, high, places, subject.style.colour, subject.style.band())
 
 
 def _line(subject: Subject, uid: str, rows: pd.DataFrame) -> Trace:
-    style = subject.style
+    style, runs = subject.style, stretches(rows["site_index"].tolist())
     return trace(
         "scatter",
         uid=f"{uid}-line",
         name=escaped(subject.short),
         meta=[escaped(subject.label)],
         legendgroup=uid,
-        x=rounded(rows["depth"]),
-        y=rounded(rows["value"]),
-        customdata=_details(rows),
+        x=parted(rounded(rows["depth"]), runs),
+        y=parted(rounded(rows["value"]), runs),
+        customdata=parted(_details(rows), runs),
         hovertemplate=_HOVER,
         mode="lines+markers",
         line={"color": style.colour, "dash": style.dash, "width": 2},

@@ -12,6 +12,7 @@ from repflow.report._dynamicsrows import half_lives, place, told_distance
 from repflow.report._labels import escaped, interval, number
 from repflow.report._plotly import LEGEND, Figure, Trace, axis, depth_axis, figure, trace
 from repflow.report._source import Subject, values
+from repflow.report._stretches import parted, ranks, spread, stretches
 from repflow.report._style import CIVIDIS, MUTED
 
 FORGOTTEN = 1e-6
@@ -21,7 +22,7 @@ FORGOTTEN = 1e-6
 def influence_curves(rows: pd.DataFrame, subjects: tuple[Subject, ...], share: bool = False) -> Figure:
     """Influence against distance, both logarithmic, a line a subject; `share`: of the squared influence of all.
 
-    Traces named by `uid` ending: `-line`, and `-low` and `-high`, the edges of its interval.
+    Traces named by `uid` ending: `-line`, and those of `repflow.report._stretches.spread`, its interval.
     """
     columns = ("share", "share_low", "share_high") if share else ("value", "ci_low", "ci_high")
     traces: list[Trace] = []
@@ -29,7 +30,7 @@ def influence_curves(rows: pd.DataFrame, subjects: tuple[Subject, ...], share: b
         mine = rows[rows["subject"] == subject.label]
         mine = mine[mine[columns[0]] > 0]
         if len(mine):
-            traces += _influence(mine, subject, f"s{number_}", *columns)
+            traces += _influence(mine, ranks(mine["distance"], rows["distance"]), subject, f"s{number_}", *columns)
     title = "share of the squared influence" if share else "influence ‖∂h(t) / ∂e(t−k)‖"
     return figure(
         400,
@@ -40,32 +41,23 @@ def influence_curves(rows: pd.DataFrame, subjects: tuple[Subject, ...], share: b
     )
 
 
-def _influence(rows: pd.DataFrame, subject: Subject, uid: str, value: str, low: str, high: str) -> Iterator[Trace]:
+def _influence(
+    rows: pd.DataFrame, places: list[int], subject: Subject, uid: str, value: str, low: str, high: str
+) -> Iterator[Trace]:
     x = [place(first, last) for first, last in values(rows, "distance", "distance_to")]
-    known = rows[[low, high]].gt(0).all(axis=1)
-    for column, name, fill in ((low, "low", None), (high, "high", "tonexty")):
-        yield trace(
-            "scatter",
-            uid=f"{uid}-{name}",
-            x=[at for at, there in zip(x, known, strict=True) if there],
-            y=rounded(rows.loc[known, column]),
-            mode="lines",
-            line={"width": 0, "color": subject.style.colour},
-            fill=fill,
-            fillcolor=subject.style.band(),
-            hoverinfo="skip",
-            showlegend=False,
-            legendgroup=uid,
-        )
+    # A limit of 0 or less has no place on a logarithmic axis.
+    ends = [rounded(rows[column].where(rows[column] > 0)) for column in (low, value, high)]
+    runs = stretches(places)
+    yield from spread(uid, x, *ends, places, subject.style.colour, subject.style.band())
     told = values(rows, "distance", "distance_to", low, high, "n_examples")
     yield trace(
         "scatter",
         uid=f"{uid}-line",
         name=escaped(subject.short),
         legendgroup=uid,
-        x=x,
-        y=rounded(rows[value]),
-        customdata=[[told_distance(a, b), interval(lo, hi), n] for a, b, lo, hi, n in told],
+        x=parted(x, runs),
+        y=parted(rounded(rows[value]), runs),
+        customdata=parted([[told_distance(a, b), interval(lo, hi), n] for a, b, lo, hi, n in told], runs),
         hovertemplate="%{customdata[0]} tokens before<br>%{y:.4g}  %{customdata[1]}<br>%{customdata[2]} examples"
         "<extra>%{fullData.name}</extra>",
         mode="lines+markers",
@@ -169,13 +161,13 @@ def memory_figure(rows: pd.DataFrame) -> Figure:
     `rows`: one subject's bounds of one name with lags. Traces named by `uid`: `b` and the block's place, `-measured`
     or `-bound`.
     """
+    lags = sorted({int(lag) for lag in rows["lag"]})
     blocks = rows[["site", "depth"]].drop_duplicates().sort_values("depth", kind="stable")
     traces = [
-        _memory(rows[rows["site"] == site], f"b{i}", column, CIVIDIS[round(depth * (len(CIVIDIS) - 2))])
+        _memory(rows[rows["site"] == site], lags, f"b{i}", column, CIVIDIS[round(depth * (len(CIVIDIS) - 2))])
         for i, (site, depth) in enumerate(values(blocks, "site", "depth"))
         for column in ("bound", "measured")
     ]
-    lags = sorted({int(lag) for lag in rows["lag"]})
     shown = lags if len(lags) <= 7 else lags[::2]
     least = rows["measured"].where(rows["measured"] > 0).min()
     low = math.log10(max(FORGOTTEN, float(least) if least > 0 else FORGOTTEN)) - 0.1
@@ -196,15 +188,17 @@ def memory_figure(rows: pd.DataFrame) -> Figure:
     )
 
 
-def _memory(rows: pd.DataFrame, uid: str, column: str, colour: str) -> Trace:
+def _memory(rows: pd.DataFrame, lags: list[int], uid: str, column: str, colour: str) -> Trace:
     solid = column == "measured"
     shown = rows[rows[column] > FORGOTTEN / 10].sort_values("lag", kind="stable")
+    x = [int(lag) for lag in shown["lag"]]
+    runs = stretches(ranks(x, lags))
     return trace(
         "scatter",
         uid=f"{uid}-{column}",
-        x=[int(lag) for lag in shown["lag"]],
-        y=rounded(shown[column]),
-        customdata=shown["site"].tolist(),
+        x=parted(x, runs),
+        y=parted(rounded(shown[column]), runs),
+        customdata=parted(shown["site"].tolist(), runs),
         hovertemplate=f"<b>%{{customdata}}</b>, {column}<br>%{{y:.4g}} left after %{{x}} tokens<extra></extra>",
         mode="lines",
         line={"color": colour, "width": 2 if solid else 1.3, "dash": "solid" if solid else "dot"},

@@ -11,6 +11,7 @@ from repflow.report._labels import escaped, interval
 from repflow.report._plotly import LEGEND, Figure, Trace, axis, figure, trace
 from repflow.report._source import Subject, values
 from repflow.report._steprows import Scale, StepAxis, map_grid, map_ticks
+from repflow.report._stretches import spread
 from repflow.report._style import CIVIDIS
 from repflow.store import THIRDS
 
@@ -138,24 +139,8 @@ def _third(subject: Subject, uid: str, rows: pd.DataFrame, steps: StepAxis) -> l
         return []
     style = subject.style
     x = rounded([steps.place(step) for step in rows["step"]])
-    band = rows[["ci_low", "ci_high"]].notna().all(axis=None)
-    edges = (("ci_low", "low", None), ("ci_high", "high", "tonexty")) if band else ()
-    found = [
-        trace(
-            "scatter",
-            uid=f"{uid}-{name}",
-            x=x,
-            y=rounded(rows[column]),
-            mode="lines",
-            line={"width": 0, "color": style.colour},
-            fill=fill,
-            fillcolor=style.band(),
-            hoverinfo="skip",
-            showlegend=False,
-            legendgroup=uid,
-        )
-        for column, name, fill in edges
-    ]
+    low, value, high = (rounded(rows[column]) for column in ("ci_low", "value", "ci_high"))
+    found = list(spread(uid, x, low, value, high, list(range(len(rows))), style.colour, style.band()))
     hollow = {"symbol": style.marker, "size": 5, "color": "#fff" if style.hollow else style.colour}
     line = trace(
         "scatter",
@@ -164,7 +149,7 @@ def _third(subject: Subject, uid: str, rows: pd.DataFrame, steps: StepAxis) -> l
         meta=[escaped(subject.label)],
         legendgroup=uid,
         x=x,
-        y=rounded(rows["value"]),
+        y=value,
         customdata=[
             [f"{step:,}", interval(low, high), str(n)]
             for step, low, high, n in values(rows, "step", "ci_low", "ci_high", "sites")
