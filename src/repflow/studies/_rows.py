@@ -41,6 +41,11 @@ class Tables:
         return {name: np.stack(rows).astype(np.float32) for name, rows in kept.items() if rows}
 
 
+def units_of(row: LayerRow | PathRow) -> int:
+    """What was resampled behind a row: its units, or its examples where it does not say."""
+    return getattr(row, "n_units", None) or row.n_examples
+
+
 def tables_of(
     origin: Origin, sites: Sequence[Site], metrics: Sequence[Metric], states: Mapping[str, Any], options: Options
 ) -> Tables:

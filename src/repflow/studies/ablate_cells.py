@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from repflow.core import AblationRow, LayerRow, Origin, interval
+from repflow.core import AblationRow, Example, LayerRow, Origin, interval, proportion, proportion_difference
 from repflow.metrics import poisson_weights
 from repflow.metrics.states import observe_means
 from repflow.store import THIRDS
-from repflow.studies._rows import Tables
+from repflow.studies._rows import Tables, units_of
 from repflow.studies.ablate_changes import ALL, Change
 
 Array = np.ndarray
@@ -26,11 +26,25 @@ class Cell:
     """float64 [1 + B]."""
     n: int
     """Examples behind it."""
+    units: int
+    """What is resampled: examples of one unit count as one."""
+    share: bool = False
+    """A mean of answers that are right (1) or wrong (0)."""
 
     def limits(self) -> tuple[float, float, float]:
         """The estimate and its interval."""
-        low, high = interval(self.values[1:], self.n)
-        return float(self.values[0]), float(low), float(high)
+        value, replicates = self.values[0], self.values[1:]
+        low, high = proportion(value, replicates, self.units) if self.share else interval(replicates, self.units)
+        return float(value), float(low), float(high)
+
+    def less(self, before: "Cell") -> tuple[float, float, float]:
+        """This number less another of the same examples, and its paired interval."""
+        units, n = min(before.units, self.units), min(before.n, self.n)
+        if not self.share:
+            return Cell(self.values - before.values, n, units).limits()
+        a, b = before.values, self.values
+        low, high = proportion_difference(a[0], a[1:], b[0], b[1:], units)
+        return float(b[0] - a[0]), float(low), float(high)
 
 
 Cells = dict[Key, Cell]
@@ -45,12 +59,12 @@ def flow_cells(tables: Tables) -> Cells:
     for row, replicates in zip(tables.layers, tables.layer_replicates, strict=True):
         scope = _scope(row)
         if scope:
-            cell = Cell(np.concatenate([[row.value], replicates]), row.n_examples)
+            cell = Cell(np.concatenate([[row.value], replicates]), row.n_examples, units_of(row))
             grouped.setdefault((row.metric, row.variant, row.tokens, scope), []).append(cell)
     found = {key: _mean(cells) for key, cells in grouped.items()}
     for row, replicates in zip(tables.paths, tables.path_replicates, strict=True):
         key = row.metric, row.variant, row.tokens, ALL
-        found[key] = Cell(np.concatenate([[row.value], replicates]), row.n_examples)
+        found[key] = Cell(np.concatenate([[row.value], replicates]), row.n_examples, units_of(row))
     return found
 
 
@@ -61,7 +75,8 @@ def _scope(row: LayerRow) -> str:
 
 
 def _mean(cells: Sequence[Cell]) -> Cell:
-    return Cell(np.mean([cell.values for cell in cells], axis=0), min(cell.n for cell in cells))
+    values = np.mean([cell.values for cell in cells], axis=0)
+    return Cell(values, min(cell.n for cell in cells), min(cell.units for cell in cells))
 
 
 def ablation_rows(origin: Origin, changed: str, change: Change, before: Cells, after: Cells) -> list[AblationRow]:
@@ -78,7 +93,7 @@ def ablation_rows(origin: Origin, changed: str, change: Change, before: Cells, a
             *key,
             *before[key].limits(),
             *cell.limits(),
-            *_difference(before[key], cell),
+            *cell.less(before[key]),
             min(before[key].n, cell.n),
         )
         for key, cell in after.items()
@@ -86,11 +101,12 @@ def ablation_rows(origin: Origin, changed: str, change: Change, before: Cells, a
     ]
 
 
-def _difference(before: Cell, after: Cell) -> tuple[float, float, float]:
-    return Cell(after.values - before.values, min(before.n, after.n)).limits()
-
-
-def example_cell(values: Array, ids: Sequence[int], seed: int, replicates: int) -> Cell | None:
+def example_cell(
+    values: Array, examples: Sequence[Example], seed: int, replicates: int, share: bool = False
+) -> Cell | None:
     """The mean of one number an example, [n], weighed as the flow's are; NaN is left out. None of nothing."""
-    means = observe_means(torch.from_numpy(values)[None], poisson_weights(seed, ids, replicates))
-    return Cell(means.value()[0].numpy(), int(means.count)) if int(means.count) else None
+    units = [example.unit_id for example in examples]
+    means = observe_means(torch.from_numpy(values)[None], poisson_weights(seed, units, replicates))
+    counted = {unit for unit, value in zip(units, values, strict=True) if np.isfinite(value)}
+    found = means.value()[0].numpy()
+    return Cell(found, int(means.count), len(counted), share) if counted else None

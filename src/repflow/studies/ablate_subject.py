@@ -13,7 +13,7 @@ from repflow.studies._tasks import Assignment
 from repflow.studies.ablate_cells import Cells, example_cell, flow_cells
 from repflow.studies.ablate_changes import Change
 from repflow.studies.ablate_record import AblateRecord, Measured
-from repflow.studies.ablate_scores import Score, Scoring
+from repflow.studies.ablate_scores import ACCURACY, Score, Scoring
 from repflow.studies.ablate_settings import AblateSettings
 from repflow.studies.jobs import Reading, Record, measure, read, reader_of
 
@@ -108,6 +108,6 @@ class Ablating:
 
     def _cell(self, score: Score, reading: Reading) -> Cells:
         chosen = self.settings.measure
-        ids = [example.id for example in reading.examples]
-        cell = example_cell(score.values, ids, chosen.seed, chosen.replicates)
+        share = score.metric == ACCURACY
+        cell = example_cell(score.values, reading.examples, chosen.seed, chosen.replicates, share)
         return {} if cell is None else {(score.metric, score.variant, "all", "all"): cell}
