@@ -14,6 +14,7 @@ from repflow.core import BadSetting, ModelProblem, NotEnoughData, Site, Tap, Unk
 from repflow.metrics import DEFAULT
 from repflow.models import load
 from repflow.models.loading import Loaded
+from repflow.studies.watch import Watch
 from repflow.tasks import make_task
 
 SPECS = ["config:pythia,layers=2,width=32", "config:mamba2,layers=2,width=32"]
@@ -46,8 +47,10 @@ def trained(spec: str, watching: bool) -> tuple[list[Tensor], list[float]]:
     ids = texts(subject, 6)
     gradients, losses = [], []
 
-    def steps() -> None:
-        for batch in ids.split(2):
+    def steps(flow: Watch | None = None) -> None:
+        for step, batch in enumerate(ids.split(2)):
+            if flow is not None:
+                flow.step(step)
             loss = model(input_ids=batch, labels=batch).loss
             optimiser.zero_grad()
             loss.backward()
@@ -57,8 +60,9 @@ def trained(spec: str, watching: bool) -> tuple[list[Tensor], list[float]]:
 
     if watching:
         with repflow.watch(model, metrics=["adjacent_cosine", "path", "token_cka"]) as flow:
-            steps()
+            steps(flow)
         assert flow.n_examples == 6
+        assert flow.layers["step"].unique().tolist() == [0, 1, 2]
     else:
         steps()
     return gradients, losses
@@ -196,15 +200,6 @@ def test_a_mask_that_fits_no_state_is_refused() -> None:
     with pytest.raises(BadSetting, match=r"attention_mask of shape \[2, 20\]"), repflow.watch(subject.model):
         subject.model(input_ids=texts(subject, 2, 20), attention_mask=mask)
     assert hooks(subject.model) == before
-
-
-def test_generation_counts_every_step() -> None:
-    subject = load(SPECS[0])
-    ids = texts(subject, 2, 12)
-    with repflow.watch(subject.model, metrics=["norm"]) as flow:
-        subject.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=3, do_sample=False)
-    assert flow.n_examples == 6
-    assert set(flow.layers["n_tokens"]) == {2 * 12 + 2 * 2}
 
 
 class Checkpointed(Plain):

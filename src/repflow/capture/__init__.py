@@ -1,5 +1,24 @@
-"""Reading sites from a running model."""
+"""Reading sites from a running model, and which of its states are tokens."""
 
+from repflow.capture.given import Given
+from repflow.capture.handover import Handover
+from repflow.capture.order import Order
+from repflow.capture.passes import Listener, followed
 from repflow.capture.taps import Sink, tapped
+from repflow.capture.tokens import Reading, Tokens, reading_of, tokens_of
+from repflow.capture.uncompiled import uncompiled
 
-__all__ = ["Sink", "tapped"]
+__all__ = [
+    "Given",
+    "Handover",
+    "Listener",
+    "Order",
+    "Reading",
+    "Sink",
+    "Tokens",
+    "followed",
+    "reading_of",
+    "tapped",
+    "tokens_of",
+    "uncompiled",
+]

@@ -1,0 +1,148 @@
+"""What a watched model shows, pass by pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from repflow.capture import Given, Handover, Order, Reading, tokens_of
+from repflow.capture.continued import Continued
+from repflow.core import BadSetting, Site, Tap
+from repflow.metrics import Batch, Metric, Options, Rooms, Session, merge
+from repflow.studies._weights import Weights
+
+
+@dataclass
+class Step:
+    """What the passes of one step gave."""
+
+    states: dict[str, Any] | None = None
+    examples: int = 0
+    """Rows measured, which number them."""
+    weights: Weights | None = None
+    modes: set[bool] = field(default_factory=set[bool])
+    """Whether the model was in training mode."""
+
+
+class Measuring:
+    """Listens to the passes of a model and measures each."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        taps: Sequence[Tap],
+        metrics: Sequence[Metric],
+        options: Options,
+        special_ids: Sequence[int],
+        reading: Reading,
+        handover: Handover | None,
+    ) -> None:
+        self.sites: tuple[Site, ...] = tuple(tap.site for tap in taps)
+        self.metrics = metrics
+        self.options = options
+        self.steps: dict[int | None, Step] = {}
+        self.now: int | None = None
+        self.warnings: dict[str, None] = {}
+        self._model = model
+        self._special = tuple(special_ids)
+        self._reading = reading
+        self._handover = handover
+        self._order = Order(taps)
+        self._continued = Continued()
+        self._rooms = Rooms()
+        self._session: Session | None = None
+        self._left_out = False
+
+    def begin(self) -> None:
+        """A pass begins. Raises BadSetting where it would mix the states of two models."""
+        self._session, self._left_out = None, False
+        self._order.begin()
+        if self._handover is not None:
+            self._handover.begin()
+        step = self.steps.setdefault(self.now, Step())
+        weights = Weights(self._model)
+        if step.weights is None or step.states is None:
+            step.weights = weights
+        elif not step.weights.same(weights):
+            raise BadSetting(
+                "the model's weights changed between two passes, and rows of both would be one number; call "
+                "flow.step(n) after every optimiser step, so that each has rows of its own"
+            )
+        step.modes.add(self._model.training)
+        if len(step.modes) > 1:
+            self.warn("passes in training and in evaluation mode are put together; flow.step(n) keeps them apart")
+
+    def see(self, site: Site, states: Tensor, called: Sequence[Given]) -> None:
+        """A site of the pass. Without gradients, and never in inference mode: what is kept serves later passes, too."""
+        with torch.inference_mode(False), torch.no_grad():
+            self._order.take(site)
+            if self._session is None and not self._left_out:
+                self._start(states, called)
+            if self._handover is not None:
+                self._handover.wrote(states)
+            if self._session is not None:
+                self._session.see(site, self._tokens.laid(states))
+
+    def end(self, output: Any) -> None:
+        """The pass is over. Raises ModelProblem where it left out a site."""
+        self._order.end()
+        self._continued.made(output)
+        if self._handover is not None:
+            self._handover.end()
+            if self._handover.broken:
+                self.warn(self._handover.broken)
+        session, self._session = self._session, None
+        if session is None:
+            return
+        step = self.steps[self.now]
+        with torch.inference_mode(False), torch.no_grad():
+            found = session.finish()
+            step.states = found if step.states is None else merge(step.states, found)
+        step.examples += len(session.batch.example_ids)
+
+    def drop(self) -> None:
+        """An error ended the pass."""
+        self._session, self._left_out = None, True
+        self._order.begin()
+
+    def stray(self, site: Site) -> None:
+        """A site was reached outside any pass."""
+        self.warn(f"{site.name} was reached outside a call of {type(self._model).__name__}, and not measured there")
+
+    def warn(self, text: str) -> None:
+        """Keep a warning, once."""
+        self.warnings[text] = None
+
+    def _start(self, states: Tensor, called: Sequence[Given]) -> None:
+        n, t = states.shape[:2]
+        if not n or not t:
+            self._left_out = True
+            return
+        tokens = tokens_of(called, n, t, self._reading, _embedding(self._model))
+        if self._continued.goes_on(called, tokens.ids if tokens.place is None else None):
+            self._left_out = True
+            self.warn(
+                "passes that go on where an earlier one ended, as generation does token by token, were not measured; "
+                "call the model on the whole text for its states"
+            )
+            return
+        for doubt in tokens.doubts:
+            self.warn(doubt)
+        self._tokens = tokens
+        first, device = self.steps[self.now].examples, states.device
+        ids = tuple(range(first, first + len(tokens.real)))
+        special = tokens.special(self._special, "watch")
+        batch = Batch(ids, tokens.real.to(device), special.to(device), self.sites, self.options)
+        self._session = Session(self.metrics, batch, rooms=self._rooms)
+
+
+def _embedding(model: nn.Module) -> Tensor | None:
+    """The token embeddings, [vocabulary, width], where the model says which they are."""
+    found = getattr(model, "get_input_embeddings", None)
+    try:
+        weight = getattr(found() if callable(found) else None, "weight", None)
+    except (AttributeError, NotImplementedError):
+        return None
+    return weight if isinstance(weight, Tensor) else None
