@@ -1,6 +1,8 @@
 """watch: somebody else's loop, measured without touching it."""
 
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -241,3 +243,25 @@ def test_autocast_does_not_reach_the_metrics() -> None:
         subject.model(ids)
     gap = (plain.layers["value"] - cast.layers["value"]).abs() / plain.layers["value"].abs().clip(lower=1.0)
     assert gap.max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("zoo:pythia-tiny", r"got the string 'zoo:pythia-tiny'; open it with repflow\.models\.load"),
+        (Plain, "got the class Plain; give an instance"),
+        (None, "got a NoneType"),
+        (partial(Plain().forward), "got a partial"),
+        (SimpleNamespace(model=Plain()), r"got a SimpleNamespace; give the module in it, its \.model"),
+    ],
+)
+def test_what_is_no_model_is_refused(given: Any, says: str) -> None:
+    with pytest.raises(BadSetting, match=f"watch needs a torch module, {says}"), repflow.watch(given):
+        pass
+
+
+def test_a_model_on_several_devices_is_refused() -> None:
+    model = nn.DataParallel(Plain())
+    model.device_ids = [0, 1]
+    with pytest.raises(ModelProblem, match="watch cannot follow DataParallel on 2 devices"), repflow.watch(model):
+        pass

@@ -40,7 +40,7 @@ def _writes(parameter: Tensor) -> int:
 
 def _entries(parameter: Tensor) -> Tensor:
     flat = parameter.detach().flatten()
-    return torch.empty(0) if flat.is_meta else flat[:: max(1, len(flat) // _ENTRIES)][:_ENTRIES].float().cpu()
+    return torch.empty(0) if flat.is_meta else flat[:: max(1, len(flat) // _ENTRIES)][:_ENTRIES].cpu().clone()
 
 
 def _adapter(module: nn.Module) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from repflow.capture import Handover, followed, reading_of, uncompiled
-from repflow.core import BadSetting, NotEnoughData, Origin, Site, Tap
+from repflow.core import BadSetting, LayerRow, NotEnoughData, Origin, PairRow, PathRow, Site, Tap
 from repflow.metrics import DEFAULT, Options, measurable, named
 from repflow.models import find_taps
 from repflow.models.wrappers import unwrapped
@@ -46,17 +46,17 @@ class Watch:
     @property
     def layers(self) -> "pd.DataFrame":
         """One number a row, by site."""
-        return _frame(self._tables.layers)
+        return _frame(self._tables.layers, LayerRow)
 
     @property
     def pairs(self) -> "pd.DataFrame":
         """One number a row, by two sites."""
-        return _frame(self._tables.pairs)
+        return _frame(self._tables.pairs, PairRow)
 
     @property
     def paths(self) -> "pd.DataFrame":
         """One number a row, for the whole path through depth."""
-        return _frame(self._tables.paths)
+        return _frame(self._tables.paths, PathRow)
 
     @property
     def n_examples(self) -> int:
@@ -153,10 +153,10 @@ def watch(
         yield Watch(measuring)
 
 
-def _frame(rows: Sequence[Any]) -> "pd.DataFrame":
-    from dataclasses import asdict
+def _frame(rows: Sequence[Any], kind: type[Any]) -> "pd.DataFrame":
+    from dataclasses import astuple, fields
 
     import pandas as pd
 
-    frame = pd.DataFrame([asdict(row) for row in rows])
-    return frame.astype({"step": "Int64"}) if len(frame) else frame
+    frame = pd.DataFrame([astuple(row) for row in rows], columns=[entry.name for entry in fields(kind)])
+    return frame.astype({"step": "Int64"})
