@@ -77,9 +77,7 @@ def test_blocks_called_again_left_out_or_in_another_order(order: tuple[int, ...]
 
 def test_a_trunk_called_twice_in_one_call_is_two_passes_only_where_it_is_watched() -> None:
     model = Outer(lambda trunk, x: trunk(x) + trunk(-x))
-    with pytest.raises(
-        ModelProblem, match=r"call of Outer goes through Stack 2 times.*give watch the Stack inside"
-    ):
+    with pytest.raises(ModelProblem, match=r"call of Outer goes through Stack 2 times.*give watch the Stack inside"):
         watched(model, lambda: model(X))
     assert watched(model.trunk, lambda: model(X)).n_examples == 4
 

@@ -110,29 +110,29 @@ def watch(
 ) -> Iterator[Watch]:
     """Measure every forward pass of `model` inside the block; each row of a batch counts as one example.
 
-        Args:
-                model: a model of a family repflow knows, or any module together with `sites`, `blocks` or `run`; as it is,
-                with adapters (peft), or wrapped by DistributedDataParallel, torch.compile or functools.partial.
-            metrics: names as in `repflow doctor`; `centred` and `standardised` variants need calibration, left out here.
-                sites: taps named by hand, in the order the forward pass reaches them.
-            blocks, final_norm: the module that lists the blocks and the final norm, by name, where repflow cannot find
-                them; `final_norm="none"` for a model without one.
-            tokens: token policies.
-            special_ids: token ids that `no_special` and `no_sink` leave out.
-            mask: the input that is 1 at tokens and 0 at padding; None: every token counts.
-            replicates, seed: of the bootstrap behind the intervals.
-            run: calls the model once, so that an unknown model's blocks can be found.
+    Args:
+        model: a model of a family repflow knows, or any module together with `sites`, `blocks` or `run`; as it is,
+            with adapters (peft), or wrapped by DistributedDataParallel, torch.compile or functools.partial.
+        metrics: names as in `repflow doctor`; `centred` and `standardised` variants need calibration, left out here.
+        sites: taps named by hand, in the order the forward pass reaches them.
+        blocks, final_norm: the module that lists the blocks and the final norm, by name, where repflow cannot find
+            them; `final_norm="none"` for a model without one.
+        tokens: token policies.
+        special_ids: token ids that `no_special` and `no_sink` leave out.
+        mask: the input that is 1 at tokens and 0 at padding; None: every token counts.
+        replicates, seed: of the bootstrap behind the intervals.
+        run: calls the model once, so that an unknown model's blocks can be found.
 
-        Inputs are read by the model's own signature, positional or by name. Padding does not count: it is what the mask
-        says (2-d, or a causal 4-d one); without a mask, runs of a padding id that stands for nothing else. Virtual tokens
-        of prompt tuning do not count. A row in which several sequences are packed (positions that start again at 0, a mask
-        that separates them) counts as that many examples. What cannot be told is an error, or stands in `warnings`.
+    Inputs are read by the model's own signature, positional or by name. Padding does not count: it is what the mask
+    says (2-d, or a causal 4-d one); without a mask, runs of a padding id that stands for nothing else. Virtual tokens
+    of prompt tuning do not count. A row in which several sequences are packed (positions that start again at 0, a mask
+    that separates them) counts as that many examples. What cannot be told is an error, or stands in `warnings`.
 
-        A pass that goes on with the cache of an earlier one, as generation does, is not measured. `flow.step(n)` keeps the
-        steps of a training apart; weights that change without it are an error. One thread: the one that enters the block.
-        Compiled models run uncompiled inside. The model's outputs and gradients are untouched, and its hooks are gone after
-        the block. Errors about a pass are raised in that pass.
-        Raises ModelProblem when the sites cannot be found, UnknownName for a metric or policy, BadSetting for the rest.
+    A pass that goes on with the cache of an earlier one, as generation does, is not measured. `flow.step(n)` keeps the
+    steps of a training apart; weights that change without it are an error. One thread: the one that enters the block.
+    Compiled models run uncompiled inside. The model's outputs and gradients are untouched, and its hooks are gone after
+    the block. Errors about a pass are raised in that pass.
+    Raises ModelProblem when the sites cannot be found, UnknownName for a metric or policy, BadSetting for the rest.
     """
     inner = unwrapped(model, "watch")
     if sites is not None and (blocks is not None or final_norm is not None):
