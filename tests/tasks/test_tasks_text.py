@@ -6,8 +6,8 @@ import pytest
 
 from repflow.core import BadFile, BadSetting, BadSpec, NotEnoughData
 from repflow.tasks import TextTask, examples_sha256, longest
-from repflow.tasks._documents import chunks
 from repflow.tasks._hub import DatasetName, parse
+from repflow.tasks._sources import read_source
 from repflow.tasks.files import shipped
 
 
@@ -16,45 +16,24 @@ def put(path, text):
     return str(path)
 
 
-def test_packed_pieces_are_the_files_tokens_one_after_the_other(tmp_path, tokenizer):
+def sorted_ids(examples):
+    return sorted(e.ids for e in examples)
+
+
+def test_packed_pieces_are_the_tokens_of_each_file(tmp_path, tokenizer):
     texts = ["One two three four five. " * 9, "six seven eight\n\nnine ten. " * 7]
     files = tuple(put(tmp_path / f"{i}.txt", text) for i, text in enumerate(texts))
-    whole = [i for text in texts for i in tokenizer.encode(text, add_special_tokens=False)]
+    encoded = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+    pieces = [tuple(ids[i : i + 8]) for ids in encoded for i in range(0, len(ids) - 7, 8)]
     examples = TextTask(files).build(tokenizer, n=1000, context=8, seed=0)
-    assert [e.id for e in examples] == [e.group for e in examples] == list(range(len(whole) // 8))
-    assert [i for e in examples for i in e.ids] == whole[: len(whole) // 8 * 8]
-    assert examples[0].prompt == tokenizer.decode(whole[:8])
-
-
-def test_first_pieces_do_not_depend_on_how_many_nor_on_the_seed(tokenizer):
-    whole = TextTask().build(tokenizer, n=1000, context=64, seed=0)
-    assert len(whole) > 20
-    assert TextTask().build(tokenizer, n=5, context=64, seed=1) == whole[:5]
-
-
-def test_a_file_of_many_chunks_is_read_as_far_as_needed(tmp_path, words):
-    text = "".join(f"w{i} " for i in range(400_000))
-    path = put(tmp_path / "long.txt", text)
-    few = TextTask((path,)).build(words, n=3, context=50, seed=0)
-    assert [words.decode(e.ids) for e in few] == [" ".join(f"w{i}" for i in range(k, k + 50)) for k in (0, 50, 100)]
-    assert len(words.words) < 100_000
-    many = TextTask((path,)).build(words, n=10**6, context=50, seed=0)
-    assert many[:3] == few
-    assert [i for e in many for i in e.ids] == words.encode(text, add_special_tokens=False)
-
-
-def test_chunks_are_cut_where_something_ends_and_lose_nothing(tmp_path):
-    text = "aa bb\ncc dd\n\nee ff gg hh\n\n" * 20 + "x" * 100
-    path = put(tmp_path / "a.txt", text)
-    parts = list(chunks(path, "text", size=40))
-    assert "".join(parts) == text
-    assert all(len(part) <= 40 for part in parts)
-    assert all(part.endswith("\n\n") for part in parts[:10])
+    assert [e.id for e in examples] == [e.group for e in examples] == list(range(len(pieces)))
+    assert sorted_ids(examples) == sorted(pieces)
+    assert examples[0].prompt == tokenizer.decode(examples[0].ids)
 
 
 def test_bom_is_dropped_and_line_ends_are_newlines(tmp_path, words):
     path = put(tmp_path / "a.txt", b"\xef\xbb\xbfone two\r\nthree four\r\n")
-    assert list(chunks(path, "text")) == ["one two\nthree four\n"]
+    assert read_source(path, "text").held.text == "one two\nthree four\n"
     assert TextTask((path,)).build(words, n=1, context=4, seed=0)[0].prompt == "one two three four"
 
 
@@ -66,7 +45,7 @@ def test_gzipped_text(tmp_path, words):
 def test_documents_are_the_parts_between_blank_lines(tmp_path, words):
     path = put(tmp_path / "a.txt", "a b c d\ne f\n\n\n  \ng h\n\ni j k l m n o p q\n")
     examples = TextTask((path,), pack=False).build(words, n=9, context=8, seed=0)
-    assert [e.prompt for e in examples] == ["<s> a b c d e f", "<s> i j k l m n o"]
+    assert {e.prompt for e in examples} == {"<s> a b c d e f", "<s> i j k l m n o"}
     assert [(e.id, e.group) for e in examples] == [(0, 0), (1, 1)]
     assert TextTask((path,), pack=False).build(words, n=1, context=8, seed=0) == examples[:1]
 
@@ -77,9 +56,9 @@ def test_rows_of_json_lines_are_documents(tmp_path, words, name):
     text = "\n".join(map(json.dumps, rows)).encode()
     path = put(tmp_path / name, gzip.compress(text) if name.endswith("gz") else text)
     task = TextTask((path,), pack=False, column="body")
-    assert [e.prompt for e in task.build(words, n=9, context=9, seed=0)] == ["<s> a b c d e f", "<s> h i j k"]
+    assert {e.prompt for e in task.build(words, n=9, context=9, seed=0)} == {"<s> a b c d e f", "<s> h i j k"}
     packed = TextTask((path,), column="body").build(words, n=9, context=5, seed=0)
-    assert [e.prompt for e in packed] == ["a b c d e", "f g h i j"]
+    assert {e.prompt for e in packed} == {"a b c d e", "f g h i j"}
 
 
 def test_missing_column_is_named_with_what_there_is(tmp_path, words):
@@ -147,7 +126,9 @@ def test_context_of_too_few_tokens(words):
 def test_describe(tmp_path):
     path = put(tmp_path / "a.txt", "hello")
     (facts,) = TextTask((path,)).describe()["text"]
-    assert facts == {"file": "a.txt", "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
+    assert facts["file"] == "a.txt"
+    assert facts["sha256"] == "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    assert facts["characters"] == 5
     assert TextTask().describe()["text"][0]["file"] == "built in: prose.txt"
 
 
@@ -199,9 +180,9 @@ def saved(tmp_path_factory):
 
 def test_saved_dataset(saved, words):
     task = TextTask((str(saved / "one"),), pack=False, column="body")
-    assert [e.prompt for e in task.build(words, n=9, context=9, seed=0)] == ["<s> a b c d e", "<s> g h i j"]
+    assert {e.prompt for e in task.build(words, n=9, context=9, seed=0)} == {"<s> a b c d e", "<s> g h i j"}
     packed = TextTask((str(saved / "one"),), column="body").build(words, n=9, context=5, seed=0)
-    assert [e.prompt for e in packed] == ["a b c d e", "f g h i j"]
+    assert {e.prompt for e in packed} == {"a b c d e", "f g h i j"}
     assert len(task.describe()["text"][0]["sha256"]) == 64
 
 

@@ -26,12 +26,14 @@ class Task(Protocol):
     def name(self) -> str: ...
 
     def describe(self) -> dict[str, Any]:
-        """Settings and sources, for run.json."""
+        """Settings and sources, for run.json; under `notes`, where there are any, what the run has to warn of."""
         ...
 
     def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
         """The first `n` examples of about `context` tokens, ids 0..n-1; fewer when the data ends before.
 
-        The first k examples do not depend on n. Raises NotEnoughData when there is not one.
+        The first k examples do not depend on n; they come from everywhere in the data, and another seed draws others.
+        Each carries the `unit` it is resampled with, which is the same for every tokenizer, n, context and seed as far
+        as the data allow. Raises NotEnoughData when there is not one.
         """
         ...

@@ -72,6 +72,8 @@ class Example:
     """Which of the task's evenly spaced places the gold was put at, from 0: the label of a position probe."""
     unit: int | None = None
     """What is resampled together: examples of one document, one block of a text, one question, share a unit."""
+    source: str = ""
+    """The file or data set it comes from, where there are several."""
 
     @property
     def unit_id(self) -> int:

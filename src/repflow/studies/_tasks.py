@@ -1,5 +1,6 @@
 """From task settings to the work of a run: every task at every context."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ class Assignment:
             "longest": max(lengths),
             "examples_sha256": examples_sha256(list(examples)),
             "source": self.task.describe(),
+            "examples_from": dict(Counter(example.source for example in examples if example.source)),
         }
 
 

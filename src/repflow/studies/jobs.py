@@ -129,7 +129,10 @@ def read(
         record.warn(f"{len(examples)} examples make rough intervals; {FEW} or more make good ones")
     check_length(facts, built, settings.model.allow_extrapolation, record.warn)
     _check_enough(settings, examples, title)
-    record.tasks.append(assignment.facts(facts.label, examples))
+    known = assignment.facts(facts.label, examples)
+    record.tasks.append(known)
+    for note in known["source"].get("notes", ()):
+        record.warn(f"{title}: {note}")
     return Reading(assignment, tuple(examples), tuple(calibration))
 
 

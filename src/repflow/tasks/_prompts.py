@@ -1,6 +1,6 @@
 """What the tasks' questions have in common: a prompt of items, one of them gold, as long as the context allows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from repflow.core import BadSetting, Example, Tokenizer
@@ -27,6 +27,8 @@ class Question:
     most: int
     """Items there are, the gold included."""
     answers: tuple[str, ...]
+    unit: Hashable = None
+    """What it has in common with the questions that it is resampled with; None stands for itself."""
 
     def tokens(self, tokenizer: Tokenizer, items: int, place: int) -> int:
         return len(encode(tokenizer, self.draw(items, place).text, special=True))
@@ -43,7 +45,9 @@ class Question:
                 count -= 1
         return count
 
-    def examples(self, tokenizer: Tokenizer, items: int, places: Sequence[int], group: int) -> Iterator[Example]:
+    def examples(
+        self, tokenizer: Tokenizer, items: int, places: Sequence[int], group: int, unit: int
+    ) -> Iterator[Example]:
         """The question's examples, one a place, ids following on those of the groups before."""
         for nth, place in enumerate(places):
             prompt = self.draw(items, place)
@@ -58,6 +62,7 @@ class Question:
                 gold_span=token_span(tokenizer, prompt.text, ids, prompt.gold_chars),
                 answers=self.answers,
                 gold_class=place,
+                unit=unit,
             )
 
 

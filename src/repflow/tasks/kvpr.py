@@ -1,6 +1,6 @@
 """Key-value pair retrieval (Liu et al. 2023, arXiv:2307.03172): find the value of one key among many pairs."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -28,7 +28,7 @@ class KvprTask:
     pairs of a record when they take less; or exactly `items`. At least 4 pairs, and with `crossed` at least as many as
     positions.
     For one seed and tokenizer a smaller context's prompt is the larger one's with distractors removed, as long as
-    both use the same style of keys.
+    both use the same style of keys. The unit of an example is its set of pairs, whichever of them it asks for.
     """
 
     data: str | None = None
@@ -76,12 +76,14 @@ class KvprTask:
 
     def _examples(self, tokenizer: Tokenizer, context: int, seed: int) -> Iterator[Example]:
         guess = self.least
+        units: dict[Hashable, int] = {}
         for group, question in enumerate(self._questions(tokenizer, context, seed)):
             places = places_of(group, self.positions, self.gold, self.crossed)
             pairs = question.fit(tokenizer, context, places, least=self.least, guess=guess)
             if pairs < self.least:
                 raise self._too_few(question, tokenizer, context, places)
-            yield from question.examples(tokenizer, pairs, places, group)
+            unit = group if question.unit is None else units.setdefault(question.unit, group)
+            yield from question.examples(tokenizer, pairs, places, group, unit)
             guess = pairs
 
     def _questions(self, tokenizer: Tokenizer, context: int, seed: int) -> Iterator[Question]:
@@ -116,7 +118,8 @@ class KvprTask:
             return _prompt(*arrange(others[: pairs - 1], record.gold, place, self.positions))
 
         most = len(others) + 1
-        return Question(draw, min(most, self.items or most), (record.gold[1],))
+        pairs = frozenset([record.gold, *record.others])
+        return Question(draw, min(most, self.items or most), (record.gold[1],), pairs)
 
     def _too_few(
         self, question: Question, tokenizer: Tokenizer, context: int, places: tuple[int, ...]

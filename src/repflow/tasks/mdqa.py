@@ -26,7 +26,8 @@ class MdqaTask:
     A prompt has the largest number of documents that keeps it within the context, special tokens included, or all
     there are when they take less; or exactly `items`. At least 2, and with `crossed` at least as many as positions.
     Questions whose passages are too long for that are passed over. A smaller context's prompt is the larger one's with
-    distractors removed and the documents numbered anew.
+    distractors removed and the documents numbered anew. The unit of an example is its gold passage: questions that the
+    same passage answers share it.
     """
 
     data: str | None = None
@@ -71,14 +72,16 @@ class MdqaTask:
 
     def _examples(self, pool: list[Asked], tokenizer: Tokenizer, context: int, seed: int) -> Iterator[Example]:
         guess, group = self.least, 0
+        units: dict[str, int] = {}
         for number in range(len(pool)):
             if group == 0 and number == GIVES_UP:
                 return
             question = self._question(pool, number, seed)
             places = places_of(number, self.positions, self.gold, self.crossed)
+            unit = units.setdefault(pool[number].gold.text, number)
             documents = question.fit(tokenizer, context, places, least=self.least, guess=guess)
             if documents >= self.least:
-                yield from question.examples(tokenizer, documents, places, group)
+                yield from question.examples(tokenizer, documents, places, group, unit)
                 guess, group = documents, group + 1
 
     def _question(self, pool: list[Asked], number: int, seed: int) -> Question:

@@ -1,33 +1,40 @@
 """Running text: packed into pieces of equal length, or a document an example."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
 from repflow.core import Example, NotEnoughData, Tokenizer
-from repflow.tasks._documents import check_source, chunks, documents, facts
+from repflow.tasks._blocks import LEAST_BLOCKS
 from repflow.tasks._prompts import check_size
+from repflow.tasks._sources import Source, facts, read_source
 from repflow.tasks._tokens import encode
+from repflow.tasks._windows import count_units, documents, windows
 from repflow.tasks.files import shipped
 
+SHIPPED = ("prose.txt", "dialogue.txt", "encyclopaedia.txt", "code.txt", "lists.txt", "letters.txt")
+"""The texts that come with the package and are read where no other is named: one line a file in `data/`."""
 LEAST_TOKENS = 4
-_MOST_CHARS_A_TOKEN = 64
 
 
 @dataclass(frozen=True)
 class TextTask:
     """Text files, JSON Lines files, datasets (`hf:DATASET[:CONFIG][:SPLIT]`) and folders that `save_to_disk` wrote.
 
-    Packed, the sources' tokens, without special tokens, one source after the other, are cut into consecutive pieces of
-    `context` tokens; a short last piece is dropped. Not packed, each document, with the tokenizer's special tokens, is
-    cut to `context` tokens, and those of fewer than 4 tokens are passed over. Documents are the rows of a dataset or
-    JSON Lines file, and in other files the parts between blank lines. Only as much is read as the examples need.
+    Examples come from the sources in turn, and from places spread over the whole of each: the first k are the same
+    however many are wanted, and another seed begins elsewhere. Packed, a source's tokens, without special tokens, are
+    cut into pieces of `context` tokens; a short last piece is dropped. Not packed, each document, with the tokenizer's
+    special tokens, is cut to `context` tokens, and those of fewer than 4 tokens are passed over. Documents are the rows
+    of a dataset or JSON Lines file, and in other files the parts between blank lines.
+
+    The unit of an example is the block of the source that its middle lies in (`_blocks.py`), or its row where the
+    examples are rows: the same for every tokenizer, context, number of examples and seed.
     """
 
     text: tuple[str, ...] = ()
-    """The sources; none takes the prose that comes with the package."""
+    """The sources; none takes the texts that come with the package."""
     pack: bool = True
     column: str = "text"
     """The field of JSON Lines files and datasets that holds the text."""
@@ -38,55 +45,77 @@ class TextTask:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        return self.text or (str(shipped("prose.txt")),)
+        return self.text or tuple(str(shipped(name)) for name in SHIPPED)
 
     def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
-        """The first n examples; the seed changes nothing. Raises NotEnoughData where there is not one."""
-        del seed
+        """The first n examples. Raises NotEnoughData where there is not one."""
         check_size(n, context, LEAST_TOKENS)
-        for source in self.sources:
-            check_source(source)
-        pieces = self._packed(tokenizer, context) if self.pack else self._documents(tokenizer, context)
-        examples = [
-            Example(id=i, ids=ids, prompt=tokenizer.decode(ids), group=i) for i, ids in enumerate(islice(pieces, n))
+        read = self._read()
+        first = accumulate((count_units(source, self.pack) for source in read), initial=0)
+        drawn = [
+            self._drawn(tokenizer, source, context, f"repflow text {seed} {number}", self._label(name), begin)
+            for number, (name, source, begin) in enumerate(zip(self.sources, read, first, strict=False))
         ]
+        examples = [replace(example, id=i, group=i) for i, example in enumerate(islice(_in_turn(drawn), n))]
         if not examples:
-            raise self._nothing(tokenizer, context)
+            raise self._nothing(tokenizer, read, context)
         return examples
 
-    def _packed(self, tokenizer: Tokenizer, context: int) -> Iterator[tuple[int, ...]]:
-        held: list[int] = []
-        for ids in self._tokens(tokenizer):
-            held += ids
-            whole = len(held) - len(held) % context
-            yield from (tuple(held[i : i + context]) for i in range(0, whole, context))
-            held = held[whole:]
+    def _read(self) -> list[Source]:
+        return [read_source(source, self.column) for source in self.sources]
 
-    def _tokens(self, tokenizer: Tokenizer) -> Iterator[list[int]]:
-        for source in self.sources:
-            for chunk in chunks(source, self.column):
-                yield encode(tokenizer, chunk, special=False)
+    def _drawn(
+        self, tokenizer: Tokenizer, source: Source, context: int, seed: str, label: str, first_unit: int
+    ) -> Iterator[Example]:
+        if self.pack:
+            pieces = windows(tokenizer, source, context, seed)
+        else:
+            pieces = documents(tokenizer, source, context, LEAST_TOKENS, seed)
+        for ids, unit in pieces:
+            yield Example(id=0, ids=ids, prompt=tokenizer.decode(ids), unit=first_unit + unit, source=label)
 
-    def _documents(self, tokenizer: Tokenizer, context: int) -> Iterator[tuple[int, ...]]:
-        special = set(tokenizer.all_special_ids)
-        for source in self.sources:
-            for document in documents(source, self.column):
-                ids = encode(tokenizer, document[: context * _MOST_CHARS_A_TOKEN], special=True)[:context]
-                if sum(i not in special for i in ids) >= LEAST_TOKENS:
-                    yield tuple(ids)
-
-    def _nothing(self, tokenizer: Tokenizer, context: int) -> NotEnoughData:
+    def _nothing(self, tokenizer: Tokenizer, read: Sequence[Source], context: int) -> NotEnoughData:
         names = ", ".join(self.sources)
         if not self.pack:
             return NotEnoughData(f"{names}: no document of at least {LEAST_TOKENS} tokens")
-        held = sum(map(len, self._tokens(tokenizer)))
+        held = max(len(encode(tokenizer, source.held.text, special=False)) for source in read)
+        longest = "the longest has " if len(read) > 1 else ""
         return NotEnoughData(
-            f"{names}: {held} tokens, fewer than one piece of {context}; lower --context or give more text"
+            f"{names}: {longest}{held} tokens, fewer than one piece of {context}; lower --context or give more text"
         )
 
+    def _label(self, source: str) -> str:
+        return source if self.text else f"built in: {Path(source).name}"
+
     def describe(self) -> dict[str, Any]:
-        """The settings, and the name and sha256 of each source, for run.json."""
-        sources = [facts(source) for source in self.sources]
+        """The settings, and the name, sha256, size and blocks of each source, for run.json."""
+        sources = [facts(source, self.column) for source in self.sources]
         if not self.text:
-            sources = [{"file": f"built in: {Path(self.sources[0]).name}", "sha256": sources[0]["sha256"]}]
-        return {"name": self.name, "pack": self.pack, "column": self.column, "text": sources}
+            sources = [known | {"file": f"built in: {known['file']}"} for known in sources]
+        settings = {"name": self.name, "pack": self.pack, "column": self.column, "text": sources}
+        return settings | {"notes": self._notes()}
+
+    def _notes(self) -> list[str]:
+        read = self._read()
+        units = [count_units(source, self.pack) for source in read]
+        effective = len(read) ** 2 / sum(1 / n for n in units)
+        if effective >= LEAST_BLOCKS:
+            return []
+        length = max(source.blocks.length for source in read)
+        few = (
+            f"the text has {effective:.0f} blocks that are independent by its own autocorrelation ({length:,} "
+            f"characters each), fewer than {LEAST_BLOCKS}: no interval on it is worth the name; give more text, or "
+            "several sources"
+        )
+        return [few]
+
+
+def _in_turn(drawn: list[Iterator[Example]]) -> Iterator[Example]:
+    while drawn:
+        going: list[Iterator[Example]] = []
+        for examples in drawn:
+            example = next(examples, None)
+            if example is not None:
+                going.append(examples)
+                yield example
+        drawn = going
