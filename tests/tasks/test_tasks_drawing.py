@@ -10,7 +10,8 @@ import pytest
 
 from repflow.tasks import TextTask
 from repflow.tasks import _held as held_module
-from repflow.tasks._blocks import CELL, LEAST_BLOCKS, blocks_of, correlation_length
+from repflow.tasks import _sources as sources
+from repflow.tasks._blocks import CELL, LEAST_BLOCKS, block_length, blocks_of
 from repflow.tasks._held import hold_rows, hold_text
 from repflow.tasks._spread import fractions, nearest
 from repflow.tasks.text import SHIPPED
@@ -159,11 +160,11 @@ def test_units_of_two_sources_are_different(tmp_path, words):
 
 
 def test_blocks_are_as_long_as_a_text_stays_like_itself():
-    assert correlation_length(plain(30_000)) < 3 * CELL
+    assert block_length(plain(30_000)) <= 3 * CELL
     short, long = (drifting(100_000, stretch) for stretch in (1_000, 4_000))
     for text, stretch in ((short, 1_000), (long, 4_000)):
         characters = stretch * len(text) / 100_000
-        assert 0.5 * characters < correlation_length(text) < 2.5 * characters
+        assert 0.7 * characters < block_length(text) < 3 * characters
     assert blocks_of(long).length > 2 * blocks_of(short).length
 
 
@@ -219,7 +220,7 @@ def test_paragraphs_of_a_running_text_share_the_units_of_its_blocks(tmp_path, wo
     assert len({e.unit for e in examples}) == len(blocks_of(text).ends) < 100
 
 
-@pytest.mark.parametrize("text", [plain(1_000), drifting(40_000, 10_000), "one line of words\n" * 30])
+@pytest.mark.parametrize("text", [plain(1_000), drifting(40_000, 10_000, seed=1), "one line of words\n" * 30])
 def test_a_text_of_few_blocks_says_that_it_has_no_interval(tmp_path, text):
     (note,) = TextTask((put(tmp_path / "a.txt", text),)).describe()["notes"]
     assert "no interval on it is worth the name" in note
@@ -275,6 +276,22 @@ def test_of_too_large_a_source_an_even_part_is_held(monkeypatch, rows):
         assert all(held.text.startswith("line", start) for start in held.starts)
     for start, end in held.chunks(4):
         assert not any(start < seam < end for seam in held.seams)
+
+
+def test_of_a_stream_the_beginning_is_read_and_said(monkeypatch):
+    asked = []
+
+    def stream(source, column):
+        for i in range(1_000):
+            asked.append(i)
+            yield f"document {i} of {source} by {column}, with some words"
+
+    monkeypatch.setattr(sources, "column_of", stream)
+    monkeypatch.setattr(sources, "STREAMED", 2_000)
+    (facts,) = TextTask(("hf:org/endless",)).describe()["text"]
+    assert len(asked) < 50
+    assert facts["read"] == "the first 2,000 characters of the stream"
+    assert facts["documents"] == len(asked)
 
 
 def test_each_part_of_the_whole_has_one_of_the_first_places():

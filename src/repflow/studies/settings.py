@@ -28,9 +28,9 @@ class TaskSettings:
     context: tuple[int, ...] = (512,)
     """Tokens an example; for kvpr and mdqa the most an example may have. Several at once."""
     examples: int = 64
-    """Examples a task and context. They are the unit of every interval: 30 or more make one worth reading."""
+    """Examples a task and context, from all over the data. Intervals need 30 or more, of different units."""
     text: tuple[str, ...] = ()
-    """Files (.txt, .jsonl), or hf:DATASET[:CONFIG][:SPLIT], for the task text; without it the built-in prose."""
+    """Files (.txt, .jsonl), or hf:DATASET[:CONFIG][:SPLIT], for the task text; without it six built-in texts."""
     pack: bool = True
     """Cut the joined text into full pieces; --no-pack makes every document an example of its own."""
     column: str = "text"
@@ -77,7 +77,7 @@ class MeasureSettings:
     permutations: int = 99
     """Permutations behind the null of CKA between two models; 0 leaves cross-model CKA out."""
     seed: int = 0
-    """Seeds generated examples, bootstrap weights and permutations."""
+    """Seeds which examples are drawn or generated, bootstrap weights and permutations."""
 
     def __post_init__(self) -> None:
         if self.metrics:

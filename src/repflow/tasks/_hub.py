@@ -44,6 +44,14 @@ def is_saved_dataset(path: Path) -> bool:
     return (path / "state.json").is_file() or (path / "dataset_dict.json").is_file()
 
 
+def is_streamed(spec: str) -> bool:
+    """Whether a dataset is read from the hub as it comes: all but those that are saved, or whose split has a slice."""
+    if not spec.startswith(PREFIX):
+        return False
+    wanted = parse(spec)
+    return "[" not in wanted.split and not is_saved_dataset(Path(wanted.name))
+
+
 def column_of(spec: str, column: str) -> Iterator[str]:
     """The texts of a dataset's column, in order.
 
@@ -71,7 +79,7 @@ def _rows(spec: str, wanted: DatasetName) -> Any:
     try:
         if is_saved_dataset(Path(wanted.name)):
             return _split(datasets.load_from_disk(wanted.name), wanted.split, spec)
-        streaming = "[" not in wanted.split
+        streaming = is_streamed(spec)
         return datasets.load_dataset(wanted.name, wanted.config, split=wanted.split, streaming=streaming)
     except BadFile:
         raise

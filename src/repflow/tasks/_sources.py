@@ -9,9 +9,11 @@ from typing import Any
 from repflow.core import BadFile
 from repflow.tasks._blocks import Blocks, blocks_of
 from repflow.tasks._held import Held, hold_rows, hold_text
-from repflow.tasks._hub import PREFIX, column_of, is_saved_dataset, parse
+from repflow.tasks._hub import PREFIX, column_of, is_saved_dataset, is_streamed, parse
 from repflow.tasks.files import blocks, check_file, need_fields, records, sha256_of
 
+STREAMED = 1 << 24
+"""Characters of a dataset that are read from the hub as it streams; what comes after them is not seen."""
 _REMEMBERED = 16
 
 
@@ -64,11 +66,22 @@ def _read(source: str, column: str, stamp: tuple[int, int]) -> Source:
 
 
 def _hold(source: str, column: str) -> Held:
+    if is_streamed(source):
+        return hold_rows(_first(column_of(source, column), STREAMED))
     if is_dataset(source):
         return hold_rows(column_of(source, column))
     if is_json_lines(source):
         return hold_rows(_json_column(Path(source), column))
     return hold_text(blocks(Path(source)))
+
+
+def _first(documents: Iterator[str], characters: int) -> Iterator[str]:
+    """The documents up to the one with which there are so many characters."""
+    for document in documents:
+        yield document
+        characters -= len(document)
+        if characters <= 0:
+            return
 
 
 def _json_column(path: Path, column: str) -> Iterator[str]:
@@ -89,6 +102,8 @@ def facts(source: str, column: str) -> dict[str, Any]:
         known["documents"] = len(read.held.starts)
     if len(read.held.text) < read.held.characters:
         known["characters_held"] = len(read.held.text)
+    if is_streamed(source) and read.held.characters >= STREAMED:
+        known["read"] = f"the first {STREAMED:,} characters of the stream"
     if source.startswith(PREFIX) and not is_saved_dataset(Path(parse(source).name)):
         return {"dataset": source, "sha256": None, **known}
     path = Path(parse(source).name if source.startswith(PREFIX) else source)

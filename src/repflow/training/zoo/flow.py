@@ -17,7 +17,7 @@ METRICS = ("inter_token_cosine", "adjacent_cosine", "update_ratio", "token_cka")
 
 
 def flow_of(trainings: Sequence[Training], out: Path, seed: int, progress: Progress) -> Run:
-    """The flow of every model at its snapshots, on the built-in prose.
+    """The flow of every model at its snapshots, on the built-in texts.
 
     An unfinished run is gone on with; a finished one, which may be of weights that are no more, is replaced.
     Raises as `measure_snapshots` does; Interrupted names the folder above `out`, which --resume needs.
