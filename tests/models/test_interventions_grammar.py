@@ -107,7 +107,7 @@ def test_parts_that_the_family_has_not() -> None:
 def test_what_is_possible_follows_the_kind(family: str) -> None:
     groups = {name.partition("_")[0] for name in possible(load(f"config:{family},width=32"))}
     attends, recurs = {"attention"}, {"ssm"}
-    own = {"TBM": attends, "SSM": recurs, "hybrid": attends | recurs, "other": set[str]()}[FAMILIES[family].kind]
+    own = {"TBM": attends, "SSM": recurs, "hybrid": attends | recurs, "recurrent": set[str]()}[FAMILIES[family].kind]
     if family == "recurrent_gemma":
         own = attends
     assert groups == {"norm", "residual"} | own

@@ -114,7 +114,9 @@ def test_facts(subject: Loaded) -> None:
     assert facts.kind == FAMILIES[facts.family].kind
     assert (facts.n_blocks, facts.width, facts.dtype, facts.init) == (4, 32, "float32", "config:0")
     assert facts.n_parameters == sum(p.numel() for p in subject.model.parameters())
-    assert (facts.max_positions is None) == (FAMILIES[facts.family].positions is None or facts.kind in ("SSM", "other"))
+    assert (facts.max_positions is None) == (
+        FAMILIES[facts.family].positions is None or facts.kind in ("SSM", "recurrent")
+    )
     assert not subject.model.training
     assert not any(p.requires_grad for p in subject.model.parameters())
 

@@ -100,7 +100,7 @@ def _differentiable(subject: Loaded, ids: Tensor) -> Iterator[tuple[Tensor, Tens
             _module(model, block_taps(taps)[-1]).register_forward_hook(last),
         ):
             hooks.callback(handle.remove)
-        with _explained(subject):
+        with _explained(subject), subject.as_loaded():
             model.base_model(input_ids=ids, use_cache=False)
             if not kept["last"].requires_grad:
                 raise RuntimeError("its last state hangs on no gradient")

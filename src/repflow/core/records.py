@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["TBM", "SSM", "hybrid", "other"]
-"""What a model's blocks are made of: attention, state-space mixers, both, or something else."""
+Kind = Literal["TBM", "SSM", "linear attention", "convolution", "recurrent", "hybrid", "other"]
+"""What mixes tokens in a model's blocks: attention (TBM), one of four other kinds of mixer, several kinds (hybrid), or
+nothing that is known."""
 
 
 POLICIES = ("all", "no_special", "no_sink")
@@ -194,3 +195,10 @@ class SubjectFacts:
     warnings: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     """Names of the tensors a re-initialisation scheme left as trained."""
+    mixers: tuple[str, ...] = ()
+    """What mixes tokens in each block: `attention`, `SSM`, `linear attention`, `convolution`, `recurrent`, several
+    joined by +, an empty text where nothing does."""
+    experts: bool = False
+    """Whether tokens are sent to some of several experts (mixture of experts)."""
+    n_embeddings: int | None = None
+    """Token ids the model has an embedding for; larger ones cannot be read. None where it is not known."""

@@ -12,6 +12,7 @@ from repflow.core import Example, ModelProblem, Site
 from repflow.core.places import Place
 from repflow.engines.shard import Reader, batches, run_tapped
 from repflow.metrics import pad
+from repflow.models.positions import Lengths
 
 Speak = Callable[[Tensor, Sequence[Example]], list[str]]
 """Answers to examples of one length, whose token ids are [n, t]. Its first pass is over the whole prompts."""
@@ -47,7 +48,7 @@ def read_states(
     forward = answering = 0.0
     row_of = {example.id: row for row, example in enumerate(examples)}
     cut = batches if speak is None else _of_one_length
-    for chunk in cut(examples, reader.batch_tokens):
+    for chunk in cut(examples, reader.batch_tokens, reader.lengths):
         rows = [row_of[example.id] for example in chunk]
         kept = np.empty((len(places), len(reader.taps), len(chunk), width), np.float32)
         picking = _Picking(reader, chunk, places, kept)
@@ -71,7 +72,7 @@ def _run(reader: Reader, examples: Sequence[Example], picking: "_Picking", speak
     return said
 
 
-def _of_one_length(examples: Sequence[Example], batch_tokens: int) -> Iterator[list[Example]]:
+def _of_one_length(examples: Sequence[Example], batch_tokens: int, _: Lengths) -> Iterator[list[Example]]:
     """Batches of equal length, the shortest first, in the given order within a length."""
     lengths = sorted({len(example.ids) for example in examples})
     for length in lengths:

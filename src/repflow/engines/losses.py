@@ -26,7 +26,9 @@ def next_token_losses(reader: Reader, examples: Sequence[Example]) -> Float64[np
     read nor predicted. The cost in memory beyond the forward pass is that of `CHUNK` rows of logits.
     Raises ModelProblem for a model whose head does not follow its trunk, and when the model fails; names the examples.
     """
-    return np.concatenate([_of_batch(reader, chunk) for chunk in batches(examples, reader.batch_tokens)])
+    return np.concatenate(
+        [_of_batch(reader, chunk) for chunk in batches(examples, reader.batch_tokens, reader.lengths)]
+    )
 
 
 @torch.inference_mode()

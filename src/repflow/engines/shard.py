@@ -25,6 +25,7 @@ from repflow.metrics import (
     moments,
     pad,
 )
+from repflow.models.positions import ALIKE, Lengths
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Reader:
     batch_tokens: int
     advice: str = "try --dtype float32, or check the weights"
     """What to do when its states are not finite."""
+    lengths: Lengths = ALIKE
+    """Which rows may share a batch."""
     rooms: Rooms = field(default_factory=Rooms)
     """Working memory of the metrics, for all batches."""
 
@@ -74,7 +77,7 @@ def measure(
     """
     states: dict[str, Any] | None = None
     clock = Clock()
-    for chunk in batches(examples, reader.batch_tokens):
+    for chunk in batches(examples, reader.batch_tokens, reader.lengths):
         ids, batch = make_batch(reader, chunk, options)
         session = Session(metrics, batch, calibration, reader.rooms)
         timed = _Timed(session.see)
@@ -97,7 +100,7 @@ def calibrate(
     """
     per_site: list[Moments | None] = [None] * len(reader.taps)
     stopped: dict[int, int] = {}
-    for chunk in batches(examples, reader.batch_tokens):
+    for chunk in batches(examples, reader.batch_tokens, reader.lengths):
         ids, batch = make_batch(reader, chunk, options)
 
         def take(site: Site, states: Tensor, batch: Batch = batch) -> None:
@@ -114,13 +117,17 @@ def calibrate(
     return calibration_from([m for m in per_site if m is not None], reader.device), sorted(stopped.items())
 
 
-def batches(examples: Sequence[Example], batch_tokens: int) -> Iterator[list[Example]]:
-    """Consecutive examples, as many as fit `batch_tokens` when padded to the longest; at least one."""
+def batches(examples: Sequence[Example], batch_tokens: int, lengths: Lengths = ALIKE) -> Iterator[list[Example]]:
+    """Consecutive examples, as many as fit `batch_tokens` when padded to the longest; at least one.
+
+    Rows that the model reads in other ways by their length never share a batch.
+    """
     chunk: list[Example] = []
     width = 0
     for example in examples:
         wider = max(width, len(example.ids))
-        if chunk and wider * (len(chunk) + 1) > batch_tokens:
+        full = wider * (len(chunk) + 1) > batch_tokens
+        if chunk and (full or lengths.key(len(chunk[0].ids)) != lengths.key(len(example.ids))):
             yield chunk
             chunk, wider = [], len(example.ids)
         chunk.append(example)

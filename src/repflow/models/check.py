@@ -1,5 +1,8 @@
 """What is wrong with a spec, as far as it shows without opening the model."""
 
+from pathlib import Path
+
+from repflow.core import BadFile
 from repflow.models.families import config_settings, family
 from repflow.models.interventions.grammar import read_order
 from repflow.models.spec import SubjectSpec, parse_config_source, source_kind
@@ -14,6 +17,8 @@ def check_source(spec: SubjectSpec) -> None:
     """
     for ablation in spec.ablations:
         read_order(ablation)
+    if spec.adapter is not None and not Path(spec.adapter).expanduser().is_dir():
+        raise BadFile(f"@adapter={spec.adapter}: no such directory")
     kind = source_kind(spec.source)
     if kind == "zoo":
         zoo_source(spec.source.removeprefix("zoo:"))

@@ -82,7 +82,7 @@ def _cache_agrees(subject: Loaded) -> bool:
 
 def _generate(subject: Loaded, ids: Tensor, new_tokens: int, **options: Any) -> Any:
     """transformers' greedy search, without the sampling and penalties a checkpoint may ask for."""
-    with quiet():
+    with quiet(), subject.as_loaded():
         return subject.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
@@ -90,14 +90,16 @@ def _generate(subject: Loaded, ids: Tensor, new_tokens: int, **options: Any) -> 
             num_beams=1,
             repetition_penalty=1.0,
             max_new_tokens=new_tokens,
-            pad_token_id=_padding(subject.tokenizer),
+            pad_token_id=_padding(subject),
             **options,
         )
 
 
-def _padding(tokenizer: Any) -> int:
-    """What fills a finished answer; decoding drops it."""
-    return next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
+def _padding(subject: Loaded) -> int:
+    """What fills a finished answer; decoding drops it. The model reads it, so it must have an embedding."""
+    rows, tokenizer = subject.facts.n_embeddings, subject.tokenizer
+    known = (i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None)
+    return next((i for i in known if rows is None or i < rows), 0)
 
 
 @dataclass

@@ -116,7 +116,7 @@ def environment_facts() -> dict[str, str | int | None]:
     facts["gpu_memory"] = torch.cuda.get_device_properties(0).total_memory if cuda else None
     facts["cpus"] = _cpus()
     facts["torch_threads"] = torch.get_num_threads()
-    facts["memory"] = _memory()
+    facts["memory"] = machine_memory()
     return facts
 
 
@@ -134,7 +134,8 @@ def _cpus() -> int | None:
     return os.cpu_count()
 
 
-def _memory() -> int | None:
+def machine_memory() -> int | None:
+    """Bytes of physical memory; None where that cannot be told."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

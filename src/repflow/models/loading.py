@@ -1,29 +1,30 @@
 """Loads a subject: model, tokenizer, facts and sites."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from repflow.core import BadSetting, ModelProblem, SubjectFacts, Tap, block_taps
+from repflow.core import BadSetting, ModelProblem, SubjectFacts, Tap
+from repflow.models.boundary import one_line_errors
 from repflow.models.check import check_source
 from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES
 from repflow.models.hf_taps import match_hf_taps
 from repflow.models.initialise import Redrawn, reinitialise
 from repflow.models.interventions.apply import apply
-from repflow.models.ordinary import check_ordinary
-from repflow.models.probing import check_causal, check_contract, find_taps
+from repflow.models.positions import ALIKE, Lengths, fresh_rotary
 from repflow.models.quiet import quiet
+from repflow.models.reading import Readable, readable
 from repflow.models.sources import Opened, Request, open_source
 from repflow.models.spec import Init, SubjectSpec
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
-
-PROBE_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,24 @@ class Loaded:
     """Hugging Face's own list of hidden states as taps; empty where it cannot be had, see `hf_reason`."""
     hf_reason: str
     device: torch.device
+    lengths: Lengths = ALIKE
+    """Which rows may share a batch."""
 
     @torch.no_grad()
     def forward(self, input_ids: Tensor) -> Any:
         """Runs the trunk on token ids [batch, tokens], right-padded where lengths differ. No logits, cache or mask.
 
-        Every family here is causal, so padding on the right does not reach the tokens before it.
+        Every family here is causal, so padding on the right does not reach the tokens before it; where it moves the
+        frequencies of a rotary embedding, `lengths` keeps such rows apart.
         """
-        return self.model.base_model(input_ids=input_ids.to(self.device), use_cache=False)
+        with self.as_loaded():
+            return self.model.base_model(input_ids=input_ids.to(self.device), use_cache=False)
+
+    @contextmanager
+    def as_loaded(self) -> Iterator[None]:
+        """Within, the model reads as one that has read nothing before."""
+        with fresh_rotary(self.model) if self.lengths.each else nullcontext():
+            yield
 
 
 def load(
@@ -72,18 +83,19 @@ def load(
         spec = SubjectSpec.parse(spec)
     check_source(spec)
     target = _device(device)
-    with quiet():
+    with quiet(), one_line_errors(f"cannot load {spec}"):
         opened = _open(spec, dtype, target, trust_remote_code, seed)
         model = opened.model.eval().requires_grad_(False)
         _adapt(model)
         redrawn, init = _reinitialise(model, spec, opened)
         model.to(target)
-        _check_vocabulary(spec, opened)
-        taps, hf_taps, reason, width, unsure = _sites(model, blocks, final_norm, target)
-    facts = subject_facts(spec.label, opened, taps, width, redrawn, init)
-    facts = replace(facts, warnings=(*facts.warnings, *unsure))
+    with quiet(), one_line_errors(f"cannot read {spec}, its first pass fails"):
+        read = _read(model, blocks, final_norm, target)
+    hf_taps, reason = match_hf_taps(getattr(read.output, "hidden_states", None) or (), read.states, read.taps)
+    opened = replace(opened, warnings=(*opened.warnings, *read.warnings))
+    facts = subject_facts(spec.label, opened, read.taps, read.width, read.observed, redrawn, init)
     plain = replace(spec, ablations=())
-    subject = Loaded(plain, model, opened.tokenizer, facts, taps, hf_taps, reason, target)
+    subject = Loaded(plain, model, opened.tokenizer, facts, read.taps, hf_taps, reason, target, read.lengths)
     return apply(subject, spec.ablations, ExitStack())
 
 
@@ -106,7 +118,8 @@ def _dtype(dtype: str, device: torch.device) -> Any:
 def _open(spec: SubjectSpec, dtype: str, device: torch.device, trust_remote_code: bool, seed: int) -> Opened:
     is_config = spec.source.startswith("config:")
     drawn = spec.init.seed if is_config and spec.init and spec.init.scheme == "config" else seed
-    request = Request(_dtype(dtype, device), drawn, spec.revision, trust_remote_code)
+    adapter = None if spec.adapter is None else Path(spec.adapter).expanduser()
+    request = Request(_dtype(dtype, device), drawn, spec.revision, trust_remote_code, adapter)
     with torch.random.fork_rng(devices=[]):
         return open_source(spec.source, request)
 
@@ -128,30 +141,9 @@ def _reinitialise(model: nn.Module, spec: SubjectSpec, opened: Opened) -> tuple[
         raise ModelProblem(f"{spec}: {problem}") from problem
 
 
-def _check_vocabulary(spec: SubjectSpec, opened: Opened) -> None:
-    rows = opened.model.get_input_embeddings().weight.shape[0]
-    largest = max(opened.tokenizer.get_vocab().values(), default=0)
-    if largest >= rows:
-        raise ModelProblem(
-            f"{spec}: the tokenizer has ids up to {largest}, the model embeddings for {rows} tokens only"
-        )
+def _read(model: Any, blocks: str | None, final_norm: str | None, device: torch.device) -> Readable:
+    @torch.no_grad()
+    def forward(ids: Tensor) -> Any:
+        return model.base_model(input_ids=ids.to(device), use_cache=False, output_hidden_states=True)
 
-
-def _sites(
-    model: Any, blocks: str | None, final_norm: str | None, device: torch.device
-) -> tuple[tuple[Tap, ...], tuple[Tap, ...], str, int, tuple[str, ...]]:
-    rows = model.get_input_embeddings().weight.shape[0]
-    ids = torch.arange(PROBE_TOKENS, device=device).remainder(rows).unsqueeze(0)
-
-    def run(ids: Tensor = ids) -> Any:
-        return model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True)
-
-    taps = find_taps(model, run, blocks=blocks, final_norm=final_norm)
-    outputs: list[Any] = []
-    states = check_contract(model, taps, lambda: outputs.append(run()))
-    changed = ids.clone()
-    changed[0, -1] = (ids[0, -1] + 1) % rows
-    check_causal(model, block_taps(taps)[-1], states, lambda: run(changed))
-    hf_taps, reason = match_hf_taps(getattr(outputs[0], "hidden_states", None) or (), states, taps)
-    unsure = check_ordinary(model, taps[-1], run, ids)
-    return taps, hf_taps, reason, states["embed"].shape[-1], (unsure,) if unsure else ()
+    return readable(model, forward, blocks=blocks, final_norm=final_norm)

@@ -1,7 +1,6 @@
 """Finds where a model's sites are read: the blocks the residual stream flows through and the norm after them."""
 
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,10 +12,10 @@ from repflow.models.families import FAMILIES
 from repflow.models.recording import Call, recorded
 
 NO_NORM = "none"
-"""Stands for the final norm of a model that has none: its sites end with the last block."""
-BY_HAND = (
-    "name them by hand: --blocks MODULE --final-norm MODULE (blocks= and final_norm= in Python); "
-    f"the final norm of a model without one is {NO_NORM!r}"
+"""In place of a final norm's name: the model has none, and the site `final_norm` is left out."""
+BY_HAND = f"name them: --blocks MODULE --final-norm MODULE, or {NO_NORM} (blocks= and final_norm= in Python)"
+NORM_BY_HAND = (
+    f"name it with --final-norm MODULE, or leave the site out with --final-norm {NO_NORM} (final_norm= in Python)"
 )
 
 Run = Callable[[], object]
@@ -28,24 +27,17 @@ def find_taps(
 ) -> tuple[Tap, ...]:
     """The L+2 taps of a model: `embed` at the input of block 0, each block's output, the final norm's output.
 
-    Modules named by hand are taken as they are; `final_norm="none"` leaves that site out. A registered family is known
-    by its `model_type`. Anything else is watched during one `run()`, or, without `run`, judged by structure: the one
-    longest module list beside a norm.
-    Raises ModelProblem with the candidates when that does not decide it.
+    Modules named by hand are taken as they are; `none` for a final norm leaves its site out. A registered family is
+    known by its `model_type`. Anything else is watched during one `run()`, or, without `run`, judged by structure: the
+    one longest module list beside a norm. Raises ModelProblem with the candidates when that does not decide it.
     """
-    norm_by_hand = None if final_norm is None else _norm_name(model, final_norm)
-    if blocks is not None and norm_by_hand is not None:
-        return _taps(model, _module_name(model, blocks), norm_by_hand)
-    known = FAMILIES.get(getattr(getattr(model, "config", None), "model_type", ""))
-    base = base_name(model)
-    if known is not None and blocks is None and final_norm is None:
-        names = (_joined(base, known.blocks), _joined(base, known.final_norm))
-        modules = dict(model.named_modules())
-        if all(name in modules for name in names):
-            return _taps(model, *names)
-    by_hand = None if blocks is None else _module_name(model, blocks)
-    look = _by_structure if run is None else partial(_by_running, run=run)
-    return _taps(model, *look(model, blocks=by_hand, final_norm=norm_by_hand))
+    stack = None if blocks is None else _module_name(model, blocks)
+    norm = final_norm if final_norm in (None, NO_NORM) else _module_name(model, final_norm)
+    if stack is None and (known := _registered(model)) is not None:
+        return _taps(model, known[0], norm or known[1])
+    if stack is None or norm is None:
+        stack, norm = _by_structure(model, stack, norm) if run is None else _by_running(model, run, stack, norm)
+    return _taps(model, stack, norm)
 
 
 def base_name(model: nn.Module) -> str:
@@ -89,33 +81,17 @@ def check_contract(model: nn.Module, taps: tuple[Tap, ...], run: Run) -> dict[st
     calls = {call.name: call for call in recorded(model, names, run)}
     for name in names:
         call = calls.get(name)
+        normed = name == _norm_of(taps)
         if call is not None and call.times > 1:
-            raise called_again(name, f"{type(model).__name__} calls it {call.times} times in one pass")
+            raise called_again(name, f"{type(model).__name__} calls it {call.times} times in one pass", normed)
         if call is None or call.given is None or call.made is None:
-            raise _broken(model, f"{name} was not called with one [batch, tokens, width] tensor in and out")
+            raise _broken(model, f"{name} was not called with one [batch, tokens, width] tensor in and out", normed)
         if call.made.shape != call.given.shape:
-            raise _broken(model, f"{name} maps {list(call.given.shape)} to {list(call.made.shape)}")
+            raise _broken(model, f"{name} maps {list(call.given.shape)} to {list(call.made.shape)}", normed)
     for before, after in pairwise(names):
         if not same_state(calls[before].made, calls[after].given):
-            raise _broken(model, f"the input of {after} is not the output of {before}")
+            raise _broken(model, f"the input of {after} is not the output of {before}", after == _norm_of(taps))
     return {t.site.name: state for t in taps if (state := _state_at(calls[t.module], t)) is not None}
-
-
-def check_causal(model: nn.Module, last: Tap, states: dict[str, Tensor], run: Run) -> None:
-    """Runs the model on the same tokens but the last, and checks that no state before it moved.
-
-    Right padding is only exact on causal models. Raises ModelProblem for a model that looks ahead.
-    """
-    state, before = recorded(model, [last.module], run)[0].made, states[last.site.name]
-    if state is None:
-        return
-    share = 1e-5 if state.dtype == torch.float32 else 2e-2
-    moved = (state - before)[:, :-1].abs().amax().nan_to_num()
-    if moved <= share * before.abs().amax().nan_to_num():
-        return
-    raise ModelProblem(
-        f"{type(model).__name__} is not causal: its last token moves the states before it; give a causal model"
-    )
 
 
 def same_state(a: Tensor | None, b: Tensor | None) -> bool:
@@ -129,18 +105,32 @@ def _state_at(call: Call, tap: Tap) -> Tensor | None:
     return call.given if tap.where == "input" else call.made
 
 
-def _broken(model: nn.Module, what: str) -> ModelProblem:
-    return ModelProblem(
-        f"{type(model).__name__} breaks the site contract: {what}; {describe_modules(model)}; {BY_HAND}"
-    )
-
-
-def called_again(name: str, how: str) -> ModelProblem:
+def called_again(name: str, how: str, normed: bool = False) -> ModelProblem:
     """The error for a module at a site that one pass calls more than once."""
+    advice = NORM_BY_HAND if normed else "unroll it into a list of blocks that share their weights, each called once"
     return ModelProblem(
         f"{name} gives more than one state in a pass: {how}, as looped and weight-shared models do, and a site is read "
-        "once; unroll it into a list of blocks that share their weights, each called once"
+        f"once; {advice}"
     )
+
+
+def _norm_of(taps: tuple[Tap, ...]) -> str:
+    return taps[-1].module if taps[-1].site.is_final_norm else ""
+
+
+def _broken(model: nn.Module, what: str, normed: bool) -> ModelProblem:
+    advice = NORM_BY_HAND if normed else "repflow reads models whose blocks hand on one state"
+    return ModelProblem(f"{type(model).__name__} breaks the site contract: {what}; {describe_modules(model)}; {advice}")
+
+
+def _registered(model: nn.Module) -> tuple[str, str] | None:
+    """The blocks and the final norm of a family that repflow knows, where they are in the model."""
+    known = FAMILIES.get(getattr(getattr(model, "config", None), "model_type", ""))
+    if known is None:
+        return None
+    base, modules = base_name(model), dict(model.named_modules())
+    names = (_joined(base, known.blocks), _joined(base, known.final_norm))
+    return names if all(name in modules for name in names) else None
 
 
 def _taps(model: nn.Module, blocks: str, final_norm: str) -> tuple[Tap, ...]:
@@ -162,29 +152,23 @@ def _module_name(model: nn.Module, given: str) -> str:
     raise ModelProblem(f"{type(model).__name__} has no module {given!r}; {describe_modules(model)}")
 
 
-def _norm_name(model: nn.Module, given: str) -> str:
-    return NO_NORM if given == NO_NORM else _module_name(model, given)
-
-
-def _by_structure(model: nn.Module, blocks: str | None, final_norm: str | None) -> tuple[str, str]:
+def _by_structure(model: nn.Module, blocks: str | None, norm: str | None) -> tuple[str, str]:
     candidates = {blocks: list(model.get_submodule(blocks).children())} if blocks else stacks(model)
     longest = max((len(children) for children in candidates.values()), default=0)
     lists = [name for name, children in candidates.items() if len(children) == longest]
-    if len(lists) == 1 and final_norm is not None:
-        return lists[0], final_norm
     if len(lists) == 1:
         parent = lists[0].rpartition(".")[0]
         siblings = [name for name, _ in model.get_submodule(parent).named_children()]
         place = siblings.index(lists[0].rpartition(".")[2])
         beside = [name for name, _ in _outer_norms(model) if name.rpartition(".")[0] == parent]
         after = [name for name in beside if siblings.index(name.rpartition(".")[2]) > place]
-        norms = after or beside
+        norms = [norm] if norm else after or beside
         if len(norms) == 1:
             return lists[0], norms[0]
     raise ModelProblem(f"cannot tell the blocks of {type(model).__name__}: {describe_modules(model)}; {BY_HAND}")
 
 
-def _by_running(model: nn.Module, blocks: str | None, final_norm: str | None, run: Run) -> tuple[str, str]:
+def _by_running(model: nn.Module, run: Run, blocks: str | None, norm: str | None) -> tuple[str, str]:
     """The longest list whose members hand the stream on unchanged, and the norm that first reads its output."""
     lists = {blocks: list(model.get_submodule(blocks).children())} if blocks else stacks(model)
     members = {name: [_joined(name, n) for n, _ in model.get_submodule(name).named_children()] for name in lists}
@@ -194,21 +178,38 @@ def _by_running(model: nn.Module, blocks: str | None, final_norm: str | None, ru
     chains = {name: names for name, names in members.items() if _is_chain([by_name.get(n) for n in names])}
     longest = max((len(names) for names in chains.values()), default=0)
     best = [name for name, names in chains.items() if len(names) == longest]
-    if len(best) == 1:
-        last = by_name[members[best[0]][-1]]
-        after = calls[calls.index(last) + 1 :]
-        readers = [c.name for c in after if c.name in norms and same_state(c.given, last.made)]
-        if final_norm or readers:
-            return best[0], final_norm or readers[0]
     again = next((call for call in calls if call.times > 1 and call.name not in norms), None)
-    if again is not None:
+    if len(best) != 1 and again is not None:
         raise called_again(again.name, f"{type(model).__name__} calls it {again.times} times in one pass")
-    raise ModelProblem(f"cannot tell the blocks of {type(model).__name__}: {describe_modules(model)}; {BY_HAND}")
+    if len(best) != 1:
+        raise _undecided(model, best)
+    last = by_name[members[best[0]][-1]]
+    readers = [c.name for c in calls[calls.index(last) + 1 :] if c.name in norms and same_state(c.given, last.made)]
+    if norm or readers:
+        return best[0], norm or readers[0]
+    raise ModelProblem(
+        f"cannot tell the final norm of {type(model).__name__}: no norm reads what {last.name} wrote; "
+        f"{describe_modules(model)}; {NORM_BY_HAND}"
+    )
+
+
+def _undecided(model: nn.Module, lists: list[str]) -> ModelProblem:
+    start = f"cannot tell the blocks of {type(model).__name__}"
+    if lists:
+        return ModelProblem(f"{start}: {', '.join(lists)} would do; name one with --blocks MODULE (blocks= in Python)")
+    return ModelProblem(
+        f"{start}: {describe_modules(model)}; in none of these does one [batch, tokens, width] state go from member to "
+        "member unchanged, and repflow reads no other model"
+    )
 
 
 def _is_chain(calls: list[Call | None]) -> bool:
     ran = [call for call in calls if call is not None]
-    if len(ran) != len(calls) or any(c.given is None or c.made is None or c.given.shape != c.made.shape for c in ran):
+    if (
+        not ran
+        or len(ran) != len(calls)
+        or any(c.given is None or c.made is None or c.given.shape != c.made.shape for c in ran)
+    ):
         return False
     return all(same_state(a.made, b.given) for a, b in pairwise(ran))
 

@@ -1,6 +1,6 @@
 """A subject as a frozen, printable recipe.
 
-`SOURCE[@init=SCHEME[:SEED][+keep]][@ablate=NAME[:ARG]]...[@revision=REV]`
+`SOURCE[@adapter=DIR][@init=SCHEME[:SEED][+keep]][@ablate=NAME[:ARG]]...[@revision=REV]`
 """
 
 import json
@@ -16,11 +16,11 @@ SCHEMES = ("config", "kaiming", "normal", "orthogonal", "permuted", "xavier")
 
 SourceKind = Literal["config", "directory", "gguf", "hub", "zoo"]
 
-_MODIFIERS = ("ablate", "init", "revision")
+_MODIFIERS = ("ablate", "adapter", "init", "revision")
 _TRAILING = re.compile(r"(?s)(?P<source>.*)@(?P<key>[A-Za-z_]+)=(?P<value>[^@]*)\Z")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _KEEP = "+keep"
-_FORM = "a spec reads SOURCE[@init=SCHEME[:SEED][+keep]][@ablate=NAME[:ARG]]...[@revision=REV]"
+_FORM = "a spec reads SOURCE[@adapter=DIR][@init=SCHEME[:SEED][+keep]][@ablate=NAME[:ARG]]...[@revision=REV]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ class SubjectSpec:
     init: Init | None = None
     ablations: tuple[Ablation, ...] = ()
     revision: str | None = None
+    adapter: str | None = None
+    """A directory with a LoRA adapter that is merged into the weights, as written."""
 
     @classmethod
     def parse(cls, text: str) -> "SubjectSpec":
@@ -72,18 +74,20 @@ class SubjectSpec:
         rest, found = _strip_modifiers(text.strip())
         if not rest:
             raise BadSpec(f"the subject {text!r} has no source; {_FORM}")
-        for key in ("init", "revision"):
+        for key in ("adapter", "init", "revision"):
             if len(found[key]) > 1:
                 raise BadSpec(f"the subject {text!r} sets {key} {len(found[key])} times; keep one")
         init = _parse_init(found["init"][0], text) if found["init"] else None
         ablations = tuple(_parse_ablation(value) for value in found["ablate"])
-        return cls(rest, init, ablations, found["revision"][0] if found["revision"] else None)
+        revision, adapter = (found[key][0] if found[key] else None for key in ("revision", "adapter"))
+        return cls(rest, init, ablations, revision, adapter)
 
     def __str__(self) -> str:
         init = "" if self.init is None else f"@init={self.init}"
         ablations = "".join(f"@ablate={a}" for a in self.ablations)
         revision = "" if self.revision is None else f"@revision={self.revision}"
-        return f"{self.source}{init}{ablations}{revision}"
+        adapter = "" if self.adapter is None else f"@adapter={self.adapter}"
+        return f"{self.source}{adapter}{init}{ablations}{revision}"
 
     @property
     def label(self) -> str:

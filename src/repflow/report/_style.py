@@ -1,7 +1,7 @@
 """Colours, dashes and markers: hue, dash and marker tell the kind, lightness and marker the subject within it.
 
-Hues follow Okabe and Ito (blue, green, vermilion, purple). The first shade of every kind has its own
-lightness, so kinds stay apart in grey print and for every common form of colour blindness.
+Hues follow Okabe and Ito (blue, green, vermilion, purple, yellow), and crimson. The first shade of every kind has its
+own lightness, so kinds stay apart in grey print and for every common form of colour blindness.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,26 @@ SHADES: dict[str, tuple[str, ...]] = {
     "TBM": ("#00466e", "#047dc0", "#12a8ff", "#096399"),
     "hybrid": ("#067c5b", "#01b082", "#005c42", "#009970"),
     "SSM": ("#ef671a", "#ac4000", "#ff9560", "#cd4e00"),
+    "recurrent": ("#cda400", "#917400", "#dfb200", "#b08d00"),
+    "linear attention": ("#5d0d21", "#c51c46", "#8b1432", "#e4456d"),
     "other": ("#943280", "#cc67b5", "#ef88d6", "#b04d9a"),
 }
 MARKERS = {
     "TBM": ("circle", "cross"),
     "hybrid": ("diamond", "star"),
     "SSM": ("square", "x"),
+    "recurrent": ("triangle-left", "triangle-right"),
+    "linear attention": ("pentagon", "hexagon"),
     "other": ("triangle-up", "triangle-down"),
 }
-DASHES = {"TBM": "solid", "hybrid": "dashdot", "SSM": "dash", "other": "longdash"}
+DASHES = {
+    "TBM": "solid",
+    "hybrid": "dashdot",
+    "SSM": "dash",
+    "recurrent": "dot",
+    "linear attention": "longdashdot",
+    "other": "longdash",
+}
 MATPLOTLIB_MARKERS = {
     "circle": "o",
     "cross": "P",
@@ -29,8 +40,19 @@ MATPLOTLIB_MARKERS = {
     "x": "X",
     "triangle-up": "^",
     "triangle-down": "v",
+    "triangle-left": "<",
+    "triangle-right": ">",
+    "pentagon": "p",
+    "hexagon": "h",
 }
-MATPLOTLIB_DASHES = {"solid": "-", "dash": (0, (4, 2)), "dashdot": (0, (6, 2, 1.5, 2)), "longdash": (0, (9, 3))}
+MATPLOTLIB_DASHES = {
+    "solid": "-",
+    "dash": (0, (4, 2)),
+    "dashdot": (0, (6, 2, 1.5, 2)),
+    "dot": (0, (1.5, 2)),
+    "longdashdot": (0, (9, 2, 1.5, 2)),
+    "longdash": (0, (9, 3)),
+}
 
 CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
 """Sequential, monotone in grey, the same for colour-blind readers."""
@@ -63,7 +85,7 @@ def rgb(colour: str) -> tuple[int, int, int]:
 
 
 def styles(kinds: Sequence[str]) -> list[Style]:
-    """One style a subject, in order; an unknown kind is drawn as `other`."""
+    """One style a subject, in order; a kind without a look of its own is drawn as `other`."""
     seen: dict[str, int] = {}
     found: list[Style] = []
     for given in kinds:

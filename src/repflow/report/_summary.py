@@ -9,7 +9,15 @@ from repflow.report._labels import count, number
 from repflow.report._source import Source, distinct_tasks
 from repflow.store import steps_of
 
-_KINDS = {"TBM": "Transformer", "SSM": "state-space model", "hybrid": "hybrid", "other": "other model"}
+_KINDS = {
+    "TBM": "Transformer",
+    "SSM": "state-space model",
+    "linear attention": "linear-attention model",
+    "convolution": "convolutional model",
+    "recurrent": "recurrent model",
+    "hybrid": "hybrid",
+    "other": "other model",
+}
 
 
 def summary(source: Source) -> str:

@@ -54,7 +54,7 @@ def subject_facts(subject: Subject) -> dict[str, str]:
     init = str(facts.get("init", "–"))
     changed = [str(x) for x in facts.get("interventions") or ()]
     return {
-        "kind": subject.kind,
+        "kind": subject.kind + (", mixture of experts" if facts.get("experts") else ""),
         "family": str(facts.get("family", "–")),
         "weights": init if init in ("trained", "–") else f"untrained ({init})",
         "changed": ", ".join(changed),

@@ -56,7 +56,7 @@ class Influencing:
 
         Raises ModelProblem for kernels without a backward pass, and when more than 1% of the examples are not finite.
         """
-        chunks = list(batches(self.reading.examples, self.reader.batch_tokens // GRAPH))
+        chunks = list(batches(self.reading.examples, self.reader.batch_tokens // GRAPH, self.reader.lengths))
         self.progress.begin(f"{self.subject.facts.label}, influence", len(self.reading.examples))
         found: list[np.ndarray] = []
         begun: float | None = None

@@ -95,6 +95,7 @@ def reader_of(subject: Loaded, settings: FlowSettings) -> Reader:
         device=subject.device,
         batch_tokens=batch_tokens(settings, subject.device),
         advice=advice(subject.facts),
+        lengths=subject.lengths,
     )
 
 

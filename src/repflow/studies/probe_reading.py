@@ -120,6 +120,7 @@ def probe_reader(subject: Loaded, settings: ProbeSettings) -> Reader:
         device=subject.device,
         batch_tokens=settings.model.batch_tokens or (on_cpu if subject.device.type == "cpu" else GPU_BATCH_TOKENS),
         advice=advice(subject.facts),
+        lengths=subject.lengths,
     )
 
 

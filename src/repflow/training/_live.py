@@ -5,18 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repflow.core import BadSetting, ModelProblem, SubjectFacts, block_taps
+from repflow.core import BadSetting, ModelProblem, SubjectFacts
 from repflow.engines import Reader
-from repflow.models import find_taps
 from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES
 from repflow.models.initialise import Redrawn
-from repflow.models.probing import check_causal, check_contract
+from repflow.models.positions import fresh_rotary
+from repflow.models.reading import readable
 from repflow.models.sources import Opened
 from repflow.studies.jobs import batch_tokens
 from repflow.studies.settings import FlowSettings, ModelSettings
-
-PROBE_TOKENS = 8
 
 
 def live_subject(model: nn.Module, tokenizer: Any, label: str, settings: FlowSettings) -> tuple[Reader, SubjectFacts]:
@@ -27,23 +25,20 @@ def live_subject(model: nn.Module, tokenizer: Any, label: str, settings: FlowSet
     """
     _check_settings(settings.model)
     _check_kind(model)
-    device, rows = _embeddings(model).device, len(_embeddings(model))
-    ids = torch.arange(PROBE_TOKENS, device=device).remainder(rows).unsqueeze(0)
+    device = _embeddings(model).device
 
     @torch.no_grad()
-    def forward(ids: Tensor = ids) -> Any:
+    def forward(ids: Tensor) -> Any:
         # Tensors made in inference mode must not end up in a model that goes on training.
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), fresh_rotary(model):
             return model.base_model(input_ids=ids, use_cache=False)  # pyright: ignore[reportCallIssue]
 
-    taps = find_taps(model, forward, blocks=settings.model.blocks, final_norm=settings.model.final_norm)
-    states = check_contract(model, taps, forward)
-    changed = ids.clone()
-    changed[0, -1] = (ids[0, -1] + 1) % rows
-    check_causal(model, block_taps(taps)[-1], states, lambda: forward(changed))
-    facts = subject_facts(label, Opened(model, tokenizer), taps, states["embed"].shape[-1], Redrawn(()), "trained")
+    read = readable(model, forward, blocks=settings.model.blocks, final_norm=settings.model.final_norm)
+    opened = Opened(model, tokenizer, warnings=read.warnings)
+    facts = subject_facts(label, opened, read.taps, read.width, read.observed, Redrawn(()), "trained")
     special = tuple(tokenizer.all_special_ids)
-    return Reader(label, model, forward, taps, special, device, batch_tokens(settings, device)), facts
+    tokens = batch_tokens(settings, device)
+    return Reader(label, model, forward, read.taps, special, device, tokens, lengths=read.lengths), facts
 
 
 def check_vocabulary(model: nn.Module, label: str, ids: set[int]) -> None:

@@ -1,4 +1,4 @@
-"""State-space families, and RWKV, whose blocks are neither attention nor a state-space model."""
+"""State-space families, and RWKV, whose blocks are a recurrence of another kind."""
 
 from repflow.models.families._family import Family, Shape, chunk, ssm_heads
 
@@ -32,7 +32,7 @@ FAMILIES = (
     # The halving of the stream every few blocks only guards float16; it would put a step between two sites.
     Family(
         "rwkv",
-        "other",
+        "recurrent",
         "blocks",
         "ln_out",
         _rwkv,

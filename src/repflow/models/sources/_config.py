@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from repflow.core import BadSetting, RepflowError, unknown
+from repflow.core import BadSetting, unknown
+from repflow.models.boundary import one_line_errors
 from repflow.models.byte_tokenizer import byte_tokenizer
 from repflow.models.families import KEYS, Family, config_settings, family
 from repflow.models.initialise import random_model
+from repflow.models.sources._building import check_buildable
+from repflow.models.sources._checkpoint import check_numbers
 from repflow.models.sources._opened import Opened, Request
 
 
@@ -19,16 +22,16 @@ def open_config(name: str, options: dict[str, object], request: Request, find: C
     tokenizer = byte_tokenizer() if tokenizer_source is None else find(str(tokenizer_source))
     config = _build_config(chosen, options, tokenizer)
     dtype = torch.float32 if request.dtype == "auto" else request.dtype
-    try:
+    check_buildable(config, f"config:{name}")
+    with one_line_errors(f"config:{name} cannot be built", BadSetting):
         model = random_model(config, request.seed).to(dtype)
-    except (ValueError, RuntimeError, TypeError, AssertionError, ZeroDivisionError) as error:
-        raise BadSetting(f"config:{name} cannot be built: {_one_line(error)}") from error
     return Opened(model, tokenizer, init=f"config:{request.seed}")
 
 
 def _build_config(chosen: Family, options: dict[str, object], tokenizer: Any) -> Any:
     from transformers import AutoConfig
 
+    check_numbers(options, f"config:{chosen.name}")
     settings = config_settings(chosen, options)
     known = AutoConfig.for_model(chosen.name)
     for key in settings:
@@ -39,12 +42,8 @@ def _build_config(chosen: Family, options: dict[str, object], tokenizer: Any) ->
         raise BadSetting(f"vocab_size={vocabulary} is smaller than the tokenizer's {len(tokenizer)} tokens")
     for role in ("bos", "eos", "pad"):
         settings.setdefault(f"{role}_token_id", getattr(tokenizer, f"{role}_token_id"))
-    try:
+    with one_line_errors(f"config:{chosen.name} cannot be built", BadSetting):
         return AutoConfig.for_model(chosen.name, **settings)
-    except RepflowError:
-        raise
-    except Exception as error:
-        raise BadSetting(f"config:{chosen.name} cannot be built: {_one_line(error)}") from error
 
 
 def _own_settings(config: Any) -> list[str]:
@@ -52,7 +51,3 @@ def _own_settings(config: Any) -> list[str]:
 
     common = PretrainedConfig().to_dict()
     return [key for key in config.to_dict() if key not in common]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -1,54 +1,83 @@
-"""A local directory in Hugging Face format."""
+"""A local directory in Hugging Face format, or in that of Mamba's authors."""
 
-import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from repflow.core import BadFile, ModelProblem
+from repflow.core import ModelProblem
+from repflow.models.boundary import one_line_errors
+from repflow.models.sources._adapter import adapted, check_not_alone
+from repflow.models.sources._building import causal_class, check_buildable
+from repflow.models.sources._checkpoint import ADAPTER_CONFIG, CONFIG, Checkpoint, read_checkpoint, read_tensors
+from repflow.models.sources._mamba_ssm import is_original, original_config, renamed
 from repflow.models.sources._opened import Opened, Request
+from repflow.models.sources._tokenizer import tokenizer_and_warnings
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|module)\.")
+"""What torch.compile, FSDP, checkpointing and DDP put into the names of parameters."""
 
 
 def open_directory(folder: Path, request: Request) -> Opened:
-    """Raises BadFile naming the file that is absent or broken, ModelProblem for an architecture that is not known."""
-    _check_config(folder, request.trust_remote_code)
-    _check_weights(folder)
-    tokenizer = directory_tokenizer(folder, trust_remote_code=request.trust_remote_code)
-    model, warnings = pretrained_model(
-        str(folder), {"dtype": request.dtype, "trust_remote_code": request.trust_remote_code, "local_files_only": True}
-    )
-    return Opened(model, tokenizer, warnings=warnings)
+    """The model of a folder and, where an adapter lies beside its weights, that merged into it.
 
-
-def directory_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
-    """The fast tokenizer a directory holds. Raises BadFile."""
-    from transformers import AutoTokenizer
-
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise BadFile(f"no tokenizer in {folder}: expected tokenizer.json (save one with tokenizer.save_pretrained)")
-    try:
-        return AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=trust_remote_code, use_fast=True
+    Raises Absent or BadFile naming the file that is absent or broken, ModelProblem for a model that cannot be built.
+    """
+    check_not_alone(folder)
+    checkpoint = read_checkpoint(folder)
+    config = _config(checkpoint, request)
+    if config is not None:
+        check_buildable(config, str(folder / CONFIG), tensors=len(checkpoint.shapes), stored=checkpoint.bytes)
+    tokenizer, said = tokenizer_and_warnings(folder, trust_remote_code=request.trust_remote_code)
+    rename = _renaming(checkpoint)
+    if config is not None and rename is not None:
+        model, warnings = _renamed_model(checkpoint, config, rename, request)
+    else:
+        model, warnings = pretrained_model(
+            str(folder),
+            {
+                "dtype": request.dtype,
+                "trust_remote_code": request.trust_remote_code,
+                "local_files_only": True,
+                # Where peft is installed, transformers would lay an adapter over the model, and elsewhere not.
+                "adapter_kwargs": {"subfolder": "not here"},
+            },
         )
-    except Exception as error:
-        raise BadFile(f"cannot read the tokenizer in {folder}: {one_line(error)}") from error
+    opened = Opened(model, tokenizer, warnings=(*warnings, *said))
+    return adapted(opened, folder) if (folder / ADAPTER_CONFIG).is_file() else opened
 
 
 def pretrained_model(name: str, options: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
     """A causal language model by `from_pretrained`, and what was odd about its checkpoint.
 
-    Raises ModelProblem where the checkpoint lacks tensors, which transformers would draw at random.
-    OSError is left to the caller, who knows what the name stands for.
+    Raises ModelProblem where it cannot be loaded, or where the checkpoint lacks tensors, which transformers would draw
+    at random.
     """
     from transformers import AutoModelForCausalLM
 
-    try:
+    with one_line_errors(f"cannot load {name}"):
         loaded: Any = AutoModelForCausalLM.from_pretrained(name, output_loading_info=True, **options)
-    except (OSError, ImportError):
-        raise
-    except Exception as error:
-        raise ModelProblem(f"cannot load {name}: {one_line(error)}") from error
+    return _whole(loaded, name)
+
+
+def _renamed_model(
+    checkpoint: Checkpoint, config: Any, rename: Callable[[str], str], request: Request
+) -> tuple[Any, tuple[str, ...]]:
+    """A model whose tensors have other names in its files."""
+    from transformers import GenerationConfig
+
+    folder = checkpoint.folder
+    tensors = {rename(name): tensor for file in checkpoint.files for name, tensor in read_tensors(file).items()}
+    with one_line_errors(f"cannot load {folder}"):
+        loaded: Any = causal_class(config, str(folder)).from_pretrained(
+            None, config=config, state_dict=tensors, dtype=request.dtype, output_loading_info=True
+        )
+        if (folder / "generation_config.json").is_file():
+            loaded[0].generation_config = GenerationConfig.from_pretrained(str(folder))
+    return _whole(loaded, str(folder))
+
+
+def _whole(loaded: Any, name: str) -> tuple[Any, tuple[str, ...]]:
     model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:
@@ -60,57 +89,30 @@ def pretrained_model(name: str, options: dict[str, Any]) -> tuple[Any, tuple[str
     return model, ((f"{len(extra)} tensors of the checkpoint are not used, e.g. {extra[0]}",) if extra else ())
 
 
-def one_line(error: BaseException) -> str:
-    """The start of an error's text, on one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 240 else text[:240] + "..."
-
-
-def _check_config(folder: Path, trust_remote_code: bool) -> None:
+def _config(checkpoint: Checkpoint, request: Request) -> Any:
+    """transformers' config of a folder; None where its own code makes it. Raises ModelProblem for an unknown family."""
+    from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    config = _read_json(folder / "config.json", "a model directory needs config.json, weights and a tokenizer")
-    family = config.get("model_type")
-    if trust_remote_code and "auto_map" in config:
-        return
-    if not isinstance(family, str) or family not in CONFIG_MAPPING:
-        raise ModelProblem(
-            f"{folder / 'config.json'} has model_type {family!r}, which this transformers does not know; "
-            "update transformers, or pass --trust-remote-code if the directory brings its own code"
-        )
+    where = checkpoint.folder / CONFIG
+    with one_line_errors(f"cannot read {where}"):
+        if is_original(checkpoint.config):
+            return original_config(checkpoint)
+        if request.trust_remote_code and "auto_map" in checkpoint.config:
+            return None
+        family = checkpoint.config.get("model_type")
+        if not isinstance(family, str) or family not in CONFIG_MAPPING:
+            raise ModelProblem(
+                f"{where} has model_type {family!r}, which this transformers does not know; update transformers, or "
+                "pass --trust-remote-code if the directory brings its own code"
+            )
+        return AutoConfig.from_pretrained(str(checkpoint.folder), local_files_only=True)
 
 
-def _check_weights(folder: Path) -> None:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = sorted(set(_read_json(index, "the index of the weights").get("weight_map", {}).values()))
-        files = [folder / str(shard) for shard in shards]
-    else:
-        files = sorted(folder.glob("model*.safetensors"))
-    if not files and not any(folder.glob("pytorch_model*.bin*")):
-        raise BadFile(f"no weights in {folder}: expected model.safetensors")
-    for file in files:
-        check_safetensors(file)
-
-
-def check_safetensors(file: Path) -> None:
-    """Raises BadFile where the file is absent, truncated or not safetensors. Reads the header only."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(file), framework="pt"):
-            pass
-    except (OSError, SafetensorError, ValueError) as error:
-        raise BadFile(f"cannot read the weights {file}: {one_line(error)}; is the file complete?") from error
-
-
-def _read_json(file: Path, need: str) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadFile(f"no such file: {file}; {need}") from None
-    except (OSError, ValueError) as error:
-        raise BadFile(f"cannot read {file}: {one_line(error)}") from error
-    if not isinstance(content, dict):
-        raise BadFile(f"{file} must hold a JSON object")
-    return content
+def _renaming(checkpoint: Checkpoint) -> Callable[[str], str] | None:
+    """How the tensors' names become transformers'; None where they are."""
+    if is_original(checkpoint.config):
+        return lambda name: renamed(_WRAPPERS.sub("", name))
+    if any(_WRAPPERS.search(name) for name in checkpoint.shapes):
+        return lambda name: _WRAPPERS.sub("", name)
+    return None

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadFile, CallerError, ModelProblem
-from repflow.models.sources._directory import directory_tokenizer, one_line, open_directory, pretrained_model
+from repflow.models.boundary import one_line
+from repflow.models.sources._directory import open_directory, pretrained_model
 from repflow.models.sources._gguf_cache import cached_folder, store
 from repflow.models.sources._opened import Opened, Request
+from repflow.models.sources._tokenizer import directory_tokenizer
 
 
 def open_gguf(file: Path, request: Request) -> Opened:

@@ -1,80 +1,81 @@
-"""A model on the Hugging Face hub: the local cache first, then the network."""
+"""A model on the Hugging Face hub: the local cache first, then the network; then a folder like any other."""
 
-from typing import Any
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
 
 from repflow.core import ModelProblem
-from repflow.models.sources._directory import one_line, pretrained_model
+from repflow.models.boundary import one_line
+from repflow.models.sources._checkpoint import CONFIG, PICKLED, PICKLED_INDEX, SAFE, SAFE_INDEX, Absent
+from repflow.models.sources._directory import open_directory
 from repflow.models.sources._opened import Opened, Request
+from repflow.models.sources._tokenizer import directory_tokenizer
+
+T = TypeVar("T")
+
+_SMALL = (".json", ".txt", ".model", ".tiktoken", ".py")
+"""Endings of the files beside the weights that a config, a tokenizer or a family's own code may need."""
 
 
 def open_hub(name: str, request: Request) -> Opened:
     """Raises ModelProblem when the id is unknown, private or out of reach."""
-    if _is_cached(name, request.revision):
-        try:
-            return _open(name, request, local=True)
-        except (OSError, ModelProblem):
-            # The cache holds a part only; the rest has to come from the hub.
-            pass
-    _check_reachable(name, request.revision)
-    try:
-        return _open(name, request, local=False)
-    except OSError as error:
-        raise _trouble(name, request.revision, error) from error
+    return _opened(name, request.revision, True, lambda folder: open_directory(folder, request))
 
 
 def hub_tokenizer(name: str) -> Any:
     """The tokenizer of a hub id. Raises ModelProblem."""
-    if _is_cached(name, None):
+    return _opened(name, None, False, directory_tokenizer)
+
+
+def _opened(name: str, revision: str | None, weights: bool, read: Callable[[Path], T]) -> T:
+    """What `read` makes of the folder, fetched where the cache holds a part only. A part that is broken is an error."""
+    missing: Absent | None = None
+    if (folder := _cached(name, revision)) is not None:
         try:
-            return _tokenizer(name, {"local_files_only": True})
-        except (OSError, ModelProblem):
-            pass
-    _check_reachable(name, None)
+            return read(folder)
+        except Absent as error:
+            missing = error
     try:
-        return _tokenizer(name, {})
-    except OSError as error:
-        raise _trouble(name, None, error) from error
-
-
-def _open(name: str, request: Request, *, local: bool) -> Opened:
-    options: dict[str, Any] = {
-        "revision": request.revision,
-        "trust_remote_code": request.trust_remote_code,
-        "local_files_only": local,
-    }
-    tokenizer = _tokenizer(name, options)
-    model, warnings = pretrained_model(name, {**options, "dtype": request.dtype})
-    return Opened(model, tokenizer, warnings=warnings)
-
-
-def _tokenizer(name: str, options: dict[str, Any]) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(name, use_fast=True, **options)
-    except OSError:
-        raise
+        fetched = _fetched(name, revision, weights)
     except Exception as error:
-        raise ModelProblem(f"cannot load the tokenizer of {name}: {one_line(error)}") from error
+        raise _trouble(name, revision, error, missing) from error
+    return read(fetched)
 
 
-def _is_cached(name: str, revision: str | None) -> bool:
+def _cached(name: str, revision: str | None) -> Path | None:
+    """The snapshot in the local cache, which may hold a part only."""
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
+    config = try_to_load_from_cache(name, CONFIG, revision=revision)
+    return Path(config).parent if isinstance(config, str) else None
 
 
-def _check_reachable(name: str, revision: str | None) -> None:
-    """One question to the hub without retries; a download retries for most of a minute when there is no network."""
-    from huggingface_hub import HfApi
+def _fetched(name: str, revision: str | None, weights: bool) -> Path:
+    """The snapshot after a download. One question without retries first: a download retries for most of a minute."""
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
-    try:
-        HfApi().model_info(name, revision=revision, timeout=20)
-    except Exception as error:
-        raise _trouble(name, revision, error) from error
+    info = HfApi().model_info(name, revision=revision, timeout=20)
+    there = {sibling.rfilename for sibling in info.siblings or ()}
+    wanted = [file for file in there if "/" not in file and file.endswith(_SMALL)]
+    if weights:
+        wanted += _weights(there, lambda file: hf_hub_download(name, file, revision=info.sha))
+    return Path(snapshot_download(name, revision=info.sha, allow_patterns=wanted))
 
 
-def _trouble(name: str, revision: str | None, error: BaseException) -> ModelProblem:
+def _weights(there: Iterable[str], fetch: Callable[[str], str]) -> list[str]:
+    """The files of the weights that are read of all there are, an adapter's included."""
+    found = [file for file in there if file.startswith("adapter_model.")]
+    for whole, index in ((SAFE, SAFE_INDEX), (PICKLED, PICKLED_INDEX)):
+        if whole in there:
+            return [*found, whole]
+        if index in there:
+            content = json.loads(Path(fetch(index)).read_text(encoding="utf-8"))
+            return [*found, index, *sorted(set(content["weight_map"].values()))]
+    return found
+
+
+def _trouble(name: str, revision: str | None, error: BaseException, missing: Absent | None) -> ModelProblem:
     """One line for whatever went wrong between here and the hub."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -86,9 +87,10 @@ def _trouble(name: str, revision: str | None, error: BaseException) -> ModelProb
     if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
         return ModelProblem(f"no model {name} on the Hugging Face hub, or it is private, and no such local directory")
     if _is_connection(causes):
+        cache = "not in the local cache" if missing is None else f"not complete in the local cache ({missing})"
         return ModelProblem(
-            f"{name} is not complete in the local cache and the Hugging Face hub cannot be reached; connect, or "
-            "download the model elsewhere and give its directory instead of the id"
+            f"{name} is {cache} and the Hugging Face hub cannot be reached; connect, or download the model elsewhere "
+            "and give its directory instead of the id"
         )
     return ModelProblem(f"cannot load {name} from the Hugging Face hub: {one_line(error)}")
 

@@ -4,17 +4,24 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadSetting
+from repflow.models.sources._adapter import adapted
 from repflow.models.sources._config import open_config
-from repflow.models.sources._directory import directory_tokenizer, open_directory
+from repflow.models.sources._directory import open_directory
 from repflow.models.sources._gguf import gguf_tokenizer, open_gguf
 from repflow.models.sources._hub import hub_tokenizer, open_hub
 from repflow.models.sources._opened import Opened, Request
+from repflow.models.sources._tokenizer import directory_tokenizer
 from repflow.models.spec import SourceKind, parse_config_source, source_kind
 from repflow.models.zoo import zoo_source
 
 
 def open_source(source: str, request: Request) -> Opened:
-    """The model of a source on the CPU, with its tokenizer. Raises CallerError."""
+    """The model of a source on the CPU, the request's adapter in it, and its tokenizer. Raises CallerError."""
+    opened = _open(source, request)
+    return opened if request.adapter is None else adapted(opened, request.adapter)
+
+
+def _open(source: str, request: Request) -> Opened:
     kind, source = _resolve(source)
     if request.revision is not None and kind != "hub":
         raise BadSetting(f"@revision={request.revision} needs a hub id; {source} has no revisions")

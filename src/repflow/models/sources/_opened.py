@@ -1,6 +1,7 @@
 """What a source gives, and how it is asked."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -14,6 +15,8 @@ class Request:
     """Seeds the weights of a `config:` model."""
     revision: str | None = None
     trust_remote_code: bool = False
+    adapter: Path | None = None
+    """A folder with an adapter to lay over the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +27,5 @@ class Opened:
     tokenizer: Any
     init: str = "trained"
     warnings: tuple[str, ...] = ()
+    interventions: tuple[str, ...] = ()
+    """What was laid over the weights: an adapter."""
