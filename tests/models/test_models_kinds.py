@@ -28,7 +28,7 @@ FAMILIES: list[tuple[str, dict[str, Any], tuple[str, ...], str]] = [
     ("lfm2", {"layer_types": ["conv", "conv"]}, (C, C), "convolution"),
     ("xlstm", {"num_heads": 4, "head_dim": ...}, (R, R), "recurrent"),
     ("rwkv", {"attention_hidden_size": 32}, (R, R), "recurrent"),
-    ("recurrent_gemma", {"lru_width": 32, "layers_block_type": TYPES}, (R, A), "hybrid"),
+    ("recurrent_gemma", {"lru_width": 32, "block_types": ["recurrent", "attention"]}, (R, A), "hybrid"),
     (
         "falcon_h1",
         {"mamba_d_ssm": 64, "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8},
@@ -98,4 +98,3 @@ def test_a_recurrence_by_torch_is_one() -> None:
 )
 def test_kinds(mixers: tuple[str, ...], kind: str) -> None:
     assert kind_of(mixers) == kind
-

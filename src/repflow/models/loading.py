@@ -17,6 +17,8 @@ from repflow.models.families import FAMILIES
 from repflow.models.hf_taps import match_hf_taps
 from repflow.models.initialise import Redrawn, reinitialise
 from repflow.models.interventions.apply import apply
+from repflow.models.observing import probe_ids
+from repflow.models.ordinary import check_ordinary
 from repflow.models.positions import ALIKE, Lengths, fresh_rotary
 from repflow.models.quiet import quiet
 from repflow.models.reading import Readable, readable
@@ -146,4 +148,7 @@ def _read(model: Any, blocks: str | None, final_norm: str | None, device: torch.
     def forward(ids: Tensor) -> Any:
         return model.base_model(input_ids=ids.to(device), use_cache=False, output_hidden_states=True)
 
-    return readable(model, forward, blocks=blocks, final_norm=final_norm)
+    read = readable(model, forward, blocks=blocks, final_norm=final_norm)
+    rows = model.get_input_embeddings().weight.shape[0]
+    unsure = check_ordinary(model, read.taps[-1], forward, probe_ids(rows, device))
+    return replace(read, warnings=(*read.warnings, unsure)) if unsure else read

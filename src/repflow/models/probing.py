@@ -12,10 +12,14 @@ from repflow.models.families import FAMILIES
 from repflow.models.recording import Call, recorded
 
 NO_NORM = "none"
-"""In place of a final norm's name: the model has none, and the site `final_norm` is left out."""
-BY_HAND = f"name them: --blocks MODULE --final-norm MODULE, or {NO_NORM} (blocks= and final_norm= in Python)"
+"""Stands for the final norm of a model that has none: its sites end with the last block."""
 NORM_BY_HAND = (
-    f"name it with --final-norm MODULE, or leave the site out with --final-norm {NO_NORM} (final_norm= in Python)"
+    "name it by hand: --final-norm MODULE (final_norm= in Python); "
+    f"the final norm of a model without one is {NO_NORM!r}, which leaves that site out"
+)
+BY_HAND = (
+    "name them by hand: --blocks MODULE --final-norm MODULE (blocks= and final_norm= in Python); "
+    f"the final norm of a model without one is {NO_NORM!r}"
 )
 
 Run = Callable[[], object]
@@ -178,28 +182,32 @@ def _by_running(model: nn.Module, run: Run, blocks: str | None, norm: str | None
     chains = {name: names for name, names in members.items() if _is_chain([by_name.get(n) for n in names])}
     longest = max((len(names) for names in chains.values()), default=0)
     best = [name for name, names in chains.items() if len(names) == longest]
-    again = next((call for call in calls if call.times > 1 and call.name not in norms), None)
-    if len(best) != 1 and again is not None:
-        raise called_again(again.name, f"{type(model).__name__} calls it {again.times} times in one pass")
-    if len(best) != 1:
-        raise _undecided(model, best)
-    last = by_name[members[best[0]][-1]]
-    readers = [c.name for c in calls[calls.index(last) + 1 :] if c.name in norms and same_state(c.given, last.made)]
-    if norm or readers:
+    last = by_name[members[best[0]][-1]] if len(best) == 1 else None
+    after = calls[calls.index(last) + 1 :] if last else []
+    readers = [c.name for c in after if last and c.name in norms and same_state(c.given, last.made)]
+    if last and (norm or readers):
         return best[0], norm or readers[0]
-    raise ModelProblem(
-        f"cannot tell the final norm of {type(model).__name__}: no norm reads what {last.name} wrote; "
-        f"{describe_modules(model)}; {NORM_BY_HAND}"
-    )
+    again = next((call for call in calls if call.times > 1 and call.name not in norms), None)
+    if again is not None:
+        raise called_again(again.name, f"{type(model).__name__} calls it {again.times} times in one pass")
+    raise _undecided(model, best, last)
 
 
-def _undecided(model: nn.Module, lists: list[str]) -> ModelProblem:
-    start = f"cannot tell the blocks of {type(model).__name__}"
+def _undecided(model: nn.Module, lists: list[str], last: Call | None) -> ModelProblem:
+    """Says what would decide it, or that nothing would."""
+    kind, seen = type(model).__name__, describe_modules(model)
+    if last is not None:
+        return ModelProblem(
+            f"cannot tell the final norm of {kind}: no norm reads what {last.name} wrote; {seen}; {NORM_BY_HAND}"
+        )
     if lists:
-        return ModelProblem(f"{start}: {', '.join(lists)} would do; name one with --blocks MODULE (blocks= in Python)")
+        return ModelProblem(
+            f"cannot tell the blocks of {kind}: {', '.join(lists)} would do; name one by hand: --blocks MODULE "
+            "(blocks= in Python)"
+        )
     return ModelProblem(
-        f"{start}: {describe_modules(model)}; in none of these does one [batch, tokens, width] state go from member to "
-        "member unchanged, and repflow reads no other model"
+        f"cannot tell the blocks of {kind}: {seen}; in none of these does one [batch, tokens, width] state go from "
+        "member to member unchanged, and repflow reads no other model"
     )
 
 

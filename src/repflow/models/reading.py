@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from repflow.core import ModelProblem, Tap
 from repflow.models.observing import PROBE_TOKENS, Observed, observe, probe_ids
-from repflow.models.ordinary import check_ordinary
 from repflow.models.positions import APART, Lengths, lengths_of
 from repflow.models.probing import NORM_BY_HAND, check_contract, find_taps, same_state
 
@@ -43,8 +42,8 @@ class Readable:
 def readable(model: Any, forward: Forward, *, blocks: str | None = None, final_norm: str | None = None) -> Readable:
     """Reads a few tokens and checks what METHODS asks of a model and its sites.
 
-    Raises ModelProblem for a model that looks ahead, that lacks the encoder it reads, whose sites cannot be told or do
-    not hand the stream on, or whose users get other states than its trunk's.
+    Raises ModelProblem for a model that looks ahead, that lacks the encoder it reads, or whose sites cannot be told or
+    do not hand the stream on.
     """
     embeddings = model.get_input_embeddings().weight
     ids = probe_ids(embeddings.shape[0], embeddings.device)
@@ -65,9 +64,8 @@ def readable(model: Any, forward: Forward, *, blocks: str | None = None, final_n
         model, taps, lambda: states.update(check_contract(model, taps, lambda: outputs.append(forward(ids))))
     )
     check_final_norm(model, taps[-1], states, outputs[0])
-    unsure = check_ordinary(model, taps[-1], forward, ids)
     lengths, warnings = _lengths(model, forward, ids, state, observed)
-    return Readable(taps, states, outputs[0], observed, lengths, (*warnings, *([unsure] if unsure else [])))
+    return Readable(taps, states, outputs[0], observed, lengths, warnings)
 
 
 def check_causal(model: nn.Module, state: Tensor | None, changed: Tensor | None) -> None:
