@@ -57,7 +57,7 @@ def test_a_subject_named_twice(refused: Refusal) -> None:
         ("--examples 0", ["--examples must be at least 1, got 0"]),
         ("--examples", ["--examples needs a value"]),
         ("--sink-factor ten", ["--sink-factor needs a number, got 'ten'"]),
-        ("--sink-factor 1", ["--sink-factor must be above 1, got 1"]),
+        ("--sink-factor 1", ["--sink-factor must be above 1 and finite, got 1"]),
         ("--calibration 1", ["--calibration must be 0 or at least 2, got 1"]),
         ("--permutations 5", ["--permutations must be 0 or at least 19, got 5"]),
         ("--positions 3", ["--positions is for kvpr and mdqa"]),

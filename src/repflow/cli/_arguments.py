@@ -4,9 +4,11 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import os
 import re
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, TypeVar, get_origin
 
 import tyro
 
@@ -20,11 +22,8 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], default: T | No
 
     Raises CallerError with one line for arguments that cannot be read.
     """
-    helping = not {"-h", "--help"}.isdisjoint(arguments)
-    if not helping:
+    if {"-h", "--help"}.isdisjoint(arguments):
         _check_flags(arguments, _flags(kind), command)
-    # A flag that a YAML file has set needs its opposite; the help names one of the two.
-    shown = (tyro.conf.FlagCreatePairsOff,) if helping else ()
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -33,7 +32,7 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], default: T | No
                 kind,
                 prog=f"repflow {command}",
                 args=list(arguments),
-                config=(tyro.conf.OmitArgPrefixes, *shown),
+                config=(tyro.conf.OmitArgPrefixes,),
                 **options,
             )
     except SystemExit as stop:
@@ -42,19 +41,24 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], default: T | No
         raise CallerError(f"{said_plainly(said.getvalue())}; see repflow {command} --help") from None
 
 
-def _flags(kind: type[Any]) -> set[str]:
-    """The flags of a settings class and of the classes it holds, both forms of those that are on or off."""
-    found: set[str] = set()
+def _flags(kind: type[Any]) -> dict[str, bool]:
+    """The flags of a settings class and of the classes it holds, both forms of those that are on or off.
+
+    True for those that take a list of values.
+    """
+    found: dict[str, bool] = {}
     for field in dataclasses.fields(kind):
         if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
             found |= _flags(field.type)
         else:
             name = field.name.replace("_", "-")
-            found |= {f"--{name}", f"--no-{name}"} if field.type is bool else {f"--{name}"}
+            found[f"--{name}"] = get_origin(field.type) is tuple
+            if field.type is bool:
+                found[f"--no-{name}"] = False
     return found
 
 
-def _check_flags(arguments: Sequence[str], known: set[str], command: str) -> None:
+def _check_flags(arguments: Sequence[str], known: Mapping[str, bool], command: str) -> None:
     given = [argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")]
     for flag in given:
         if flag not in known:
@@ -63,6 +67,12 @@ def _check_flags(arguments: Sequence[str], known: set[str], command: str) -> Non
             raise UnknownName(f"unknown option {flag}; {hint}")
         if given.count(flag) > 1:
             raise BadSetting(f"{flag} is given {given.count(flag)} times; give it once, all its values behind it")
+        opposite = flag.replace("--", "--no-", 1)
+        if opposite in given:
+            raise BadSetting(f"{flag} and {opposite} contradict each other; give one of them")
+    for argument, following in pairwise([*arguments, "--"]):
+        if known.get(argument.replace("_", "-")) and following.startswith("--"):
+            raise BadSetting(f"{argument} needs at least one value")
 
 
 def yaml_settings(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -84,19 +94,48 @@ def _read_yaml(path: str) -> dict[str, Any]:
     import yaml
 
     try:
+        if os.path.getsize(path) > LARGEST_FILE:
+            raise BadFile(f"{path}: is larger than {LARGEST_FILE:,} bytes, which no settings are; give another file")
         with open(path, encoding="utf-8") as file:
-            values = yaml.safe_load(file)
+            values = yaml.load(file, Loader=_once_loader())
     except OSError as error:
         raise BadFile(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        raise BadFile(f"{path}{where}: not valid YAML; give `setting: value` lines") from error
+        reason = getattr(error, "problem", None) if getattr(error, "context", None) == _TWICE else None
+        raise BadFile(f"{path}{where}: {reason or 'not valid YAML'}; give `setting: value` lines") from error
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise BadFile(f"{path}: holds no settings; give `setting: value` lines")
+    for name, value in values.items():
+        for item in value if isinstance(value, list) else [value]:
+            if not isinstance(item, str | int | float | None):
+                raise BadFile(f"{path}: {name[:60]} holds a {type(item).__name__}; give one value, or a list of values")
     return values
+
+
+def _once_loader() -> Any:
+    """YAML's safe loader, which lets the last of two like keys win, made to refuse the second."""
+    import yaml
+
+    class Once(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                name = str(key.value).replace("-", "_")
+                if name in seen:
+                    raise yaml.constructor.ConstructorError(_TWICE, None, f"sets {name[:60]} twice", key.start_mark)
+                seen.add(name)
+            return super().construct_mapping(node, deep)
+
+    return Once
+
+
+LONGEST = 300
+_TWICE = "a setting given twice"
+LARGEST_FILE = 1_000_000
 
 
 _PLAIN = (
@@ -125,4 +164,5 @@ def said_plainly(box: str) -> str:
         message, changed = re.subn(pattern, plain, message)
         if changed:
             break
-    return re.sub(r"\s+", " ", message).strip().rstrip(".:;") or "the arguments cannot be read"
+    told = re.sub(r"\s+", " ", message).strip().rstrip(".:;") or "the arguments cannot be read"
+    return told if len(told) <= LONGEST else f"{told[:LONGEST]}..."

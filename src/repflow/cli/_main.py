@@ -1,11 +1,13 @@
 """Entry point: finds the command, turns errors into one line and an exit code."""
 
 import os
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from types import FrameType
 
 from repflow._version import __version__
@@ -46,7 +48,7 @@ def _run(arguments: list[str]) -> int:
         _say(f"repflow: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        _say("repflow: interrupted")
+        _say(f"repflow: interrupted\nrun again with: {_again(arguments)}")
         return Interrupted.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -112,9 +114,16 @@ def _usage() -> str:
     )
 
 
-def _resume_line(arguments: list[str], directory: str) -> str:
-    import shlex
+def _again(arguments: list[str]) -> str:
+    """The line that does what was asked, or goes on with it where its run directory is there already."""
+    given = [second for first, second in pairwise(arguments) if first == "--out"]
+    given += [argument.removeprefix("--out=") for argument in arguments if argument.startswith("--out=")]
+    if given and os.path.isdir(given[0]):
+        return _resume_line(arguments, given[0])
+    return f"repflow {shlex.join(arguments)}"
 
+
+def _resume_line(arguments: list[str], directory: str) -> str:
     kept = [argument for argument in arguments if argument not in ("--overwrite", "--resume")]
     if not any(argument == "--out" or argument.startswith("--out=") for argument in kept):
         kept += ["--out", directory]

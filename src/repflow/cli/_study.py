@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from repflow.cli._arguments import yaml_settings
-from repflow.core import BadSetting
+from repflow.core import BadSetting, Interrupted
 from repflow.studies.settings import ZOO
 
 if TYPE_CHECKING:
@@ -34,8 +34,12 @@ def taken_apart(values: dict[str, object]) -> tuple[tuple[str, ...], bool, dict[
 
 
 def reported(run: "Run", progress: "Progress") -> None:
-    """Write the run's report."""
+    """Write the run's report. Raises Interrupted with the run's directory."""
     progress.note("writing the report")
-    from repflow.report import write_report
+    try:
+        from repflow.report import write_report
 
-    write_report(run)
+        write_report(run)
+    except KeyboardInterrupt as stop:
+        directory = str(run.directory)
+        raise Interrupted(f"interrupted; {directory} is whole but for its report", directory) from stop

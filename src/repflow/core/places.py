@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from repflow.core.errors import BadSetting
 from repflow.core.records import Example
 
-_EVEN = re.compile(r"even:(?P<n>[0-9]{1,6})")
+_EVEN = re.compile(r"even:(?P<n>[0-9]{1,4})")
 KNOWN = "last, gold, mean, even:N"
 
 

@@ -30,17 +30,17 @@ def written(
     """
     directory = output.out or Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}"
     kept = {name: value for name, value in settings.items() if name not in ("out", "resume", "overwrite")}
-    with RunWriter.create(
-        directory, kept, command, resume=output.resume, overwrite=output.overwrite, free=free
-    ) as writer:
-        if writer.finished:
-            progress.note(f"{directory} holds this run, finished; nothing to measure")
-        else:
-            try:
+    try:
+        with RunWriter.create(
+            directory, kept, command, resume=output.resume, overwrite=output.overwrite, free=free
+        ) as writer:
+            if writer.finished:
+                progress.note(f"{directory} holds this run, finished; nothing to measure")
+            else:
                 measure(writer)
-            except KeyboardInterrupt as stop:
-                raise Interrupted(f"interrupted; what is done stays in {directory}", str(directory)) from stop
-    return Run.load(directory)
+        return Run.load(directory)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"interrupted; what is done stays in {directory}", str(directory)) from stop
 
 
 def run_info(record: Record, seed: int, started: float) -> dict[str, Any]:

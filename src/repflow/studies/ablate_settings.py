@@ -15,6 +15,7 @@ from repflow.studies.settings import (
     TaskSettings,
 )
 
+NEW_TOKENS = 100
 METRICS = ("inter_token_cosine", "adjacent_cosine", "update_ratio", "norm")
 
 
@@ -62,7 +63,7 @@ class AblateMeasureSettings:
     """Further examples that centre and standardise the features; 0 leaves these variants out."""
     generate: bool = True
     """Also let the models answer the prompts of kvpr and mdqa, and score the answers."""
-    new_tokens: int = 100
+    new_tokens: int = NEW_TOKENS
     """The most tokens of an answer."""
     replicates: int = 200
     """Bootstrap replicates behind every interval."""
@@ -72,6 +73,8 @@ class AblateMeasureSettings:
     def __post_init__(self) -> None:
         some_once("metrics", self.metrics)
         at_least("new-tokens", self.new_tokens, 1)
+        if self.new_tokens != NEW_TOKENS and not self.generate:
+            raise BadSetting("--new-tokens is the length of answers, and --no-generate asks for none; drop one of them")
         self.flow()
 
     def flow(self) -> MeasureSettings:

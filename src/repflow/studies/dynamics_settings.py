@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from repflow.core import BadSetting
 from repflow.studies.fields import at_least, flat_sections, sections
 from repflow.studies.settings import (
     ZOO,
@@ -35,6 +36,8 @@ class DynamicsMeasureSettings:
         at_least("influence-tokens", self.influence_tokens, 0)
         at_least("directions", self.directions, 1)
         at_least("max-distance", self.max_distance, 0)
+        if not self.influence_tokens and (self.directions != 1 or self.max_distance):
+            raise BadSetting("--directions and --max-distance are for influence, which --influence-tokens 0 leaves out")
         self.flow()
 
     def flow(self) -> MeasureSettings:

@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from repflow.core import BadSetting, unknown
 
+LARGEST_SEED = 2**62
+
 
 def sections(groups: Mapping[str, type[Any]], values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings classes filled from flat names, as in Python and YAML. A single value stands for a list of one.
@@ -20,7 +22,7 @@ def sections(groups: Mapping[str, type[Any]], values: Mapping[str, Any]) -> dict
     for name, value in values.items():
         key = name.replace("-", "_")
         if key not in places:
-            raise unknown("setting", name, places)
+            raise unknown("setting", name[:60], places)
         group, f = places[key]
         grouped[group][key] = _fit(key, value, f.type)
     return {group: kind(**grouped[group]) for group, kind in groups.items()}
@@ -42,7 +44,7 @@ def _fit(name: str, value: Any, hint: Any) -> Any:
         return tuple(_scalar(name, item, get_args(hint)[0]) for item in items)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            raise unknown(name, str(value), get_args(hint))
+            raise unknown(name, str(value)[:60], get_args(hint))
         return value
     options = get_args(hint) or (hint,)
     if value is None and NoneType in options:
@@ -57,10 +59,10 @@ def _scalar(name: str, value: Any, kind: type) -> Any:
         return float(value)
     if kind is int and isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
-    if kind in (str, Path) and isinstance(value, str | Path):
+    if kind in (str, Path) and isinstance(value, str | Path) and "\0" not in str(value):
         return kind(value)
     needed = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}[kind]
-    raise BadSetting(f"{name} must be {needed}, got {value!r}")
+    raise BadSetting(f"{name} must be {needed}, got {shortened(value)}")
 
 
 def some_once(name: str, values: Sequence[Any]) -> None:
@@ -72,7 +74,40 @@ def some_once(name: str, values: Sequence[Any]) -> None:
         raise BadSetting(f"--{name} names {twice[0]} twice")
 
 
+_MOST = {
+    "examples": 10**7,
+    "context": 2**24,
+    "items": 10**6,
+    "positions": 10**4,
+    "new-tokens": 10**5,
+    "seed": LARGEST_SEED,
+    "seeds": 1000,
+    "replicates": 10**4,
+    "permutations": 10**5,
+    "calibration": 10**5,
+    "gram-tokens": 2**16,
+    "influence-tokens": 10**4,
+    "directions": 10**4,
+    "max-distance": 2**24,
+    "windows": 2**24,
+    "batch-tokens": 2**31,
+    "shard": 10**7,
+}
+"""The largest values that settings can have: beyond them memory or time runs out before anything is measured."""
+
+
 def at_least(name: str, value: int, bound: int) -> None:
-    """Raises BadSetting for a number below `bound`."""
+    """Raises BadSetting for a number below `bound`, and for one beyond what the setting can be."""
     if value < bound:
-        raise BadSetting(f"--{name} must be at least {bound}, got {value}")
+        raise BadSetting(f"--{name} must be at least {bound}, got {shortened(value)}")
+    most = _MOST.get(name, 10**6)
+    if value > most:
+        raise BadSetting(f"--{name} must be at most {most}, got {shortened(value)}")
+
+
+def shortened(value: object) -> str:
+    """A value as it is told in one line, however long it is."""
+    text = (
+        f"about 10^{len(bin(value)) * 3 // 10}" if isinstance(value, int) and value.bit_length() > 4096 else repr(value)
+    )
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"

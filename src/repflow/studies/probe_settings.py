@@ -6,7 +6,9 @@ from typing import Any, Literal
 from repflow.core import BadSetting, unknown
 from repflow.core.places import parse_places
 from repflow.studies.fields import at_least, flat_sections, sections, some_once
-from repflow.studies.settings import FREE, LARGEST_SEED, POSITIONS, ZOO, ModelSettings, OutputSettings
+from repflow.studies.settings import FREE, POSITIONS, ZOO, ModelSettings, OutputSettings
+
+NEW_TOKENS = 100
 
 TASKS = ("kvpr", "mdqa")
 
@@ -44,6 +46,8 @@ class ProbeTaskSettings:
         some_once("context", self.context)
         at_least("examples", self.examples, 1)
         at_least("positions", self.positions, 2)
+        if self.items is not None:
+            at_least("items", self.items, 2)
         for context in self.context:
             at_least("context", context, 4)
 
@@ -64,7 +68,7 @@ class ProbingSettings:
     """init: the same on each subject with its weights drawn anew by the family's own initialisation."""
     generate: bool = True
     """Also let the models answer, and score the answers."""
-    new_tokens: int = 100
+    new_tokens: int = NEW_TOKENS
     """The most tokens of an answer."""
     keep_features: bool = False
     """Keep the feature files in the run directory."""
@@ -76,8 +80,8 @@ class ProbingSettings:
         at_least("seeds", self.seeds, 1)
         at_least("new-tokens", self.new_tokens, 1)
         at_least("seed", self.seed, 0)
-        if self.seed > LARGEST_SEED:
-            raise BadSetting(f"--seed must be at most {LARGEST_SEED}, got {self.seed}")
+        if self.new_tokens != NEW_TOKENS and not self.generate:
+            raise BadSetting("--new-tokens is the length of answers, and --no-generate asks for none; drop one of them")
 
 
 @dataclass(frozen=True)

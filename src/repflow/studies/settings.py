@@ -1,5 +1,6 @@
 """The settings of `flow`: one sentence a field, the same in Python, on the command line and in a YAML file."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +14,10 @@ ZOO = tuple(f"zoo:{name}" for name in TRAINED)
 
 POSITIONS = 5
 
+SINK_FACTOR = 10.0
+
 LEAST_PERMUTATIONS = 19
 """Fewer cannot reach the level 0.05."""
-
-LARGEST_SEED = 2**62
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class TaskSettings:
     def __post_init__(self) -> None:
         at_least("examples", self.examples, 1)
         at_least("positions", self.positions, 2)
+        if self.items is not None:
+            at_least("items", self.items, 2)
         for context in self.context:
             at_least("context", context, 4)
         some_once("task", self.task)
@@ -64,7 +67,7 @@ class MeasureSettings:
     """Metrics by name, e.g. inter_token_cosine, cka, v_loc; without it all but the slow ones (see `repflow doctor`)."""
     tokens: tuple[str, ...] = ("all", "no_sink")
     """Which tokens count: all, no_special, no_sink (neither special nor of outlying norm)."""
-    sink_factor: float = 10.0
+    sink_factor: float = SINK_FACTOR
     """How many times the median norm at a site makes a token a sink."""
     sites: Literal["residual", "hf"] = "residual"
     """Where to read: the residual stream, or the list Hugging Face calls hidden states, for parity only."""
@@ -91,15 +94,17 @@ class MeasureSettings:
         some_once("tokens", self.tokens)
         if self.calibration == 1 or self.calibration < 0:
             raise BadSetting(f"--calibration must be 0 or at least 2, got {self.calibration}")
-        if not self.sink_factor > 1:
-            raise BadSetting(f"--sink-factor must be above 1, got {self.sink_factor}")
+        at_least("calibration", self.calibration, 0)
+        if not 1 < self.sink_factor < math.inf:
+            raise BadSetting(f"--sink-factor must be above 1 and finite, got {self.sink_factor}")
+        if self.sink_factor != SINK_FACTOR and "no_sink" not in self.tokens:
+            raise BadSetting(f"--sink-factor is for the token policy no_sink, the run has {', '.join(self.tokens)}")
         at_least("gram-tokens", self.gram_tokens, 4)
         at_least("replicates", self.replicates, 20)
         if self.permutations < 0 or 0 < self.permutations < LEAST_PERMUTATIONS:
             raise BadSetting(f"--permutations must be 0 or at least {LEAST_PERMUTATIONS}, got {self.permutations}")
+        at_least("permutations", self.permutations, 0)
         at_least("seed", self.seed, 0)
-        if self.seed > LARGEST_SEED:
-            raise BadSetting(f"--seed must be at most {LARGEST_SEED}, got {self.seed}")
 
 
 @dataclass(frozen=True)
