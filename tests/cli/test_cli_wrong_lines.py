@@ -25,7 +25,8 @@ HUGE_IS_FINE = {"seed", "batch-tokens", "context", "max-distance", "windows"}
 WORDS = {
     "flow": [
         "--task tex", "--task", "--tokens some", "--metrics cosine", "--metrics", "--sites hidden",
-        "--dtype int8", "--device tpu", "--keys hex5", "--sink-factor nan", "--sink-factor inf", "--sink-factor -3", "--pack maybe",
+        "--dtype int8", "--device tpu", "--keys hex5", "--sink-factor nan", "--sink-factor inf", "--sink-factor -3",
+        "--pack maybe",
         "--pack --no-pack", "--report --no-report", "--resume --overwrite", "--resume --no-resume", "--text",
         "--column",
         "--sink-factor 5 --tokens all", "--out", "--seed 1 --seed 2", "--context 8 8", "--exmples 3", "-x", "--=3",
