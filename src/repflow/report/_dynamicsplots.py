@@ -46,9 +46,9 @@ def _influence(
 ) -> Iterator[Trace]:
     x = [place(first, last) for first, last in values(rows, "distance", "distance_to")]
     # A limit of 0 or less has no place on a logarithmic axis.
-    ends = [rounded(rows[column].where(rows[column] > 0)) for column in (low, value, high)]
+    least, middle, most = (rounded(rows[column].where(rows[column] > 0)) for column in (low, value, high))
     runs = stretches(places)
-    yield from spread(uid, x, *ends, places, subject.style.colour, subject.style.band())
+    yield from spread(uid, x, least, middle, most, places, subject.style.colour, subject.style.band())
     told = values(rows, "distance", "distance_to", low, high, "n_examples")
     yield trace(
         "scatter",
