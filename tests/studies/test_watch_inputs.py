@@ -242,7 +242,7 @@ def test_special_ids_need_the_ids() -> None:
     ids[:, 0] = 1
     flow = watched(model, lambda: model(ids), special_ids=[1], tokens=["all", "no_special"])
     assert flow.layers.groupby("tokens")["n_tokens"].max().to_dict() == {"all": 18, "no_special": 16}
-    with pytest.raises(BadSetting, match="without input_ids: which tokens are special cannot be told"):
+    with pytest.raises(BadSetting, match="watch tells special tokens by input_ids, got None"):
         watched(model, lambda: model(inputs_embeds=torch.randn(2, 4, 16)), special_ids=[1])
 
 

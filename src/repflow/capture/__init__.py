@@ -3,7 +3,7 @@
 from repflow.capture.given import Given
 from repflow.capture.handover import Handover
 from repflow.capture.order import Order
-from repflow.capture.passes import Listener, followed
+from repflow.capture.passes import Listener, followed, in_backward, path_to
 from repflow.capture.taps import Sink, tapped
 from repflow.capture.tokens import Reading, Tokens, reading_of, tokens_of
 from repflow.capture.uncompiled import uncompiled
@@ -17,6 +17,8 @@ __all__ = [
     "Sink",
     "Tokens",
     "followed",
+    "in_backward",
+    "path_to",
     "reading_of",
     "tapped",
     "tokens_of",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from repflow.core import ModelProblem, Tap
+from repflow.models.embeddings import head_of
 from repflow.models.families import FAMILIES
 from repflow.models.probing import BY_HAND, describe_modules, same_state
 from repflow.models.recording import input_state
@@ -35,7 +36,7 @@ class Handover:
             for place, tap in enumerate(self._taps[2:], start=2):
                 module = self._model.get_submodule(tap.module)
                 hooks.callback(module.register_forward_pre_hook(self._reader(place), with_kwargs=True).remove)
-            if self._taps[-1].site.is_final_norm and (head := _head(self._model)) is not None:
+            if self._taps[-1].site.is_final_norm and (head := head_of(self._model)) is not None:
                 hooks.callback(head.register_forward_pre_hook(self._unembeds).remove)
             yield
 
@@ -87,12 +88,3 @@ class Handover:
         if wrote.shape[::2] == read.shape[::2] and self._unembedded is None:
             # The unembedding may read some tokens only, and scaled.
             self._unembedded = bool((torch.cosine_similarity(wrote, read, dim=-1).amax(1) > 0.99).all())
-
-
-def _head(model: nn.Module) -> nn.Module | None:
-    found = getattr(model, "get_output_embeddings", None)
-    try:
-        head = found() if callable(found) else None
-    except (AttributeError, NotImplementedError):
-        return None
-    return head if isinstance(head, nn.Module) else None

@@ -43,7 +43,7 @@ def followed(model: nn.Module, taps: Sequence[Tap], listener: Listener, who: str
     again in a backward pass (gradient checkpointing) is none. Errors of the listener reach the caller of the model.
     Raises ModelProblem, in that call, for another thread, and for a model that goes through its taps twice in a call.
     """
-    path = _path(model, taps)
+    path = path_to(model, taps)
     following = _Following([model.get_submodule(name) for name in path], listener, who)
     with ExitStack() as hooks:
         for level, module in enumerate(following.path):
@@ -56,8 +56,8 @@ def followed(model: nn.Module, taps: Sequence[Tap], listener: Listener, who: str
         yield
 
 
-def _path(model: nn.Module, taps: Sequence[Tap]) -> list[str]:
-    """The names of the modules from the model down to the innermost that holds all taps."""
+def path_to(model: nn.Module, taps: Sequence[Tap]) -> list[str]:
+    """The names of the modules that are called around all the taps, from the model down to the innermost."""
     parents = [tap.module.split(".")[:-1] if tap.module else [] for tap in taps]
     shared: list[str] = []
     for parts in zip(*parents, strict=False):

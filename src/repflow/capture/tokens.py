@@ -38,8 +38,8 @@ class Tokens:
             return torch.zeros_like(self.real)
         if self.ids is None:
             raise BadSetting(
-                f"{who} was given special ids, and a pass without input_ids: which tokens are special cannot be told; "
-                "leave them out, or call the model on input_ids"
+                f"{who} tells special tokens by input_ids, got None in a pass; leave the special ids out, or call the "
+                "model on input_ids"
             )
         return torch.isin(self.ids, torch.tensor(list(ids), dtype=torch.int64)) & self.real
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repflow.capture import tapped
+from repflow.capture import Order, tapped
 from repflow.core import Example, ModelProblem, Site, Tap
 from repflow.metrics import (
     Batch,
@@ -40,6 +40,8 @@ class Reader:
     special_ids: tuple[int, ...]
     device: torch.device
     batch_tokens: int
+    virtual: int = 0
+    """States before each row's tokens that stand for none of them, as prompt tuning makes; they are not read."""
     advice: str = "try --dtype float32, or check the weights"
     """What to do when its states are not finite."""
     lengths: Lengths = ALIKE
@@ -159,13 +161,19 @@ def run_tapped(
 ) -> None:
     """Run the model on the examples' token ids, the sink at its sites; `run` in place of the bare forward pass.
 
-    Raises ModelProblem, naming the examples, when the model fails.
+    Raises ModelProblem, naming the examples, when the model fails; also when a bare pass leaves out a site, comes to
+    one twice, or holds other than one state a token there.
     """
     failed: list[BaseException] = []
+    order = Order(reader.taps)
+
+    def once(site: Site, states: Tensor) -> None:
+        order.take(site)
+        sink(site, _tokens_only(reader, site, states, ids))
 
     def guarded(site: Site, states: Tensor) -> None:
         try:
-            sink(site, states)
+            (sink if run else once)(site, states)
         except BaseException as error:
             failed.append(error)
             raise
@@ -174,6 +182,8 @@ def run_tapped(
     try:
         with torch.inference_mode(), tapped(reader.model, reader.taps, guarded):
             (run or reader.forward)(ids)
+        if run is None:
+            order.end()
     except torch.OutOfMemoryError as error:
         raise ModelProblem(f"{reader.label}: out of memory on {named}; lower --batch-tokens or --context") from error
     except (RuntimeError, IndexError, ValueError) as error:
@@ -181,6 +191,16 @@ def run_tapped(
             raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelProblem(f"{reader.label}: the forward pass failed on {named}: {reason}") from error
+
+
+def _tokens_only(reader: Reader, site: Site, states: Tensor, ids: Tensor) -> Tensor:
+    found = states[:, reader.virtual :]
+    if found.shape[:2] != ids.shape:
+        raise ModelProblem(
+            f"{reader.label}: {site.name} holds states {list(states.shape[:2])} for token ids {list(ids.shape)}; "
+            "measure a model that adds or merges tokens in your own loop, with repflow.watch"
+        )
+    return found
 
 
 @dataclass

@@ -74,10 +74,14 @@ class _Watching(TorchFunctionMode):
         return made
 
     def _look(self, ids: Tensor, weight: Tensor) -> None:
-        """A table looked up with consecutive numbers, one a token, holds positions; the first number is its offset."""
+        """A table looked up with consecutive numbers, one a token, holds positions; the first number is its offset.
+
+        One that has no further rows holds virtual tokens, as prompt tuning makes.
+        """
         row = ids.reshape(-1)
         if row.numel() == PROBE_TOKENS and bool((row.diff() == 1).all()):
-            self.rooms.append(weight.shape[0] - int(row[0]))
+            room = weight.shape[0] - int(row[0])
+            self.rooms += [room] if room > PROBE_TOKENS else []
 
 
 def _over_keys(weights: Tensor) -> bool:

@@ -11,6 +11,7 @@ from repflow.capture import Given, Handover, Order, Reading, tokens_of
 from repflow.capture.continued import Continued
 from repflow.core import BadSetting, Site, Tap
 from repflow.metrics import Batch, Metric, Options, Rooms, Session, merge
+from repflow.models.embeddings import embedding_of
 from repflow.studies._weights import Weights
 
 
@@ -120,7 +121,7 @@ class Measuring:
         if not n or not t:
             self._left_out = True
             return
-        tokens = tokens_of(called, n, t, self._reading, _embedding(self._model))
+        tokens = tokens_of(called, n, t, self._reading, embedding_of(self._model))
         if self._continued.goes_on(called, tokens.ids if tokens.place is None else None):
             self._left_out = True
             self.warn(
@@ -136,13 +137,3 @@ class Measuring:
         special = tokens.special(self._special, "watch")
         batch = Batch(ids, tokens.real.to(device), special.to(device), self.sites, self.options)
         self._session = Session(self.metrics, batch, rooms=self._rooms)
-
-
-def _embedding(model: nn.Module) -> Tensor | None:
-    """The token embeddings, [vocabulary, width], where the model says which they are."""
-    found = getattr(model, "get_input_embeddings", None)
-    try:
-        weight = getattr(found() if callable(found) else None, "weight", None)
-    except (AttributeError, NotImplementedError):
-        return None
-    return weight if isinstance(weight, Tensor) else None

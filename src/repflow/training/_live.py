@@ -1,17 +1,21 @@
 """A model that somebody else is training, as a subject."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from repflow.core import BadSetting, ModelProblem, SubjectFacts
+from repflow.core import BadSetting, ModelProblem, SubjectFacts, Tap
 from repflow.engines import Reader
 from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES
 from repflow.models.initialise import Redrawn
+from repflow.models.observing import probe_ids
+from repflow.models.ordinary import OrdinaryCall, likeness, ordinary_call
 from repflow.models.positions import fresh_rotary
 from repflow.models.reading import readable
+from repflow.models.recording import recorded
 from repflow.models.sources import Opened
 from repflow.studies.jobs import batch_tokens
 from repflow.studies.settings import FlowSettings, ModelSettings
@@ -20,25 +24,75 @@ from repflow.studies.settings import FlowSettings, ModelSettings
 def live_subject(model: nn.Module, tokenizer: Any, label: str, settings: FlowSettings) -> tuple[Reader, SubjectFacts]:
     """A reader of a model as it is, on its device and in its precision, its sites checked on 8 tokens.
 
-    Call it, and use the reader, where the model is `undisturbed`. Raises ModelProblem for a model whose sites cannot be
-    found or that cannot be read without changing it, BadSetting for settings a model in training cannot follow.
+    The reader calls the trunk alone where that shows what the whole model, called as its users call it, shows; else the
+    whole model. Virtual tokens are told and left out. Call it, and use the reader, where the model is `undisturbed`.
+    Raises ModelProblem for a model whose sites cannot be found or that cannot be read without changing it, BadSetting
+    for settings a model in training cannot follow.
     """
     _check_settings(settings.model)
     _check_kind(model)
     device = _embeddings(model).device
+    named = {"blocks": settings.model.blocks, "final_norm": settings.model.final_norm}
+    forward = _lasting(model, lambda ids: model.base_model(input_ids=ids, use_cache=False))  # pyright: ignore[reportCallIssue]
+    read = readable(model, forward, **named)
+    whole, virtual, warnings = _as_run(model, forward, read.taps[-1], probe_ids(len(_embeddings(model)), device))
+    if whole is not None:
+        forward, read = whole, readable(model, whole, **named)
+    opened = Opened(model, tokenizer, warnings=(*read.warnings, *warnings))
+    facts = subject_facts(label, opened, read.taps, read.width, read.observed, Redrawn(()), "trained")
+    if facts.max_positions is not None:
+        facts = replace(facts, max_positions=facts.max_positions - virtual)
+    special = tuple(tokenizer.all_special_ids)
+    tokens = batch_tokens(settings, device)
+    return Reader(label, model, forward, read.taps, special, device, tokens, virtual, lengths=read.lengths), facts
 
+
+def _lasting(model: nn.Module, call: OrdinaryCall) -> OrdinaryCall:
     @torch.no_grad()
     def forward(ids: Tensor) -> Any:
         # Tensors made in inference mode must not end up in a model that goes on training.
         with torch.inference_mode(False), fresh_rotary(model):
-            return model.base_model(input_ids=ids, use_cache=False)  # pyright: ignore[reportCallIssue]
+            return call(ids)
 
-    read = readable(model, forward, blocks=settings.model.blocks, final_norm=settings.model.final_norm)
-    opened = Opened(model, tokenizer, warnings=read.warnings)
-    facts = subject_facts(label, opened, read.taps, read.width, read.observed, Redrawn(()), "trained")
-    special = tuple(tokenizer.all_special_ids)
-    tokens = batch_tokens(settings, device)
-    return Reader(label, model, forward, read.taps, special, device, tokens, lengths=read.lengths), facts
+    return forward
+
+
+def _as_run(
+    model: nn.Module, trunk: OrdinaryCall, last: Tap, ids: Tensor
+) -> tuple[OrdinaryCall | None, int, tuple[str, ...]]:
+    """The whole model, where it shows other states than its trunk alone; virtual tokens before each row; warnings.
+
+    The whole model's pass returns the states of the last site, without those of virtual tokens.
+    """
+    ordinary = ordinary_call(model, ids)
+    if isinstance(ordinary, str):
+        return None, 0, (f"no ordinary call of {type(model).__name__} to compare the sites with: {ordinary}",)
+    whole = _lasting(model, ordinary)
+    found = likeness(model, last, lambda: trunk(ids), lambda: whole(ids))
+    if found.same:
+        return None, 0, ()
+    if found.extra:
+        _check_before(model, whole, last, ids, found.extra)
+
+    def shown(ids: Tensor) -> Tensor | None:
+        (call,) = recorded(model, [last.module], lambda: whole(ids))
+        return None if call.made is None else call.made[:, found.extra :]
+
+    said = f"{found.extra} virtual tokens stand before every example and do not count"
+    return shown, found.extra, (said,) if found.extra else ()
+
+
+def _check_before(model: nn.Module, whole: OrdinaryCall, last: Tap, ids: Tensor, virtual: int) -> None:
+    """Virtual tokens stand before the others if another first token leaves their states as they were."""
+    changed = ids.clone()
+    changed[0, 0] = (ids[0, 0] + 1) % len(_embeddings(model))
+    runs = [recorded(model, [last.module], lambda ids=each: whole(ids))[0].made for each in (ids, changed)]
+    states = [state[:, :virtual] for state in runs if state is not None]
+    if virtual < 0 or len(states) < 2 or not torch.allclose(*states, equal_nan=True):
+        raise ModelProblem(
+            f"{type(model).__name__} holds {ids.shape[1] + virtual} states for {ids.shape[1]} tokens, and not the first "
+            f"{max(virtual, 0)} are virtual; measure it in your own loop with repflow.watch"
+        )
 
 
 def check_vocabulary(model: nn.Module, label: str, ids: set[int]) -> None:

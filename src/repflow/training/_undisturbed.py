@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from repflow.capture import uncompiled
+
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Within the block the model is in evaluation mode, its scans on the kernels `repflow flow` runs it on.
+    """Within the block the model is in evaluation mode, uncompiled, its scans on the kernels `repflow flow` runs it on.
 
     On leaving, also after an error, every module has the attributes and buffers it had (modes, flags, states that some
     models keep from pass to pass), and the random states of torch, numpy and Python are those from before. Parameters
@@ -19,7 +21,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """
     kept = [(module, dict(vars(module)), dict(module._buffers)) for module in model.modules()]
     try:
-        with _same_random_states():
+        with _same_random_states(), uncompiled():
             model.eval()
             for module in model.modules():
                 if vars(module).get("use_mambapy"):

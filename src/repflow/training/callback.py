@@ -10,6 +10,7 @@ from transformers.trainer_callback import TrainerCallback
 
 from repflow.core import BadSetting, CallerError, StoreConflict, SubjectFacts
 from repflow.engines import Reader
+from repflow.models.wrappers import unwrapped
 from repflow.studies.jobs import Reading, Record, Tables, read
 from repflow.studies.settings import FlowSettings, MeasureSettings, ModelSettings
 from repflow.training._evaluation import Evaluated, NoTokenizer, ReadyTask, evaluation, recorded
@@ -128,8 +129,10 @@ class FlowCallback(TrainerCallback):
         series = Series(self._out, kept, COMMAND, settings.measure.seed, self._keep_replicates)
         ready = isinstance(work[0].task, ReadyTask)
         tokenizer = _tokenizer(self._tokenizer, processing_class, ready)
-        reader, facts = live_subject(model, tokenizer, self._label, settings)
+        reader, facts = live_subject(unwrapped(model, "FlowCallback"), tokenizer, self._label, settings)
         record = Record()
+        for warning in facts.warnings:
+            record.warn(warning)
         readings = [read(assignment, tokenizer, facts, settings, record) for assignment in work]
         used = {i for reading in readings for example in (*reading.examples, *reading.calibration) for i in example.ids}
         check_vocabulary(model, self._label, used)

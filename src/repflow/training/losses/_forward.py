@@ -1,27 +1,43 @@
 """One forward pass as the losses see it: the states at their sites, and which tokens count."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from repflow.core import BadSetting, ModelProblem, Site
-from repflow.training.losses._numerics import Counted
+from repflow.capture import Reading, Tokens, tokens_of
+from repflow.capture.given import given
+from repflow.core import ModelProblem, Site
+from repflow.models.embeddings import embedding_of
 
 
 @dataclass
 class ForwardPass:
     """What a pass was given and what it has shown so far."""
 
-    given: Mapping[str, Any]
-    """The model's inputs by name."""
     gradients: bool
     """Whether the pass builds a graph."""
     running: bool = True
+    _called: dict[int, tuple[nn.Module, tuple[Any, ...], dict[str, Any]]] = field(default_factory=dict)
+    """The modules around the sites by their depth, the outermost first, and what they were called with."""
     _states: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     _versions: dict[str, int] = field(default_factory=dict[str, int])
+    _tokens: Tokens | None = None
+
+    def calls(self, level: int) -> bool:
+        """Whether a module at this depth has been called in the pass."""
+        return level in self._called
+
+    @property
+    def outermost(self) -> int:
+        """The depth of the module whose call the pass is."""
+        return next(iter(self._called))
+
+    def call(self, level: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A module around the sites is called."""
+        self._called[level] = (module, args, kwargs)
 
     def see(self, site: Site, states: Tensor) -> None:
         """Take note of the states at a site; the tensor is the model's own, with its graph."""
@@ -30,7 +46,8 @@ class ForwardPass:
             return
         if site.name in self._states:
             raise ModelProblem(
-                f"one forward pass reached the site {site.name} twice; give taps of modules it calls once"
+                f"one forward pass reached the site {site.name} twice, as looped and weight-shared models do; give "
+                "taps of modules it calls once"
             )
         if self.gradients and not torch.is_grad_enabled():
             raise ModelProblem(
@@ -45,8 +62,8 @@ class ForwardPass:
         missed = [site.name for site in sites if site.name not in self._states]
         if missed:
             raise ModelProblem(
-                f"the forward pass went by without reaching the site {', '.join(missed)}; give taps of modules it "
-                "calls, and enter flow_losses before a compiled model is first called"
+                f"the forward pass went by without reaching the site {', '.join(missed)}; give taps of modules that "
+                "every pass calls (no layer drop), and enter flow_losses before a compiled model is first called"
             )
         changed = [site.name for site in sites if _version(self._states[site.name]) != self._versions[site.name]]
         if changed:
@@ -56,25 +73,13 @@ class ForwardPass:
             )
         return [self._states[site.name] for site in sites]
 
-    def counted(self, like: Tensor, special: Tensor) -> Counted:
-        """True at tokens that are neither padding, by `attention_mask`, nor among the special ids, by `input_ids`."""
-        n, t = like.shape[:2]
-        counted = torch.ones(n, t, dtype=torch.bool, device=like.device)
-        if self.given.get("attention_mask") is not None:
-            counted &= _last(self.given, "attention_mask", n, t).to(like.device) != 0
-        if len(special):
-            ids = _last(self.given, "input_ids", n, t).to(like.device)
-            counted &= ~torch.isin(ids, special.to(like.device))
-        return counted
-
-
-def _last(given: Mapping[str, Any], name: str, n: int, t: int) -> Tensor:
-    """The entries [n, t] of this pass's tokens; a mask may also cover cached tokens before them."""
-    value = given.get(name)
-    shape = list(value.shape) if isinstance(value, Tensor) else value
-    if not isinstance(value, Tensor) or value.ndim != 2 or len(value) != n or value.shape[1] < t:
-        raise BadSetting(f"flow losses read {name} of shape [{n}, {t}] or longer, as the states are, got {shape}")
-    return value[:, value.shape[1] - t :]
+    def tokens(self, like: Tensor, model: nn.Module, reading: Reading) -> Tokens:
+        """Which of the states [n, t, d] are tokens, and of which sequence."""
+        if self._tokens is None:
+            called = [given(*call) for call in reversed(self._called.values())]
+            with torch.no_grad():
+                self._tokens = tokens_of(called, *like.shape[:2], reading, embedding_of(model))
+        return self._tokens
 
 
 def _version(states: Tensor) -> int:

@@ -1,6 +1,6 @@
 """The losses inside transformers' Trainer, and inside trainers made from it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from transformers import Trainer
 
 from repflow.core import Tap
-from repflow.training.losses._attached import FlowLosses, flow_losses, unwrapped
+from repflow.models.wrappers import unwrapped
+from repflow.training.losses._attached import FlowLosses, flow_losses
 from repflow.training.losses._term import Losses
 
 # Type checkers see a mixin as what it is mixed into.
@@ -21,7 +22,8 @@ class FlowLossMixin(_Base):
 
     The loss of a training batch is the trainer's own, however it makes it, plus the weighted flow losses; these are
     averaged over the batches of an optimiser step. The training log gains each loss's value, without its weight, a mean
-    over the batches since the last entry. Evaluation is as without. Refuses at construction what `flow_losses` refuses.
+    over the batches since the last entry. Evaluation is as without. `flow_options` holds `blocks`, `final_norm` or
+    `mask` of `flow_losses`; what that refuses is refused at construction.
     """
 
     def __init__(
@@ -30,10 +32,11 @@ class FlowLossMixin(_Base):
         flow_losses: Losses,
         flow_special_ids: Sequence[int] = (),
         flow_taps: Sequence[Tap] | None = None,
+        flow_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._flow_settings = (flow_losses, flow_special_ids, flow_taps)
+        self._flow_settings = (flow_losses, flow_special_ids, flow_taps, dict(flow_options or {}))
         self._flow_sums: dict[str, Tensor] = {}
         self._flow_batches = 0
         self._flow_hooks = ExitStack()
@@ -55,7 +58,7 @@ class FlowLossMixin(_Base):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        extra = self._flow(model) if unwrapped(model).training else None
+        extra = self._flow(model) if unwrapped(model, "flow_losses").training else None
         found = super().compute_loss(
             model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
         )
@@ -82,8 +85,8 @@ class FlowLossMixin(_Base):
     def _flow(self, model: nn.Module) -> FlowLosses:
         """The losses on this model. The hooks stay until training ends: compiled code keeps those it began with."""
         if self._flow_extra is None:
-            losses, special_ids, taps = self._flow_settings
-            hooked = flow_losses(model, losses, special_ids=special_ids, taps=taps)
+            losses, special_ids, taps, options = self._flow_settings
+            hooked = flow_losses(model, losses, special_ids=special_ids, taps=taps, **options)
             self._flow_extra = self._flow_hooks.enter_context(hooked)
         return self._flow_extra
 
