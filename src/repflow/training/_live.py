@@ -90,8 +90,8 @@ def _check_before(model: nn.Module, whole: OrdinaryCall, last: Tap, ids: Tensor,
     states = [state[:, :virtual] for state in runs if state is not None]
     if virtual < 0 or len(states) < 2 or not torch.allclose(*states, equal_nan=True):
         raise ModelProblem(
-            f"{type(model).__name__} holds {ids.shape[1] + virtual} states for {ids.shape[1]} tokens, and not the first "
-            f"{max(virtual, 0)} are virtual; measure it in your own loop with repflow.watch"
+            f"{type(model).__name__} holds {ids.shape[1] + virtual} states for {ids.shape[1]} tokens, and not the "
+            f"first {max(virtual, 0)} are virtual; measure it in your own loop with repflow.watch"
         )
 
 
