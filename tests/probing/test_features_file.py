@@ -158,9 +158,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_removed_with_its_facts_and_the_empty_folder(path: Path) -> None:
     file = FeatureFile.create(path, facts())
-    file.remove()
+    file.discard(path)
     assert not path.parent.exists()
     kept = FeatureFile.create(path, facts())
     other = FeatureFile.create(path.with_name("01.npy"), facts())
-    kept.remove()
+    kept.discard(path)
     assert sorted(p.name for p in path.parent.iterdir()) == [other.path.name, "01.json"][::-1]

@@ -52,7 +52,7 @@ def test_killed_while_overwriting_never_mixes_two_runs(
 ) -> None:
     directory = unfinished(tmp_path)
 
-    def dying(_: Path) -> None:
+    def dying(*_: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch, create(directory, {"context": 1}, overwrite=True) as writer:

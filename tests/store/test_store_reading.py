@@ -3,10 +3,10 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from store_rows import MakeRun, layer_row, path_row, run_info
+from store_runs import edit, unseal
 
 from repflow.core import BadFile, LayerRow, StoreConflict
 from repflow.store import Run, RunWriter, open_run
@@ -16,11 +16,6 @@ from repflow.store._tables import read_table, table_bytes
 @pytest.fixture
 def run(make_run: MakeRun) -> Run:
     return make_run("r", [layer_row()], run_info("m"), paths=[path_row()])
-
-
-def edit(run: Run, **changes: Any) -> None:
-    path = run.directory / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def test_not_a_run_directory(tmp_path: Path, run: Run) -> None:
@@ -40,20 +35,20 @@ def test_a_run_json_of_someone_else(run: Run, text: str) -> None:
 
 
 def test_a_newer_schema_says_to_upgrade(run: Run) -> None:
-    edit(run, schema_version=7)
+    edit(run.directory, schema_version=7)
     with pytest.raises(BadFile, match=r"schema version 7.*reads up to 1; upgrade repflow"):
         open_run(run.directory)
 
 
 @pytest.mark.parametrize("version", [0, "1", None, True])
 def test_a_version_that_is_none(run: Run, version: object) -> None:
-    edit(run, schema_version=version)
+    edit(run.directory, schema_version=version)
     with pytest.raises(BadFile, match="needed a whole number from 1"):
         open_run(run.directory)
 
 
 def test_unknown_keys_are_kept(run: Run) -> None:
-    edit(run, from_the_future={"x": 1})
+    edit(run.directory, from_the_future={"x": 1})
     assert open_run(run.directory).info["from_the_future"] == {"x": 1}
 
 
@@ -73,8 +68,8 @@ def test_an_unfinished_run_says_how_to_finish_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1", None])
-def test_a_broken_table_is_named(run: Run, damage: bytes | None) -> None:
-    path = run.directory / "layers.parquet"
+def test_a_broken_table_of_a_run_without_checksums_is_named(run: Run, damage: bytes | None) -> None:
+    path = unseal(run.directory) / "layers.parquet"
     if damage is None:
         path.unlink()
     else:
@@ -85,22 +80,22 @@ def test_a_broken_table_is_named(run: Run, damage: bytes | None) -> None:
 
 
 def test_a_truncated_table_is_named(run: Run) -> None:
-    path = run.directory / "layers.parquet"
+    path = unseal(run.directory) / "layers.parquet"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(BadFile, match=r"layers\.parquet is not a readable parquet file"):
-        _ = run.layers
+        _ = open_run(run.directory).layers
 
 
-@pytest.mark.parametrize("text", ["{", '{"a": 1}'])
+@pytest.mark.parametrize("text", ["{", '{"a": 1}', "[1]", "[" * 3_000])
 def test_broken_findings_are_named(run: Run, text: str) -> None:
-    (run.directory / "findings.json").write_text(text)
+    (unseal(run.directory) / "findings.json").write_text(text)
     with pytest.raises(BadFile, match=r"findings\.json"):
-        _ = run.findings
+        _ = open_run(run.directory).findings
 
 
 def test_broken_replicates_are_named(run: Run) -> None:
     assert run.replicates == {}
-    (run.directory / "replicates.safetensors").write_bytes(b"\0" * 30)
+    (unseal(run.directory) / "replicates.safetensors").write_bytes(b"\0" * 30)
     with pytest.raises(BadFile, match=r"replicates\.safetensors"):
         _ = open_run(run.directory).replicates
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_runs import SETTINGS, create, finish, finished, names, parts, unfinished
+from store_runs import SETTINGS, create, edit, finish, finished, names, parts, unfinished
 
 from repflow.core import BadFile, StoreConflict
 from repflow.store import RunWriter, open_run
@@ -72,13 +72,13 @@ def test_free_settings_may_change(tmp_path: Path) -> None:
 
 def test_an_unfinished_run_of_another_version_is_not_mixed(tmp_path: Path) -> None:
     for make, ok in ((unfinished, False), (finished, True)):
-        path = make(tmp_path / make.__name__) / "run.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "repflow_version": "0.0.1"}))
+        directory = make(tmp_path / make.__name__)
+        edit(directory, repflow_version="0.0.1")
         if ok:
-            assert create(path.parent, resume=True).finished
+            assert create(directory, resume=True).finished
         else:
             with pytest.raises(StoreConflict, match=r"begun by repflow 0\.0\.1"):
-                create(path.parent, resume=True)
+                create(directory, resume=True)
 
 
 @pytest.mark.parametrize("flags", [{}, {"resume": True}, {"overwrite": True}])
@@ -119,11 +119,12 @@ def test_overwriting_deletes_only_what_a_run_holds(tmp_path: Path) -> None:
     for name in ("notes.txt", "mine.parquet", "report.html", "probes.parquet", FIGURE, ".repflow-1-2.tmp"):
         (directory / name).parent.mkdir(exist_ok=True)
         (directory / name).write_text(name)
-    (directory / "extra.parquet").write_bytes((directory / "layers.parquet").read_bytes())
+    (directory / "copy.parquet").write_bytes((directory / "layers.parquet").read_bytes())
     with create(directory, {"context": 1}, overwrite=True) as writer:
         assert "report.html" in names(directory)
         writer.save_part("a", {}, {})
-        assert names(directory) == {"run.json", "checkpoint", "notes.txt", "mine.parquet", ".repflow.lock"}
+        mine = {"notes.txt", "mine.parquet", "copy.parquet"}
+        assert names(directory) == mine | {"run.json", "checkpoint", ".repflow.lock"}
     assert (directory / "notes.txt").read_text() == "notes.txt"
     with create(directory, {"context": 1}, resume=True) as writer:
         assert parts(writer) == ["a"]

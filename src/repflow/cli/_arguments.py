@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_origin
 
 import tyro
 
-from repflow.core import BadFile, BadSetting, CallerError, UnknownName
+from repflow.core import BadFile, BadSetting, CallerError, UnknownName, local_path
 
 T = TypeVar("T")
 
@@ -94,9 +94,9 @@ def _read_yaml(path: str) -> dict[str, Any]:
     import yaml
 
     try:
-        if os.path.getsize(path) > LARGEST_FILE:
+        if os.path.getsize(local_path(path)) > LARGEST_FILE:
             raise BadFile(f"{path}: is larger than {LARGEST_FILE:,} bytes, which no settings are; give another file")
-        with open(path, encoding="utf-8") as file:
+        with local_path(path).open(encoding="utf-8") as file:
             values = yaml.load(file, Loader=_once_loader())
     except OSError as error:
         raise BadFile(f"{path}: cannot be read ({error.strerror})") from error

@@ -6,14 +6,14 @@ from pathlib import Path
 import tyro
 
 from repflow.cli._arguments import parse
-from repflow.core import BadFile
+from repflow.core import BadFile, local_path
 
 
 @dataclass(frozen=True)
 class Report:
     """Write the HTML report of a run, and its figures for papers."""
 
-    directory: tyro.conf.Positional[Path]
+    directory: tyro.conf.Positional[str]
     """A run directory, or zoo:training, the run that comes with the package."""
     figures: bool = False
     """Also write figures/*.pdf and *.png, and of a probe run its table as figures/probe_table.csv and .tex."""
@@ -25,7 +25,7 @@ class Report:
 class Show:
     """Print a run's main numbers."""
 
-    directory: tyro.conf.Positional[Path]
+    directory: tyro.conf.Positional[str]
     """A run directory."""
 
 
@@ -33,9 +33,9 @@ class Show:
 class Compare:
     """Set two runs side by side: every number both have, the difference, and its interval where it can be paired."""
 
-    a: tyro.conf.Positional[Path]
+    a: tyro.conf.Positional[str]
     """A run directory."""
-    b: tyro.conf.Positional[Path]
+    b: tyro.conf.Positional[str]
     """Another."""
     subject_a: str | None = None
     """Only this subject of the first run; with --subject-b two subjects are compared, of one run too."""
@@ -58,8 +58,8 @@ def report(arguments: list[str]) -> int:
     from repflow.store import open_run
 
     run = open_run(asked.directory)
-    shipped = run.directory != asked.directory
-    out = asked.out or (Path("runs") / str(asked.directory).replace(":", "-") if shipped else None)
+    shipped = run.directory != local_path(asked.directory)
+    out = asked.out or (Path("runs") / asked.directory.replace(":", "-") if shipped else None)
     print(write_report(run, out and out / "report.html"))
     if asked.figures:
         for path in write_figures(run, directory=out and out / "figures"):
@@ -87,7 +87,7 @@ def compare(arguments: list[str]) -> int:
         print_comparison(found)
     else:
         try:
-            found.to_csv(asked.csv, index=False)
+            found.to_csv(local_path(asked.csv), index=False)
         except OSError as error:
             raise BadFile(f"cannot write {asked.csv}: {error.strerror or error}; choose another --csv") from error
         print(asked.csv)

@@ -17,6 +17,7 @@ from repflow.core.errors import (
     unknown,
 )
 from repflow.core.intervals import interval
+from repflow.core.paths import local_path
 from repflow.core.probe_records import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 from repflow.core.proportions import proportion, proportion_difference
 from repflow.core.protocols import Task, Tokenizer
@@ -70,6 +71,7 @@ __all__ = [
     "UnknownName",
     "block_taps",
     "interval",
+    "local_path",
     "proportion",
     "proportion_difference",
     "sites_for",

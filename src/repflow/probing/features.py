@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from repflow.core import BadFile, BadSetting, StoreConflict
-from repflow.store import write_file, writing_to
+from repflow.store import FEATURES_FORMAT, replacing, write_file, writing_to
 
-FORMAT = "repflow features"
 DTYPE = np.dtype("<f4")
 
 
@@ -57,24 +56,25 @@ class FeatureFile:
     def create(cls, path: Path, facts: FeatureFacts) -> "FeatureFile":
         """A new file of full size, its values yet to come. Replaces one that stands there. Raises BadFile.
 
-        The facts are written last: where they stand, the file is whole.
+        The file appears under its name whole, and after its facts: a run killed here leaves nothing that is not known
+        for its own.
         """
         found = cls(path, facts)
         with writing_to(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_suffix(".json").unlink(missing_ok=True)
-            with path.open("wb") as stream:
+            path.unlink(missing_ok=True)
+            found._save()
+            with replacing(path) as stream:
                 np.lib.format.write_array_header_1_0(
                     stream, {"descr": DTYPE.str, "fortran_order": False, "shape": facts.shape}
                 )
                 stream.truncate(stream.tell() + _bytes(facts.shape))
-        found._save()
         return found
 
     @staticmethod
     def exists(path: Path) -> bool:
         """Whether a file was begun at `path`."""
-        return path.with_suffix(".json").exists()
+        return path.is_file() and path.with_suffix(".json").is_file()
 
     @classmethod
     def open(cls, path: Path, facts: FeatureFacts | None = None) -> "FeatureFile":
@@ -127,15 +127,16 @@ class FeatureFile:
             raise BadFile(f"{self.path} holds {self.done} of {len(self.facts.example_ids)} examples; --resume its run")
         return np.load(self.path, mmap_mode="r")[self.facts.places.index(place)]
 
-    def remove(self) -> None:
-        """Delete the file and its facts, and the folder once it is empty."""
-        for path in (self.path.with_suffix(".json"), self.path):
-            path.unlink(missing_ok=True)
+    @staticmethod
+    def discard(path: Path) -> None:
+        """Delete the file at `path` and its facts, or what is left of them, and the folder once it is empty."""
+        for file in (path, path.with_suffix(".json")):
+            file.unlink(missing_ok=True)
         with suppress(OSError):
-            self.path.parent.rmdir()
+            path.parent.rmdir()
 
     def _save(self) -> None:
-        told = {"format": FORMAT, "dtype": DTYPE.name, "shape": self.facts.shape, "done": self.done}
+        told = {"format": FEATURES_FORMAT, "dtype": DTYPE.name, "shape": self.facts.shape, "done": self.done}
         write_file(self.path.with_suffix(".json"), json.dumps(told | asdict(self.facts)).encode())
 
 
@@ -157,7 +158,7 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
 def _read_facts(path: Path) -> tuple[FeatureFacts, int]:
     try:
         told: dict[str, Any] = json.loads(path.read_bytes())
-        if told["format"] != FORMAT:
+        if told["format"] != FEATURES_FORMAT:
             raise ValueError(f"its format is {told['format']!r}")
         values: dict[str, Any] = {f.name: told[f.name] for f in fields(FeatureFacts)}
         values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}

@@ -29,7 +29,7 @@ from repflow.store import told_steps, warning_lines, write_file
 def write(run: RunLike, path: Path | None) -> Path:
     """Write the report and return its path; the file appears whole or not at all."""
     source = read(run)
-    target = Path(path) if path is not None else source.directory / "report.html"
+    target = path or source.directory / "report.html"
     write_file(target, render(source).encode("utf-8", "backslashreplace"))
     return target
 

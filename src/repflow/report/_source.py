@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
-from repflow.core import LayerRow, PairRow, PathRow
+from repflow.core import LayerRow, PairRow, PathRow, local_path
 from repflow.report._ablationrows import read_ablations
 from repflow.report._attributionrows import Attribution, read_attribution
 from repflow.report._dynamicsrows import Dynamics, read_dynamics
@@ -119,7 +119,7 @@ def read(run: RunLike, *, variants: bool = False) -> Source:
     subjects = _subjects(info, hidden, layers, pairs, paths, *([] if probes is None else [probes.sites]))
     scenes = _scenes(info, layers, pairs, paths)
     policies = _policies(layers, pairs, paths)
-    directory = Path(run.directory)
+    directory = local_path(run.directory)
     told = (training, probes, read_ablations(run), read_dynamics(run), read_attribution(run))
     return Source(layers, pairs, paths, info, findings, directory, subjects, scenes, policies, *told)
 

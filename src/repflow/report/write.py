@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from repflow.core import local_path
+
 
 def write_report(run: Any, path: Path | str | None = None) -> Path:
     """Write a run's report: one HTML file that opens offline, `report.html` in the run directory by default.
@@ -13,7 +15,7 @@ def write_report(run: Any, path: Path | str | None = None) -> Path:
     """
     from repflow.report import _html
 
-    return _html.write(run, None if path is None else Path(path))
+    return _html.write(run, None if path is None else local_path(path))
 
 
 def write_figures(run: Any, formats: Sequence[str] = ("pdf", "png"), directory: Path | str | None = None) -> list[Path]:
@@ -25,4 +27,4 @@ def write_figures(run: Any, formats: Sequence[str] = ("pdf", "png"), directory: 
     """
     from repflow.report import _papers
 
-    return _papers.write(run, tuple(formats), None if directory is None else Path(directory))
+    return _papers.write(run, tuple(formats), None if directory is None else local_path(directory))

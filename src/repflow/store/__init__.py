@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from repflow.store._atomic import write_file, writing_to
+from repflow.store._atomic import replacing, write_file, writing_to
 from repflow.store._compare import compare
+from repflow.store._features import FEATURES_FORMAT
 from repflow.store._join import join
 from repflow.store._layout import SCHEMA_VERSION
 from repflow.store._run import Run, open_run
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "FEATURES_FORMAT",
     "SCHEMA_VERSION",
     "THIRDS",
     "Run",
@@ -29,6 +31,7 @@ __all__ = [
     "last_steps",
     "open_run",
     "print_comparison",
+    "replacing",
     "steps_of",
     "summary",
     "third_means",

@@ -1,16 +1,16 @@
 """Writing files whole or not at all, and turning what the system says into one clear line."""
 
 import errno
-import itertools
 import os
+import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from repflow.core import BadFile
-from repflow.store._layout import TEMP_PREFIX, TEMP_SUFFIX
-
-_counter = itertools.count()
+from repflow.store._temporary import new_temporary, remove_dead
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -36,13 +36,34 @@ def writing_to(directory: Path) -> Iterator[None]:
         raise BadFile(f"cannot write the run directory {directory}: {told}") from error
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, and the folders above it. Raises BadFile that says why and what to do."""
+def write_file(path: Path, data: bytes, *, elsewhere: str = "choose another place", make_folders: bool = True) -> None:
+    """Write a file whole or not at all, and the folders above it. Raises BadFile that says why and what to do.
+
+    What killed writers left in the folder goes. A link is replaced, what it leads to stays as it is; a device or a pipe
+    (`/dev/stdout`) is written to.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if _is_stream(path):
+            with path.open("wb") as stream:
+                stream.write(data)
+            return
+        if make_folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            remove_dead(path.parent)
         write_bytes_atomic(path, data)
     except OSError as error:
-        raise BadFile(f"cannot write {path}: {_told(error, 'try again', 'choose another place')}") from error
+        raise BadFile(f"cannot write {path}: {_told(error, 'try again', elsewhere)}") from error
+
+
+def _is_stream(path: Path) -> bool:
+    """What can be written to but not replaced. `/dev/stdout` may lead to a plain file."""
+    if path.is_relative_to("/dev") or path.is_relative_to("/proc"):
+        return True
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return False
 
 
 def _told(error: OSError, again: str, elsewhere: str) -> str:
@@ -57,13 +78,24 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
 
     The bytes reach the disk before the name does. Raises OSError; no temporary file is left then.
     """
-    temporary = path.with_name(f"{TEMP_PREFIX}{os.getpid()}-{next(_counter)}{TEMP_SUFFIX}")
+    with replacing(path) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose content becomes the file `path` at the end of the block, or nothing does. Raises OSError."""
+    temporary, stream = new_temporary(path.parent)
     try:
-        with temporary.open("xb") as stream:
-            stream.write(data)
+        with stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+            # Until it is closed nobody takes it for dead; Windows does not rename an open file.
+            if sys.platform != "win32":
+                os.replace(temporary, path)
+        if sys.platform == "win32":
+            os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

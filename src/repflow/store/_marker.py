@@ -7,25 +7,60 @@ from typing import Any, Literal
 
 from repflow._version import __version__
 from repflow.core import BadFile, StoreConflict
+from repflow.store._info import check_info
 from repflow.store._json import plain
-from repflow.store._layout import FORMAT, RUN, SCHEMA_VERSION, content
+from repflow.store._layout import CHECKPOINT, FORMAT, RUN, SCHEMA_VERSION, content, is_table_name, linked_folder
+from repflow.store._parts import count_parts
+from repflow.store._seal import check_files, check_seal, regular_bytes
 
 Plan = Literal["new", "resume", "overwrite", "finished"]
 _MOST_NAMED = 4
+_ATTEMPTS = 3
 
 
 def read_marker(directory: Path) -> dict[str, Any]:
     """run.json of a run directory, finished or not.
 
-    Raises BadFile for one that is absent, unreadable, not repflow's, or of a schema newer than this repflow reads.
+    Raises BadFile for one that is absent, unreadable, damaged, not repflow's, or of a schema newer than this repflow
+    reads.
     """
+    marker = _own_marker(directory)
+    check_seal(marker, directory / RUN)
+    check_info(marker, directory / RUN)
+    return marker
+
+
+def finished_marker(directory: Path) -> dict[str, Any]:
+    """run.json of a finished run whose other files are all as they were written.
+
+    Raises as `read_marker` does, StoreConflict for an unfinished run, BadFile for a file that is not as it was written.
+    """
+    for attempt in reversed(range(_ATTEMPTS)):
+        marker = read_marker(directory)
+        if marker["status"] != "finished":
+            raise StoreConflict(
+                f"{directory} holds an unfinished {marker['command']} run "
+                f"({count_parts(directory / CHECKPOINT)} checkpoint parts saved); give its command again with --resume "
+                "to finish it"
+            )
+        try:
+            check_files(directory, marker)
+        except BadFile:
+            # Another process may be replacing the run.
+            if not attempt or read_marker(directory) == marker:
+                raise
+        else:
+            return marker
+    raise AssertionError
+
+
+def _own_marker(directory: Path) -> dict[str, Any]:
+    """run.json as it stands, perhaps damaged, but repflow's."""
     path = directory / RUN
+    if not path.exists() and not path.is_symlink():
+        raise BadFile(f"{directory} has no {RUN}, so it is not a run directory; give the --out of a run")
     try:
-        marker = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise BadFile(f"{directory} has no {RUN}, so it is not a run directory; give the --out of a run") from None
-    except OSError as error:
-        raise BadFile(f"cannot read {path}: {error.strerror or error}") from error
+        marker = json.loads(regular_bytes(path))
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{path} is not valid JSON ({error}); run the study again in another --out") from error
     if not isinstance(marker, dict) or marker.get("format") != FORMAT:
@@ -47,7 +82,17 @@ def _check_version(version: Any, path: Path) -> None:
         )
 
 
+def listed_tables(directory: Path) -> list[str]:
+    """The tables that the run.json of a directory lists, perhaps damaged; none where there is no list."""
+    try:
+        listed = _own_marker(directory).get("tables")
+    except BadFile:
+        return []
+    return [name for name in listed if is_table_name(name)] if isinstance(listed, list) else []
+
+
 def new_marker(status: str, command: str, settings: Any) -> dict[str, Any]:
+    """run.json without what a study adds to it, and not sealed."""
     return {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
@@ -74,15 +119,21 @@ def plan_for(
     if directory / RUN not in found:
         names = ", ".join(path.name for path in found[:_MOST_NAMED]) + (", ..." if len(found) > _MOST_NAMED else "")
         raise StoreConflict(f"{directory} holds other files ({names}) and no run; choose another --out")
-    marker = read_marker(directory)
     if overwrite:
+        _own_marker(directory)
         return "overwrite"
+    marker = read_marker(directory)
     if not resume:
         finished = marker["status"] == "finished"
         state, use = ("a finished run", "return it") if finished else ("an unfinished run", "finish it")
         raise StoreConflict(f"{directory} holds {state}; use --resume to {use} or --overwrite to start anew")
     _check_same_run(directory, marker, settings, command, free)
-    return "finished" if marker["status"] == "finished" else "resume"
+    if marker["status"] == "finished":
+        return "finished"
+    link = linked_folder(directory)
+    if link is not None:
+        raise StoreConflict(f"{link} is a link, needed the folder itself; put it in its place, or use --overwrite")
+    return "resume"
 
 
 def _check_same_run(

@@ -20,16 +20,16 @@ def replicate_bytes(replicates: dict[str, np.ndarray], rows: dict[str, int]) -> 
     return save({name: np.asarray(replicates[name], dtype=np.float32, order="C") for name in sorted(replicates)})
 
 
-def read_replicates(path: Path, rows: dict[str, int]) -> dict[str, np.ndarray]:
+def read_replicates(path: Path, data: bytes | None, rows: dict[str, int]) -> dict[str, np.ndarray]:
     """Table name -> replicates [rows, B]; empty when the run kept none. Raises BadFile for a broken file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if not path.is_file():
+    if data is None:
         return {}
     try:
-        arrays: dict[str, Any] = load(path.read_bytes())
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        arrays: dict[str, Any] = load(data)
+    except (SafetensorError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise BadFile(f"{path} is broken ({error}); delete it, or run again with --overwrite") from error
     for name, array in arrays.items():
         if name in rows and array.shape[:1] != (rows[name],):

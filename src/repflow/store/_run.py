@@ -1,7 +1,6 @@
 """Reading a run directory."""
 
 import html
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,45 +8,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from repflow.core import (
-    AblationRow,
-    AnswerRow,
-    BadFile,
-    LayerRow,
-    PairRow,
-    PathRow,
-    ProbeClassRow,
-    ProbeRow,
-    ProbeSummaryRow,
-    StoreConflict,
-    TellingRow,
-)
-from repflow.core.attribution_records import SchemeRow, ShareRow
-from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
-from repflow.store import _layout, _parts
-from repflow.store._marker import read_marker
+from repflow.core import BadFile, LayerRow, PairRow, PathRow, local_path
+from repflow.store import _layout
+from repflow.store._findings import read_findings
+from repflow.store._kinds import KINDS
+from repflow.store._marker import finished_marker
 from repflow.store._replicates import read_replicates
-from repflow.store._tables import read_table
+from repflow.store._seal import ADVICE, checked_bytes
+from repflow.store._tables import table_frame
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-_KINDS: dict[str, type] = {
-    "ablations": AblationRow,
-    "answers": AnswerRow,
-    "bounds": BoundRow,
-    "influence": InfluenceRow,
-    "probe_classes": ProbeClassRow,
-    "probe_summary": ProbeSummaryRow,
-    "probes": ProbeRow,
-    "recency": RecencyRow,
-    "schemes": SchemeRow,
-    "shares": ShareRow,
-    "telling": TellingRow,
-    "transitions": TransitionRow,
-}
-"""Rows of the tables that only some studies write."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,19 +33,13 @@ class Run:
     def load(cls, directory: str | Path) -> Self:
         """Open a finished run directory, or by its name a run that comes with the package: `zoo:training`.
 
-        Raises BadFile when it is none or of a newer schema, StoreConflict when the run is unfinished.
+        Raises BadFile when it is none, of a newer schema or not as it was written, StoreConflict when it is unfinished.
         """
-        path = _layout.SHIPPED.get(str(directory), Path(directory))
+        path = _layout.SHIPPED.get(str(directory)) or local_path(directory)
         if not path.is_dir():
             state = "is a file" if path.exists() else "does not exist"
             raise BadFile(f"{path} {state}, needed a run directory; give the --out of a run")
-        info = read_marker(path)
-        if info["status"] != "finished":
-            raise StoreConflict(
-                f"{path} holds an unfinished {info['command']} run ({_parts.count_parts(path / _layout.CHECKPOINT)} "
-                "checkpoint parts saved); give its command again with --resume to finish it"
-            )
-        return cls(path, info)
+        return cls(path, finished_marker(path))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -89,17 +54,17 @@ class Run:
     @cached_property
     def layers(self) -> "pd.DataFrame":
         """One number a row, by site; columns as in `LayerRow`."""
-        return read_table(_layout.table_path(self.directory, "layers"), LayerRow)
+        return self._table("layers", LayerRow)
 
     @cached_property
     def pairs(self) -> "pd.DataFrame":
         """One number a row, by two sites; columns as in `PairRow`."""
-        return read_table(_layout.table_path(self.directory, "pairs"), PairRow)
+        return self._table("pairs", PairRow)
 
     @cached_property
     def paths(self) -> "pd.DataFrame":
         """One number a row, by subject; columns as in `PathRow`."""
-        return read_table(_layout.table_path(self.directory, "paths"), PathRow)
+        return self._table("paths", PathRow)
 
     @cached_property
     def probes(self) -> "pd.DataFrame":
@@ -110,29 +75,31 @@ class Run:
         """Any table the study wrote, by its name; empty when it wrote none of that name."""
         import pandas as pd
 
-        if name not in self.info.get("tables", _layout.TABLES[:3]):
+        if name not in self.info.get("tables", _layout.TABLES):
             return pd.DataFrame()
-        return read_table(_layout.table_path(self.directory, name), _KINDS.get(name))
+        return self._table(name, KINDS.get(name))
 
     @cached_property
     def findings(self) -> list[dict[str, Any]]:
         """Signatures and verdicts; empty when the study drew none."""
-        path = self.directory / _layout.FINDINGS
-        try:
-            found = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, RecursionError) as error:
-            raise BadFile(f"{path} cannot be read ({error}); run again with --overwrite") from error
-        if not isinstance(found, list):
-            raise BadFile(f"{path} holds no list; run again with --overwrite")
-        return found
+        return read_findings(self.directory / _layout.FINDINGS, self._bytes(_layout.FINDINGS))
 
     @cached_property
     def replicates(self) -> dict[str, np.ndarray]:
         """Bootstrap replicates [rows, B] by table, in the order of its rows; empty when the run kept none."""
         counts = {"layers": len(self.layers), "pairs": len(self.pairs), "paths": len(self.paths)}
-        return read_replicates(self.directory / _layout.REPLICATES, counts)
+        return read_replicates(self.directory / _layout.REPLICATES, self._bytes(_layout.REPLICATES), counts)
+
+    def _table(self, name: str, row_type: type | None) -> "pd.DataFrame":
+        path = _layout.table_path(self.directory, name)
+        data = self._bytes(path.name)
+        if data is None:
+            raise BadFile(f"{path} is absent, the run is incomplete; {ADVICE}")
+        return table_frame(path, data, row_type)
+
+    def _bytes(self, name: str) -> bytes | None:
+        """A file just as it was written; None where the run has none of that name."""
+        return checked_bytes(self.directory, name, self.info)
 
     @property
     def report(self) -> Path | None:

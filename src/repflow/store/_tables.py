@@ -2,19 +2,21 @@
 
 import dataclasses
 import io
-import types
-import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repflow.core import BadFile
+from repflow.store._columns import check_columns, column_types, nullable
 from repflow.store._json import printable
 from repflow.store._layout import SCHEMA_VERSION
+from repflow.store._seal import ADVICE, regular_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 _VERSION_KEY = b"repflow.schema_version"
 
@@ -42,21 +44,6 @@ def table_bytes(rows: Sequence[Any], row_type: type) -> bytes:
     return buffer.getvalue()
 
 
-def column_types(row_type: type) -> dict[str, type]:
-    """Field name -> str, int, float or bool, in order."""
-    hints = typing.get_type_hints(row_type)
-    return {field.name: _plain_type(hints[field.name], field.name) for field in dataclasses.fields(row_type)}
-
-
-def _plain_type(hint: Any, name: str) -> type:
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        options = [option for option in typing.get_args(hint) if option is not types.NoneType]
-        hint = options[0] if len(options) == 1 else hint
-    if hint not in (str, int, float, bool):
-        raise TypeError(f"column {name!r} is {hint}; a table holds str, int, float and bool")
-    return hint
-
-
 def _values(rows: Sequence[Any], name: str, kind: type) -> list[Any]:
     return [_checked(getattr(row, name), name, kind) for row in rows]
 
@@ -71,52 +58,63 @@ def _checked(value: Any, name: str, kind: type) -> Any:
     return printable(value) if kind is str else kind(value)
 
 
-def table_version(path: Path) -> int | None:
-    """The schema version a parquet file carries; None for one that is not a table of repflow's."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _version(schema: Any) -> int | None:
     try:
-        return int((pq.read_schema(path).metadata or {})[_VERSION_KEY])
-    except (OSError, KeyError, ValueError, pa.ArrowException):
+        return int((schema.metadata or {})[_VERSION_KEY])
+    except (KeyError, ValueError):
         return None
 
 
 def read_table(path: Path, row_type: type | None = None) -> "pd.DataFrame":
+    """The table in a file; see `table_frame`. Raises BadFile for an absent file too."""
+    return table_frame(path, regular_bytes(path), row_type)
+
+
+def table_frame(path: Path, data: bytes, row_type: type | None = None) -> "pd.DataFrame":
     """A table as a frame: the columns of `row_type` first and in order, then any others the file has.
 
     A column the file lacks takes its field's default. A column of `int | None` is pandas' nullable Int64, missing where
-    None. Raises BadFile for an absent or corrupt file, for one of a newer schema, and for a lacking column without a
-    default.
+    None. Raises BadFile, with the name `path`, for data that are no table or of a newer schema, for a column of another
+    type, and for a lacking column without a default.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise BadFile(f"{path} is absent; the run directory is incomplete, run the study again with --overwrite")
-    try:
-        with pq.ParquetFile(path) as stream:
-            table = stream.read()
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadFile(f"{path} is not a readable parquet file ({reason}); run again with --overwrite") from error
-    version = table_version(path)
+    table = _parsed(path, data)
+    version = _version(table.schema)
     if version is not None and version > SCHEMA_VERSION:
         raise BadFile(
             f"{path} has schema version {version}, this repflow reads up to {SCHEMA_VERSION}; upgrade repflow"
         )
-    frame = table.to_pandas()
-    if row_type is None:
-        return frame
-    for name in _nullable_ints(row_type):
-        if name in frame.columns:
-            frame[name] = _series(table[name].to_pylist())
+    if row_type is not None:
+        check_columns(table, row_type, path)
+    with _told(path):
+        frame = table.to_pandas()
+        if row_type is None:
+            return frame
+        for name in _nullable_ints(row_type):
+            if name in frame.columns:
+                frame[name] = _series(table[name].to_pylist())
     return _completed(frame, row_type, path)
 
 
+def _parsed(path: Path, data: bytes) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _told(path), pq.ParquetFile(pa.BufferReader(data)) as stream:
+        return stream.read()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what pyarrow makes of broken data into a BadFile."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, MemoryError, OSError, RecursionError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadFile(f"{path} is not a readable parquet file ({reason}); {ADVICE}") from error
+
+
 def _nullable_ints(row_type: type) -> list[str]:
-    hints = typing.get_type_hints(row_type)
-    return [name for name, kind in column_types(row_type).items() if kind is int and hints[name] is not int]
+    return [name for name, kind in column_types(row_type).items() if kind is int and name in nullable(row_type)]
 
 
 def _series(values: list[int | None]) -> "pd.Series":
@@ -132,8 +130,8 @@ def _completed(frame: "pd.DataFrame", row_type: type, path: Path) -> "pd.DataFra
     lacking = [name for name in wanted if name not in frame.columns]
     broken = [name for name in lacking if name not in defaults]
     if broken:
-        raise BadFile(f"{path} lacks the column(s) {', '.join(broken)}; run again with --overwrite")
-    nullable = _nullable_ints(row_type)
+        raise BadFile(f"{path} lacks the column(s) {', '.join(broken)}; {ADVICE}")
+    whole = _nullable_ints(row_type)
     for name in lacking:
-        frame[name] = _series([defaults[name]] * len(frame)) if name in nullable else defaults[name]
+        frame[name] = _series([defaults[name]] * len(frame)) if name in whole else defaults[name]
     return frame[[*wanted, *(name for name in frame.columns if name not in wanted)]]

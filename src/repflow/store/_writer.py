@@ -1,6 +1,5 @@
 """Writing a run directory: checkpoint parts while it runs, tables and run.json when it is done."""
 
-import re
 from collections.abc import Sequence, Set
 from contextlib import suppress
 from pathlib import Path
@@ -9,17 +8,21 @@ from typing import Any, Self
 
 import numpy as np
 
-from repflow.core import LayerRow, PairRow, PathRow, StoreConflict
+from repflow.core import LayerRow, PairRow, PathRow, StoreConflict, local_path
 from repflow.store import _layout, _parts
 from repflow.store._atomic import write_bytes_atomic, writing_to
-from repflow.store._features import features_folder, remove_features
+from repflow.store._features import feature_names, features_folder, remove_features
 from repflow.store._json import plain, to_bytes
+from repflow.store._kinds import KINDS
 from repflow.store._lock import DirectoryLock
-from repflow.store._marker import Plan, new_marker, plan_for, read_marker
+from repflow.store._marker import Plan, listed_tables, new_marker, plan_for, read_marker
 from repflow.store._replicates import replicate_bytes
+from repflow.store._seal import FILES, SEAL, entry, entry_of, sealed
 from repflow.store._tables import table_bytes
 
-_OURS = frozenset({"format", "schema_version", "status", "command", "repflow_version", "settings", "tables"})
+_OURS = frozenset(
+    {"format", "schema_version", "status", "command", "repflow_version", "settings", "tables", FILES, SEAL}
+)
 
 
 class RunWriter:
@@ -38,6 +41,7 @@ class RunWriter:
         self._plan: Plan = plan
         self._begun = False
         self._tables: list[str] = []
+        self._files: dict[str, dict[str, Any]] = {}
         self._lock: DirectoryLock | None = None
         self._made: list[Path] = []
 
@@ -61,7 +65,7 @@ class RunWriter:
         """
         if resume and overwrite:
             raise StoreConflict("--resume and --overwrite contradict each other; give one of them")
-        path = Path(directory)
+        path = local_path(directory)
         with writing_to(path):
             asked = (settings, command, free)
             plan = plan_for(path, *asked, resume=resume, overwrite=overwrite)
@@ -126,12 +130,12 @@ class RunWriter:
 
     def write_table(self, name: str, rows: Sequence[Any], row_type: type) -> None:
         """Write NAME.parquet from instances of the dataclass `row_type`. A resumed run must write it again."""
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        if not _layout.is_table_name(name):
             raise ValueError(f"a table's name is lower-case letters, digits and _, got {name!r}")
         data = table_bytes(rows, row_type)
         with writing_to(self.directory):
             self._begin()
-            write_bytes_atomic(_layout.table_path(self.directory, name), data)
+            self._write(_layout.table_path(self.directory, name).name, data)
         if name not in self._tables:
             self._tables.append(name)
 
@@ -164,14 +168,20 @@ class RunWriter:
         self.write_table("paths", paths, PathRow)
         with writing_to(self.directory):
             if kept is not None:
-                write_bytes_atomic(self.directory / _layout.REPLICATES, kept)
-            write_bytes_atomic(self.directory / _layout.FINDINGS, findings_bytes)
-            marker = new_marker("finished", self._command, self._settings)
-            write_bytes_atomic(
-                self.directory / _layout.RUN, to_bytes({**marker, "tables": sorted(self._tables), **info})
-            )
+                self._write(_layout.REPLICATES, kept)
+            self._write(_layout.FINDINGS, findings_bytes)
+            files = self._files | {name: entry_of(self.directory / name) for name in feature_names(self.directory)}
+            self._mark("finished", {"tables": sorted(self._tables), **info, FILES: files})
             self.finished = True
             _layout.remove_parts(self.directory)
+
+    def _write(self, name: str, data: bytes) -> None:
+        write_bytes_atomic(self.directory / name, data)
+        self._files[name] = entry(data)
+
+    def _mark(self, status: str, more: dict[str, Any]) -> None:
+        marker = sealed(new_marker(status, self._command, self._settings) | more)
+        write_bytes_atomic(self.directory / _layout.RUN, to_bytes(marker))
 
     @property
     def _checkpoint(self) -> Path:
@@ -210,10 +220,10 @@ class RunWriter:
         if self._begun:
             return
         _layout.remove_temporaries(self.directory)
+        tables = {*KINDS, *listed_tables(self.directory)}
         if self._plan != "resume":
             _layout.remove_parts(self.directory)
             remove_features(self.directory)
-        running = new_marker("running", self._command, self._settings)
-        write_bytes_atomic(self.directory / _layout.RUN, to_bytes(running))
-        _layout.remove_results(self.directory)
+        self._mark("running", {FILES: {}})
+        _layout.remove_results(self.directory, tables)
         self._begun = True

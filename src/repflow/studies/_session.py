@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from repflow.core import Interrupted
+from repflow.core import Interrupted, local_path
 from repflow.engines import Progress
 from repflow.models import environment_facts
 from repflow.store import RunWriter
@@ -28,7 +28,7 @@ def written(
     `settings` are flat, as run.json keeps them; a resumed run may change those named in `free`.
     Raises StoreConflict for a directory that holds something else, Interrupted with the directory.
     """
-    directory = output.out or Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}"
+    directory = output.out or local_path(Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}")
     kept = {name: value for name, value in settings.items() if name not in ("out", "resume", "overwrite")}
     try:
         with RunWriter.create(

@@ -144,6 +144,7 @@ class Probing:
             fits.append(fit)
             self.progress.advance(1, 0)
         length = fitted(reading, LENGTH, self.writer) or fit_length(reading, gathered.kept, self.settings, self.writer)
-        if file is not None and not self.settings.probing.keep_features:
-            file.remove()
+        folder = self.writer.found_features()
+        if folder is not None and not self.settings.probing.keep_features:
+            FeatureFile.discard(folder / reading.file_name)
         return Probed(fits, length)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from repflow.core import POLICIES, BadSetting, unknown
+from repflow.core import POLICIES, BadSetting, local_path, unknown
 from repflow.models.zoo import TRAINED
 from repflow.studies.fields import at_least, flat_sections, sections, some_once
 
@@ -144,6 +144,8 @@ class OutputSettings:
     """Examples between two checkpoints; 0 chooses."""
 
     def __post_init__(self) -> None:
+        if self.out is not None:
+            object.__setattr__(self, "out", local_path(self.out))
         at_least("shard", self.shard, 0)
         if self.out is None and (self.resume or self.overwrite):
             raise BadSetting(f"--{'resume' if self.resume else 'overwrite'} needs --out, the run directory it is about")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from transformers.trainer_callback import TrainerCallback
 
-from repflow.core import BadSetting, CallerError, StoreConflict, SubjectFacts
+from repflow.core import BadSetting, CallerError, StoreConflict, SubjectFacts, local_path
 from repflow.engines import Reader
 from repflow.models.wrappers import unwrapped
 from repflow.studies.jobs import Reading, Record, Tables, read
@@ -64,8 +64,8 @@ class FlowCallback(TrainerCallback):
         keep_replicates: bool = True,
         overwrite: bool = False,
     ) -> None:
-        self._out = Path(out)
-        self._label = label or self._out.absolute().name
+        self._out = local_path(out)
+        self._label = label or self._out.name
         self._schedule = Schedule.of(every, steps)
         self._evaluated = task, measure, model
         self._tokenizer = tokenizer

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from repflow.core import BadSetting, CallerError, Interrupted, SubjectFacts
+from repflow.core import BadSetting, CallerError, Interrupted, SubjectFacts, local_path
 from repflow.engines import Progress
 from repflow.models import Loaded, SubjectSpec, check_source
 from repflow.studies._progress import Silent
@@ -42,11 +42,12 @@ def measure_snapshots(
     Subjects are not compared with each other. Raises a CallerError for what the caller can mend; Interrupted on Ctrl-C,
     what is measured stays then.
     """
+    out = local_path(out)
     _check(snapshots)
     settings, work = evaluation(list(snapshots), task, measure, model)
     steps = {label: sorted(places) for label, places in snapshots.items()}
     kept = recorded(settings, steps=steps, replicates_kept=keep_replicates)
-    series = Series(Path(out), kept, COMMAND, settings.measure.seed, keep_replicates)
+    series = Series(out, kept, COMMAND, settings.measure.seed, keep_replicates)
     if series.begin(overwrite=overwrite):
         record = Record()
         try:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from repflow.core import BadFile, ContextTooLong
+from repflow.core import BadFile, ContextTooLong, local_path
 from repflow.engines import Progress
 from repflow.models import Loaded, load
 from repflow.store import write_file
@@ -41,6 +41,7 @@ def evaluate(subject: Loaded, data: Path, progress: Progress) -> Reached:
         raise ContextTooLong(
             f"{subject.facts.label} has {trained} positions; a card reads texts of {POSITIONS} tokens and needs as many"
         )
+    data = local_path(data)
     if not data.is_dir():
         raise BadFile(f"there is no folder {data}; --data needs the folder that holds {HELD_OUT}")
     text = text_loss(subject, data, SPLIT, progress) if (data / HELD_OUT).is_dir() else None

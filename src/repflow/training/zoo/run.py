@@ -4,14 +4,14 @@ import importlib.util
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from repflow.core import BadFile, BadSetting, Interrupted
+from repflow.core import BadFile, BadSetting, Interrupted, local_path
 from repflow.engines import Progress
 from repflow.models import environment_facts
 from repflow.models.initialise import random_model
@@ -50,7 +50,7 @@ def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
     checkpoints stay, and `resume` goes on from them.
     """
     _need_accelerate()
-    learning, place = filled(settings.learning), settings.place
+    learning, place = filled(settings.learning), _absolute(settings.place)
     cpu = _on_cpu(place.device)
     corpus = read_corpus(place.data)
     tokenizer = make_tokenizer(tokenizer_texts(corpus), learning.seed)
@@ -69,6 +69,10 @@ def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
             write_card(training, place.data, progress)
             done.append(training)
     return done
+
+
+def _absolute(place: PlaceSettings) -> PlaceSettings:
+    return replace(place, data=local_path(place.data), out=local_path(place.out))
 
 
 def _need_accelerate() -> None:
