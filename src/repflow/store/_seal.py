@@ -56,9 +56,8 @@ def is_sealed(marker: Mapping[str, Any]) -> bool:
 
 def check_files(directory: Path, marker: Mapping[str, Any]) -> None:
     """Raises BadFile for a listed file that is absent or not as it was written; one never hashed here is hashed."""
-    files = [
-        (directory / name, listed, _status(directory / name)) for name, listed in _listed(directory, marker).items()
-    ]
+    named = [(directory / name, listed) for name, listed in _listed(directory, marker).items()]
+    files = [(path, listed, _status(path)) for path, listed in named]
     for path, listed, status in files:
         _check_size(path, status.st_size, listed)
     for path, listed, status in files:
