@@ -17,6 +17,7 @@ import torch
 import repflow
 from repflow.cli import main
 from repflow.core import BadFile, StoreConflict
+from repflow.probing.features import FeatureFile
 from repflow.store import Run, open_run
 from repflow.studies import probe_reading, probe_subject
 
@@ -103,6 +104,27 @@ def test_stopped_and_resumed(
     assert len(reads) == 12 - done, "nothing is read twice but the shard that was cut off"
 
 
+@pytest.mark.parametrize("gone", [(), (".npy",)])
+def test_killed_while_its_features_went_leaves_none_at_the_end(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...]
+) -> None:
+    def killed(path: Path) -> None:
+        for suffix in gone:
+            path.with_suffix(suffix).unlink()
+        raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureFile, "discard", staticmethod(killed))
+        with pytest.raises(repflow.RepflowError, match="interrupted"):
+            repflow.probe(SUBJECTS, out=out, **SETTINGS)
+    left = [path.name for path in (out / "features").iterdir()]
+    assert "00-kvpr-260.json" in left
+    assert ("00-kvpr-260.npy" in left) is not bool(gone)
+    assert_same(whole, resumed(out))
+    assert not (out / "features").exists()
+
+
 def test_another_shard_size_goes_on_too(whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -171,17 +193,20 @@ def test_other_settings_are_refused_and_overwriting_begins_anew(
     whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
-    half_done(out, monkeypatch)
+    begun = half_done(out, monkeypatch)
     with pytest.raises(StoreConflict, match=r'was begun with other settings: dtype: was "auto", now "bfloat16"'):
         repflow.probe(SUBJECTS, out=out, resume=True, dtype="bfloat16", **SETTINGS)
     with pytest.raises(StoreConflict, match="use --resume to finish it or --overwrite"):
         repflow.probe(SUBJECTS, out=out, **SETTINGS)
-    (out / "features" / "note.txt").write_text("mine", encoding="utf-8")
+    for name in ("note.txt", "mine.npy", "mine.json"):
+        (out / "features" / name).write_text('{"format": "mine"}', encoding="utf-8")
     first = out / "features" / "99-old.npy"
     first.write_bytes(b"")
+    first.with_suffix(".json").write_bytes(begun.with_suffix(".json").read_bytes())
     run = repflow.probe(SUBJECTS, out=out, overwrite=True, **SETTINGS)
     assert not first.exists()
-    assert [path.name for path in (out / "features").iterdir()] == ["note.txt"], "what is not ours stays"
+    left = {path.name for path in (out / "features").iterdir()}
+    assert left == {"note.txt", "mine.npy", "mine.json"}, "what is not ours stays"
     assert run.probes.equals(whole.probes)
 
 
