@@ -19,7 +19,7 @@ from repflow.core.errors import (
 from repflow.core.intervals import interval
 from repflow.core.paths import local_path
 from repflow.core.probe_records import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
-from repflow.core.proportions import proportion, proportion_difference
+from repflow.core.proportions import difference_limits, proportion, proportion_difference
 from repflow.core.protocols import Task, Tokenizer
 from repflow.core.records import (
     POLICIES,
@@ -70,6 +70,7 @@ __all__ = [
     "Tokenizer",
     "UnknownName",
     "block_taps",
+    "difference_limits",
     "interval",
     "local_path",
     "proportion",

@@ -1,5 +1,6 @@
 """The rows of a probe run. Plain frozen data, one table a class."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -51,6 +52,10 @@ class ProbeRow:
     """Median over splits of the regularisation that cross-validation chose; NaN for adam."""
     baseline_of: str | None = None
     """The subject whose random initialisation this one is; None for a subject in its own right."""
+    capacity: float = math.nan
+    """Accuracy on labels that only the identity of the gold key or question tells, seen in training and test alike."""
+    capacity_low: float = math.nan
+    capacity_high: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +86,19 @@ class ProbeSummaryRow:
     context: int
     position: str
     solver: str
-    peak_site: str
-    """The shallowest site of highest accuracy among `embed` and the blocks."""
-    peak_site_index: int
+    peak_site: str | None
+    """The shallowest site of highest accuracy among `embed` and the blocks. This and all that follows from it (peak,
+    gaps) is missing unless `verdict` is `above chance`."""
+    peak_site_index: int | None
     peak_depth: float
-    peak_from: str
+    peak_from: str | None
     """The interval of the peak's place, as sites and as depths."""
-    peak_to: str
+    peak_to: str | None
     peak_depth_low: float
     peak_depth_high: float
     peak: float
     peak_low: float
+    """Corrected for the choice among sites."""
     peak_high: float
     embed: float
     last: float
@@ -129,6 +136,22 @@ class ProbeSummaryRow:
     n_examples: int
     n_groups: int
     baseline_of: str | None = None
+    verdict: str = ""
+    """`above chance`, `not above chance`, or `no interval` from fewer than 8 groups held out. "" in runs made before
+    there was one."""
+    highest: float = math.nan
+    """The highest accuracy, peak or not: what the verdict judges. Its interval is corrected for the choice among
+    sites."""
+    highest_low: float = math.nan
+    highest_high: float = math.nan
+    n_sites: int = 0
+    """Sites it was chosen among."""
+    n_units: float = math.nan
+    """Groups that some split held out: the units of the intervals."""
+    capacity: float = math.nan
+    """At the peak: accuracy on labels that only the identity of the gold key or question tells."""
+    capacity_low: float = math.nan
+    capacity_high: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +183,24 @@ class TellingRow:
     site: str
     """The site of highest accuracy, or the last block."""
     at: str
-    """`peak` or `last`."""
+    """`peak`, where a site is above chance, or `last`."""
     gold_class: int | None
     """None: all classes together."""
     probe: float
+    """Accuracy, with whatever class the probe prefers to name."""
     probe_low: float
     probe_high: float
     answered: float
+    """Share answered rightly. An answer is free text: its chance level is 0."""
     answered_low: float
     answered_high: float
     difference: float
-    """Probe accuracy minus the share answered rightly, paired by group."""
+    """`probe_above` minus the share answered rightly, paired by group; at `peak` the lower limit is corrected for the
+    choice among sites, and of single classes among these too. (Of plain accuracy where `probe_above` is missing.)"""
     difference_low: float
     difference_high: float
+    probe_above: float = math.nan
+    """The probe above its own chance level, 0 at chance and 1 when always right, its class preference taken off: how
+    much more often it names the class where the gold stands there than where it does not. NaN in runs made before."""
+    probe_above_low: float = math.nan
+    probe_above_high: float = math.nan

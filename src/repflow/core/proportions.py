@@ -9,6 +9,8 @@ from repflow.core.intervals import MIN_UNITS, ROUGH_UNITS, interval, student
 if TYPE_CHECKING:
     import numpy as np
 
+    Limited = tuple[np.ndarray | float, np.ndarray, np.ndarray, np.ndarray]
+
 _PRIOR = 2.0
 """How many rare outcomes count as much as the guess that a unit's examples are all alike."""
 _NEAR = 10.0
@@ -80,17 +82,35 @@ def proportion_difference(
     """
     import numpy as np
 
-    low_a, high_a = proportion(a, replicates_a, units, level)
-    low_b, high_b = proportion(b, replicates_b, units, level)
-    r = _correlation(replicates_a, replicates_b)
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    alpha = (1 - level) / 2
-    with np.errstate(invalid="ignore"):
-        unseen = (np.abs(replicates_b - replicates_a) < _ALIKE).mean(axis=-1) > alpha
-    least = np.where(unseen, 1 - alpha ** (1 / np.maximum(units, 1)), 0.0)
-    low = b - a - np.maximum(_joined(b - low_b, high_a - a, r), least)
-    high = b - a + np.maximum(_joined(high_b - b, a - low_a, r), least)
+    low, high = difference_limits(
+        (a, *proportion(a, replicates_a, units, level), replicates_a),
+        (b, *proportion(b, replicates_b, units, level), replicates_b),
+        units,
+        level,
+    )
     return np.maximum(low, -1.0), np.minimum(high, 1.0)
+
+
+def difference_limits(
+    a: "Limited", b: "Limited", units: "np.ndarray | int", level: float = 0.95
+) -> "tuple[np.ndarray, np.ndarray]":
+    """As `proportion_difference`, of two numbers whose own limits are known: (value, low, high, replicates [..., B]).
+
+    For numbers made of proportions, such as accuracy above chance; (low, high), each [...], not kept within bounds.
+    """
+    import numpy as np
+
+    (a_value, a_low, a_high, a_replicates), (b_value, b_low, b_high, b_replicates) = a, b
+    r, alpha = _correlation(a_replicates, b_replicates), (1 - level) / 2
+    value = np.asarray(b_value, dtype=np.float64) - a_value
+    with np.errstate(invalid="ignore"):
+        differences = b_replicates - a_replicates
+        unseen = (np.abs(differences) < _ALIKE).mean(axis=-1) > alpha
+        unseen |= np.ptp(differences, axis=-1) < _ALIKE
+    least = np.where(unseen, 1 - alpha ** (1 / np.maximum(units, 1)), 0.0)
+    low = value - np.maximum(_joined(b_value - b_low, a_high - a_value, r), least)
+    high = value + np.maximum(_joined(b_high - b_value, a_value - a_low, r), least)
+    return low, high
 
 
 def _wilson(

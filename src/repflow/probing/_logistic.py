@@ -22,8 +22,9 @@ def predict_logistic(
     train: Bool[Tensor, " n"],
     folds: Int64[Tensor, " n"],
     classes: int,
+    strength: float | None = None,
 ) -> tuple[Int64[Tensor, "t n"], float]:
-    """Classes of all rows of one site by the probes of one split, and the strength chosen.
+    """Classes of all rows of one site by the probes of one split, and the strength: the one given, or else chosen.
 
     `labels`: the true ones, then those of control tasks, which are given the same strength: they are to be learnt by
     the same probe. `folds` numbers the folds inside the training split, -1 outside. The strength is the one of least
@@ -32,7 +33,8 @@ def predict_logistic(
     scaling = training_scaling(states, train[None])
     scored = (states - scaling.mean) * scaling.inverse
     rotated = functional.pad(scored @ _axes(scored[train]), (0, 1), value=1.0)
-    strength = _best_strength(rotated[train], labels[0, train], folds[train], classes)
+    if strength is None:
+        strength = _best_strength(rotated[train], labels[0, train], folds[train], classes)
     tasks = len(labels)
     everyone = torch.ones(tasks, int(train.sum()), dtype=torch.bool, device=train.device)
     problems = _problems(rotated[train], labels[:, train], everyone, [strength] * tasks, classes)

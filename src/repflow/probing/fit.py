@@ -1,6 +1,6 @@
 """Train the probes of all sites, splits and tasks, and keep what they say about unseen examples."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from repflow.probing._logistic import predict_logistic
 from repflow.probing._scaling import standardised
 from repflow.probing.checks import check_probeable
 from repflow.probing.predictions import SOLVERS, Predictions
-from repflow.probing.splits import control_labels, fold_numbers, train_mask
+from repflow.probing.splits import apart_mask, control_labels, fold_numbers, identity_labels, train_mask
 
 CACHE = 16 * 2**20
 """On a CPU, sites that fit into this much memory train together: small ones share the cost of a call, large ones do not
@@ -43,7 +43,8 @@ def fit_probes(
         seeds: how many splits, from `first_seed` on.
         solver: `adam`, the published protocol (METHODS 7); `lbfgs`, logistic regression of a strength chosen by
             cross-validation in the training split, for the best linear readout.
-        control: train the control task too (see `control_labels`).
+        control: train the control tasks too: `control_labels`, and where groups have several examples the capacity
+            control, `identity_labels`, on splits of its own that divide every group.
         memory: bytes that the sites trained together (`adam`) may take; by default half of a GPU's free memory.
 
     Raises BadSetting, NotEnoughData; ModelProblem for a site that holds values not finite. The order of the examples
@@ -52,14 +53,15 @@ def fit_probes(
     labels, groups = np.asarray(labels), np.asarray(groups)
     check_probeable(tuple(features.shape), labels, groups, classes, seeds)
     order = np.lexsort((labels, groups))
-    plan = _plan(labels[order], groups[order], classes, tuple(range(first_seed, first_seed + seeds)), control)
+    numbers = tuple(range(first_seed, first_seed + seeds))
+    plan = _plan(labels[order], groups[order], classes, numbers, control)
+    train = _solver(solver)
     sites = _Sites(features, order, torch.device(device))
-    if solver == "adam":
-        found, strength = _adam(sites, plan, memory), None
-    elif solver == "lbfgs":
-        found, strength = _lbfgs(sites, plan)
-    else:
-        raise unknown("solver", solver, SOLVERS)
+    found, strength = train(sites, plan, None, memory)
+    memorised, apart = None, _identity_plan(groups[order], classes, numbers) if control else None
+    if apart is not None:
+        memorised = train(sites, apart, strength, memory)[0][0]
+        memorised = _in_order(np.where(apart.train[:, None], -1, memorised).astype(np.int16), order)
     predicted = _in_order(np.where(plan.train[:, None], -1, found).astype(np.int16), order)
     return Predictions(
         predicted=predicted[0],
@@ -72,6 +74,8 @@ def fit_probes(
         seeds=plan.seeds,
         solver=solver,
         strength=strength,
+        capacity=memorised,
+        capacity_labels=None if apart is None else _in_order(apart.labels[0, 0], order),
     )
 
 
@@ -103,6 +107,15 @@ def _plan(labels: np.ndarray, groups: np.ndarray, classes: int, seeds: tuple[int
     return _Plan(groups, np.stack(tasks).astype(np.int64), train, classes, seeds)
 
 
+def _identity_plan(groups: np.ndarray, classes: int, seeds: tuple[int, ...]) -> _Plan | None:
+    """The capacity control; None where no group has an example to test beside one that trains."""
+    train = np.stack([apart_mask(groups, seed) for seed in seeds])
+    if train.all():
+        return None
+    labels = np.stack([identity_labels(groups, classes, seeds[0])] * len(seeds))[None]
+    return _Plan(groups, labels, train, classes, seeds)
+
+
 @dataclass(frozen=True)
 class _Sites:
     """The features, standardised, rows in the plan's order."""
@@ -128,15 +141,28 @@ class _Sites:
         return standardised(rows)
 
 
-def _adam(sites: _Sites, plan: _Plan, memory: int | None) -> np.ndarray:
-    """Classes [T, R, S, N], training examples included."""
+_Train = Callable[[_Sites, _Plan, np.ndarray | None, int | None], tuple[np.ndarray, np.ndarray | None]]
+"""(sites, plan, strengths given, memory) -> classes [T, R, S, N], training examples included, and strengths [R, S]."""
+
+
+def _solver(name: str) -> _Train:
+    """Raises UnknownName."""
+    solvers: dict[str, _Train] = {"adam": _adam, "lbfgs": _lbfgs}
+    if name not in solvers:
+        raise unknown("solver", name, SOLVERS)
+    return solvers[name]
+
+
+def _adam(
+    sites: _Sites, plan: _Plan, strength: np.ndarray | None, memory: int | None
+) -> tuple[np.ndarray, np.ndarray | None]:
     train, labels = (torch.from_numpy(a).to(sites.device) for a in (plan.train, plan.labels))
     jobs = Jobs(train, labels, plan.classes)
     parts = []
     for chunk in _chunks(sites, jobs, memory):
         states = torch.stack([sites[site] for site in chunk])
         parts.append(predict_adam(states, jobs).cpu())
-    return torch.cat(parts).unflatten(1, plan.labels.shape[:2]).permute(1, 2, 0, 3).numpy()
+    return torch.cat(parts).unflatten(1, plan.labels.shape[:2]).permute(1, 2, 0, 3).numpy(), strength
 
 
 def _chunks(sites: _Sites, jobs: Jobs, memory: int | None) -> Iterator[range]:
@@ -160,16 +186,19 @@ def _bytes(shape: tuple[int, ...], jobs: Jobs) -> int:
     return 4 * values
 
 
-def _lbfgs(sites: _Sites, plan: _Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Classes [T, R, S, N], training examples included, and strengths [R, S]."""
+def _lbfgs(
+    sites: _Sites, plan: _Plan, strength: np.ndarray | None, memory: int | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    del memory
     splits = zip(plan.train, plan.seeds, strict=True)
     folds = np.stack([fold_numbers(plan.groups, train, seed) for train, seed in splits])
     train, folds, labels = (torch.from_numpy(a).to(sites.device) for a in (plan.train, folds, plan.labels))
     classes = np.empty((*plan.labels.shape[:2], len(sites), plan.labels.shape[2]), dtype=np.int64)
-    strength = np.empty((len(plan.seeds), len(sites)))
+    chosen = np.empty((len(plan.seeds), len(sites)))
     for s in range(len(sites)):
         states = sites[s]
         for r in range(len(plan.seeds)):
-            found, strength[r, s] = predict_logistic(states, labels[:, r], train[r], folds[r], plan.classes)
+            given = None if strength is None else float(strength[r, s])
+            found, chosen[r, s] = predict_logistic(states, labels[:, r], train[r], folds[r], plan.classes, given)
             classes[:, r, s] = found.cpu().numpy()
-    return classes, strength
+    return classes, chosen

@@ -30,3 +30,7 @@ class Predictions:
     solver: str
     strength: Float[np.ndarray, "r s"] | None = None
     """L2 strength chosen by cross-validation (1/C of scikit-learn); None for adam."""
+    capacity: Int16[np.ndarray, "r s n"] | None = None
+    """Classes by probes trained on `capacity_labels`, -1 in their training; None where they make no sense."""
+    capacity_labels: Integer[np.ndarray, " n"] | None = None
+    """A class for each group, drawn once: see `identity_labels`."""

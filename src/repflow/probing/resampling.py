@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from repflow.core import interval
+from repflow.core import proportion, proportion_difference
 from repflow.metrics import REPLICATES, poisson_weights
 
 
@@ -49,7 +49,17 @@ class GroupBootstrap:
         return np.asarray((self.totals(counts) > 0).sum(-1))
 
 
-def scores(replicates: Float[np.ndarray, "... replicates"], units: np.ndarray | int) -> Scores:
-    """The estimate and the percentile interval of [..., 1 + replicates]."""
-    low, high = interval(replicates[..., 1:], units)
+def share_scores(replicates: Float[np.ndarray, "... replicates"], units: np.ndarray | int) -> Scores:
+    """Means of numbers in [0, 1], estimates first; their intervals are never of width zero."""
+    low, high = proportion(replicates[..., 0], replicates[..., 1:], units)
     return Scores(replicates[..., 0], low, high)
+
+
+def difference_scores(
+    values: Float[np.ndarray, "... replicates"],
+    less: Float[np.ndarray, "... replicates"],
+    units: np.ndarray | int,
+) -> Scores:
+    """One mean of numbers in [0, 1] less another, of the same weights: the interval is paired."""
+    low, high = proportion_difference(less[..., 0], less[..., 1:], values[..., 0], values[..., 1:], units)
+    return Scores(values[..., 0] - less[..., 0], low, high)

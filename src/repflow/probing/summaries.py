@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from repflow.probing.predictions import Predictions
-from repflow.probing.resampling import GroupBootstrap, Scores, scores
+from repflow.probing.resampling import GroupBootstrap, Scores, difference_scores, share_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,8 @@ class SiteSummary:
     """[S] accuracy on the control task."""
     selectivity: Scores | None
     """[S] accuracy less control, paired."""
+    capacity: Scores | None
+    """[S] accuracy on labels that only the identity of the group tells: what the probe can memorise."""
     chance: float
     """1 / C"""
     majority: float
@@ -41,22 +43,39 @@ def summarise(predictions: Predictions, seed: int = 0) -> SiteSummary:
     tested = (~p.train).sum(0)
     accuracy = accuracy_replicates(p, bootstrap)
     control = control_replicates(p, bootstrap)
-    error = np.abs(p.predicted - p.labels[None, None]) * ~p.train[:, None]
     of_class = np.arange(p.classes)[:, None] == p.labels
     hits = _hits(p.predicted, p.labels[None], p.train)[:, None] * of_class
     units = int(bootstrap.units(tested))
     return SiteSummary(
-        accuracy=scores(accuracy, units),
-        abs_error=scores(bootstrap.means(error.sum(0), tested), units),
-        by_class=scores(bootstrap.means(hits, tested * of_class), bootstrap.units(tested * of_class)),
-        control=None if control is None else scores(control, units),
-        selectivity=None if control is None else scores(accuracy - control, units),
+        accuracy=share_scores(accuracy, units),
+        abs_error=_abs_error(p, bootstrap, tested, units),
+        by_class=share_scores(bootstrap.means(hits, tested * of_class), bootstrap.units(tested * of_class)),
+        control=None if control is None else share_scores(control, units),
+        selectivity=None if control is None else difference_scores(accuracy, control, units),
+        capacity=_capacity(p, bootstrap),
         chance=1 / p.classes,
-        majority=_majority(p),
+        majority=majority(p),
         n_train=round(float(p.train.sum(1).mean())),
         n_test=int((tested > 0).sum()),
         n_groups=units,
     )
+
+
+def _abs_error(p: Predictions, bootstrap: GroupBootstrap, tested: np.ndarray, units: int) -> Scores:
+    """As a share of the largest error there can be, and back."""
+    largest = p.classes - 1
+    error = np.abs(p.predicted - p.labels[None, None]) * ~p.train[:, None] / largest
+    found = share_scores(bootstrap.means(error.sum(0), tested), units)
+    return Scores(found.value * largest, found.ci_low * largest, found.ci_high * largest)
+
+
+def _capacity(p: Predictions, bootstrap: GroupBootstrap) -> Scores | None:
+    if p.capacity is None or p.capacity_labels is None:
+        return None
+    trained = p.capacity[:, 0] < 0
+    tested = (~trained).sum(0)
+    right = _hits(p.capacity, p.capacity_labels[None], trained)
+    return share_scores(bootstrap.means(right, tested), bootstrap.units(tested))
 
 
 def accuracy_replicates(predictions: Predictions, bootstrap: GroupBootstrap) -> Float[np.ndarray, "s replicates"]:
@@ -78,7 +97,8 @@ def _hits(predicted: np.ndarray, labels: np.ndarray, train: np.ndarray) -> np.nd
     return ((predicted == labels[:, None]) & ~train[:, None]).sum(0)
 
 
-def _majority(p: Predictions) -> float:
+def majority(p: Predictions) -> float:
+    """Accuracy of always answering the commonest class of the training split."""
     right = 0
     for train in p.train:
         commonest = np.bincount(p.labels[train], minlength=p.classes).argmax()

@@ -61,13 +61,12 @@ def _telling_views(source: Source, probes: Probes, drawn: list[tuple[int, Subjec
             rows = in_scene(probes.telling, scene, position=position)
             if rows.empty:
                 continue
-            chance = float(in_scene(probes.summary, scene)["chance"].iloc[0])
             figures = tuple(
-                telling_curves(mine, s, place, chance) if len(mine := where(rows, subject=s.label)) else None
+                telling_curves(mine, s, place) if len(mine := where(rows, subject=s.label)) else None
                 for place, s in drawn
             )
             spot = f", {told_position(position)}" if len(probes.positions) > 1 else ""
-            said = telling_said(where(rows, at="peak"), _shorts(source))
+            said = telling_said(rows, in_scene(probes.summary, scene, position=position), _shorts(source))
             yield View("all", f"{told_scene(scene)}{spot}", figures, said=said)
 
 
@@ -79,7 +78,7 @@ def _places(source: Source, probes: Probes) -> Panel:
             "all",
             told_scene(scene),
             tuple(place_map(mine) if len(mine := where(rows, subject=s.label)) else None for s in source.subjects),
-            said=place_said(rows, _shorts(source)),
+            said=place_said(in_scene(probes.summary, scene), _shorts(source)),
             ramp=("0", "100%"),
         )
         for scene in scenes
@@ -93,9 +92,10 @@ _DEPTH = Quantity(
     "Where in depth the answer is readable",
     "",
     "Share of held-out prompts whose gold position a linear probe names from the state at one place of the prompt.",
-    "Circle: the peak, over the embedding and the blocks; square: the last block; the final norm stands apart. "
+    "Circle: the peak, over the embedding and the blocks; square: the last block; the final norm stands apart. A curve "
+    "without them is not above chance at any site: read nothing from its ups and downs. "
     "Dotted: the same probe on permuted labels (control), near chance unless something leaks. Dashed grey: chance. "
-    "Bands: 95% intervals over groups of prompts.",
+    "Bands: 95% intervals over groups of prompts, each site by itself.",
     "",
 )
 _TABLE = Quantity(
@@ -103,18 +103,22 @@ _TABLE = Quantity(
     "Peak, final and drop",
     "",
     "Accuracy at the peak and at the end, and what is lost on the way from the peak to the last block.",
-    "Brackets are 95% intervals; below the peak layer, the interval of its place. A drop whose bracket reaches 0 is "
-    "not shown by these prompts. Length: the same probe on the number of tokens alone.",
+    "Brackets are 95% intervals, those of the peak and the drop corrected for choosing the best site; below the peak "
+    "layer, the interval of its place. No peak: its bracket would take in chance or the majority class. "
+    "A drop whose bracket reaches 0 is not shown by these prompts. Length: the same probe on the number of tokens "
+    "alone. Capacity: at the peak, on labels that only the gold's identity tells, what such a probe can memorise.",
     "",
 )
 _TELLING = Quantity(
     "",
     "Readable against said",
     "",
-    "How often a probe names the gold's place, and how often the model answers rightly, by where the gold stands.",
-    "A coloured line above the black one: the model holds where the answer is and does not say it. Solid: at the peak; "
-    "dashed: after the last block. A probe names a place by chance more often than a model hits an answer: compare it "
-    "with chance, dashed grey, too.",
+    "In how many prompts a probe reads the gold's place beyond guessing, and how many the model answers rightly, by "
+    "where the gold stands.",
+    "A coloured line above the black one: the model holds where the answer is and does not say it. Solid: at the "
+    "peak; dashed: after the last block. Each is measured from its own chance level, 0 (dashed grey): of the probe, "
+    "how often it names a place where the gold stands there less how often it names it elsewhere, so that a place it "
+    "merely prefers gains nothing; of the answers, which are free text, the plain share.",
     "",
 )
 _PLACES = Quantity(

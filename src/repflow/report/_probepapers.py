@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from repflow.core.probe_verdicts import ABOVE
 from repflow.report._heatmaps import GAP, site_text, spaced
 from repflow.report._labels import plain, slug
 from repflow.report._paperlines import along_depth, draw_over_depth
@@ -40,7 +41,7 @@ def probe_figures(source: Source, probes: Probes) -> Iterator[tuple[str, Figure]
                 yield f"probes_{position}_{tail}", _depth(source, rows, ends)
             told = where(telling, **at).dropna(subset=["gold_class"])
             if len(told):
-                yield f"telling_{position}_{tail}", _telling(source, told, float(rows["chance"].iloc[0]))
+                yield f"telling_{position}_{tail}", _telling(source, told)
         if len(probes.positions) > 1:
             yield f"probe_places_{tail}", _places(source, sites)
 
@@ -55,16 +56,22 @@ def _depth(source: Source, rows: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     axes = fig.subplots()
     handles = [_curve(axes, subject, where(rows, subject=subject.label)) for subject in drawn]
     for subject in drawn:
-        for _, row in where(summary, subject=subject.label).iterrows():
+        for _, row in where(summary, subject=subject.label, verdict=ABOVE).iterrows():
             for x, y, symbol in ((row["peak_depth"], row["peak"], "o"), (1, row["last"], "s")):
                 axes.plot([x], [y], symbol, ms=9, mfc="none", mec=subject.style.colour, mew=0.9)
     along_depth(axes, "probe accuracy")
     _shares(axes, float(rows["chance"].iloc[0]))
-    named = [*zip(handles, (plain(s.short) for s in drawn), strict=True), (CHANCE, "chance")]
+    named = [*zip(handles, (_name(s, summary) for s in drawn), strict=True), (CHANCE, "chance")]
     if rows["control"].notna().any():
         named.append((CONTROL, "control (permuted labels)"))
     _legend(fig, named)
     return fig
+
+
+def _name(subject: Subject, summary: pd.DataFrame) -> str:
+    """The subject, and whether its curve has no peak."""
+    none = len(where(summary, subject=subject.label, verdict=ABOVE)) == 0
+    return plain(subject.short) + (" (no site above chance)" if none else "")
 
 
 def _curve(axes: Axes, subject: Subject, rows: pd.DataFrame) -> Line2D:
@@ -74,10 +81,10 @@ def _curve(axes: Axes, subject: Subject, rows: pd.DataFrame) -> Line2D:
     return draw_over_depth(axes, subject, rows.rename(columns={"accuracy": "value"}))
 
 
-def _shares(axes: Axes, chance: float) -> None:
+def _shares(axes: Axes, chance: float, low: float = -0.02) -> None:
     """Shares of 1 upwards, chance across."""
     axes.axhline(chance, color=CHANCE.get_color(), linestyle=CHANCE.get_linestyle(), linewidth=0.9, zorder=1)
-    axes.set_ylim(-0.02, 1.03)
+    axes.set_ylim(low, 1.03)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(axis="y", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -89,15 +96,15 @@ def _legend(fig: Figure, named: Sequence[tuple[Line2D, str]]) -> None:
     fig.legend(handles, names, loc="outside lower center", frameon=False, ncols=columns, handlelength=4.6)
 
 
-def _telling(source: Source, rows: pd.DataFrame, chance: float) -> Figure:
+def _telling(source: Source, rows: pd.DataFrame) -> Figure:
     drawn = _drawn(source, rows)
     fig, panels = _panels(len(drawn), 2.1, 2.0, 0.5, sharey=True)
     for axes, subject in zip(panels, drawn, strict=False):
         _told(axes, subject, where(rows, subject=subject.label))
-        _shares(axes, chance)
+        _shares(axes, 0.0, -0.33)
         axes.set_title(plain(subject.short), fontsize=8)
         axes.set_xlabel("place of the gold")
-    panels[0].set_ylabel("share right")
+    panels[0].set_ylabel("share above chance")
     _legend(fig, [*_TOLD, (CHANCE, "chance")])
     return fig
 
@@ -105,12 +112,15 @@ def _telling(source: Source, rows: pd.DataFrame, chance: float) -> Figure:
 def _told(axes: Axes, subject: Subject, rows: pd.DataFrame) -> None:
     peak, last = (where(rows, at=at).sort_values("gold_class", kind="stable") for at in ("peak", "last"))
     colour = subject.style.colour
-    looks = (("probe", peak, colour, "-", colour), ("answered", peak, INK, ":", "white"))
-    for column, found, line, dash, face in looks:
+    read, said = ("probe_above", peak, colour, "-", colour), ("answered", last, INK, ":", "white")
+    for column, found, line, dash, face in (read, said) if len(peak) else (said,):
         place = found["gold_class"] + 1
         axes.fill_between(place, found[f"{column}_low"], found[f"{column}_high"], color=line, alpha=0.16, linewidth=0)
         axes.plot(place, found[column], dash, color=line, marker="o", ms=3.2, mfc=face, linewidth=1.3)
-    axes.plot(last["gold_class"] + 1, last["probe"], "--", color=colour, linewidth=1)
+    if len(peak):
+        axes.plot(last["gold_class"] + 1, last["probe_above"], "--", color=colour, linewidth=1)
+    else:
+        axes.text(0.5, 0.6, "no site is\nabove chance", transform=axes.transAxes, ha="center", color=MUTED)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 

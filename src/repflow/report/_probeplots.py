@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from repflow.core.probe_verdicts import ABOVE
 from repflow.report._curves import rounded, subject_traces
 from repflow.report._heatmaps import GAP, site_axis, spaced
 from repflow.report._labels import escaped, interval
@@ -14,13 +15,23 @@ from repflow.report._source import Subject, is_final, values
 from repflow.report._style import CIVIDIS, INK, MUTED
 
 _UNIT = [-0.02, 1.03]
+_ABOVE = [-0.33, 1.03]
+_NO_PEAK = {
+    "text": "no site is above chance",
+    "xref": "paper",
+    "yref": "paper",
+    "x": 0.5,
+    "y": 0.6,
+    "showarrow": False,
+    "font": {"size": 12.5, "color": MUTED},
+}
 
 
 def depth_curves(rows: pd.DataFrame, summary: pd.DataFrame, subjects: tuple[Subject, ...]) -> Figure:
     """Accuracy against relative depth at one task, context and place, a line a subject.
 
     Traces named by `uid` ending: those of `repflow.report._curves`, `-control` (labels permuted), `-peak` and `-last`
-    (the marks around the best site and the last block). Chance is a line across.
+    (the marks around the best site and the last block, where a site is above chance). Chance is a line across.
     """
     traces: list[Trace] = []
     for place, subject in enumerate(subjects):
@@ -49,7 +60,7 @@ def _subject(subject: Subject, uid: str, rows: pd.DataFrame, summary: pd.DataFra
             line={"color": subject.style.colour, "dash": "dot", "width": 1},
         )
     yield from subject_traces(subject, uid, rows.rename(columns={"accuracy": "value", "n_test": "n_examples"}))
-    for _, row in summary.iterrows():
+    for _, row in summary[summary["verdict"] == ABOVE].iterrows():
         for name, depth, height, symbol in (
             ("peak", row["peak_depth"], "peak", "circle"),
             ("last", 1, "last", "square"),
@@ -74,33 +85,37 @@ def _chance(height: float, end: float) -> dict[str, Any]:
     }
 
 
-def telling_curves(rows: pd.DataFrame, subject: Subject, place: int, chance: float) -> Figure:
-    """One subject's probe accuracy and share of right answers against where the gold stands (from 1).
+def telling_curves(rows: pd.DataFrame, subject: Subject, place: int) -> Figure:
+    """One subject's probes above chance and share of right answers against where the gold stands (from 1).
 
     Traces named by `uid` ending: `-probe` (at the peak) and `-said`, each with `-low` and `-high`, the edges of its
-    interval, and `-last`, the probe after the last block.
+    interval, and `-last`, the probe after the last block. Without a peak, `-said` alone and a note.
     """
     rows = rows[rows["gold_class"].notna()].sort_values("gold_class", kind="stable")
     peak, last = (rows[rows["at"] == at] for at in ("peak", "last"))
-    x = [int(c) + 1 for c in peak["gold_class"]]
-    traces = [
-        *_band(peak, x, "probe", f"s{place}-probe", subject.style.colour),
-        *_band(peak, x, "answered", f"s{place}-said", INK),
-        _told(last, x, "probe", f"s{place}-last", "last block", subject.style.colour, "dash"),
-        _told(peak, x, "probe", f"s{place}-probe", "readable", subject.style.colour, "solid"),
-        _told(peak, x, "answered", f"s{place}-said", "said", INK, "dot"),
+    x = [int(c) + 1 for c in last["gold_class"]]
+    colour, read = subject.style.colour, "probe_above"
+    said = [
+        *_band(last, x, "answered", f"s{place}-said", INK),
+        _told(last, x, "answered", f"s{place}-said", "said", INK, "dot"),
+    ]
+    readable = [
+        *_band(peak, x, read, f"s{place}-probe", colour),
+        _told(last, x, read, f"s{place}-last", "last block", colour, "dash"),
+        _told(peak, x, read, f"s{place}-probe", "readable", colour, "solid"),
     ]
     return figure(
         280,
-        traces,
+        [*(readable if len(peak) else []), *said],
         showlegend=True,
         legend=LEGEND | {"traceorder": "normal"},
         margin={"l": 52, "r": 12, "t": 32, "b": 46},
         xaxis=axis(
             "place of the gold, first to last", tickmode="array", tickvals=x, range=[0.7, max(x, default=1) + 0.3]
         ),
-        yaxis=axis("share right", range=_UNIT),
-        shapes=[_chance(chance, max(x, default=1) + 0.3) | {"x0": 0.7}],
+        yaxis=axis("share above chance", range=_ABOVE),
+        shapes=[_chance(0.0, max(x, default=1) + 0.3) | {"x0": 0.7}],
+        annotations=[] if len(peak) else [_NO_PEAK],
     )
 
 

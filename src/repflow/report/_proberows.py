@@ -7,6 +7,10 @@ from typing import Any
 import pandas as pd
 
 from repflow.core import ProbeRow, ProbeSummaryRow, TellingRow
+from repflow.core.probe_verdicts import told_position
+from repflow.store import judged
+
+__all__ = ["Probes", "Scene", "in_scene", "read_probes", "told_position", "told_scene", "where"]
 
 Scene = tuple[str, int]
 """A task and its context."""
@@ -14,7 +18,10 @@ Scene = tuple[str, int]
 
 @dataclass(frozen=True)
 class Probes:
-    """Probes by site, their summaries, and what is readable against what is said (empty where nothing was asked)."""
+    """Probes by site, their summaries, and what is readable against what is said.
+
+    The last is empty where nothing was asked, and for runs made before chance was taken off both.
+    """
 
     sites: pd.DataFrame
     summary: pd.DataFrame
@@ -36,7 +43,9 @@ def read_probes(run: Any) -> Probes | None:
         return None
     kinds = (("probes", ProbeRow), ("probe_summary", ProbeSummaryRow), ("telling", TellingRow))
     sites, summary, telling = (_frame(run.table(name), kind) for name, kind in kinds)
-    return None if sites.empty or summary.empty else Probes(sites, summary, telling)
+    if sites.empty or summary.empty:
+        return None
+    return Probes(sites, judged(summary), telling[telling["probe_above"].notna()])
 
 
 def _frame(given: pd.DataFrame, record: type) -> pd.DataFrame:
@@ -49,17 +58,6 @@ def _distinct(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
 
 def told_scene(scene: Scene) -> str:
     return f"{scene[0]}, {scene[1]:,} tokens"
-
-
-def told_position(position: str) -> str:
-    """A place of the prompt in words."""
-    if position in _POSITIONS:
-        return _POSITIONS[position]
-    k, _, n = position.removeprefix("even.").partition("of")
-    return f"{int(k) / (int(n) + 1):.0%} into the prompt"
-
-
-_POSITIONS = {"last": "last token", "gold": "end of the gold", "mean": "mean over tokens"}
 
 
 def where(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from repflow.core.probe_verdicts import ABOVE, LEVEL
 from repflow.report._proberows import Probes, Scene, in_scene, told_position, told_scene, where
 from repflow.report._probetexts import percent
 from repflow.report._source import Source, Subject
 
-HEADINGS = ("peak layer", "peak (%)", "last block (%)", "final norm (%)", "drop (points)", "drop (%)", "length (%)")
-_NUMBERS = ("peak", "last", "final_norm", "gap", "relative_gap", "length")
+HEADINGS = (
+    "peak layer", "peak (%)", "last block (%)", "final norm (%)", "drop (points)", "drop (%)", "length (%)",
+    "capacity (%)",
+)  # fmt: skip
+_NUMBERS = ("peak", "last", "final_norm", "gap", "relative_gap", "length", "capacity")
 Cell = tuple[str, str]
 """A value and what stands small below it."""
 
@@ -40,9 +44,15 @@ def _group(scene: Scene, rows: pd.DataFrame, subjects: tuple[Subject, ...]):
 
 
 def _cells(row: pd.Series) -> tuple[Cell, ...]:
+    return (_place(row), *(percent(row[n], row[f"{n}_low"], row[f"{n}_high"]) for n in _NUMBERS))
+
+
+def _place(row: pd.Series) -> Cell:
+    """The peak and its interval, or why there is none."""
+    if row["verdict"] != ABOVE:
+        return "–", "no site is above chance" if row["verdict"] == LEVEL else "no interval"
     ends = row["peak_from"], row["peak_to"]
-    place = (str(row["peak_site"]), f"{ends[0]} to {ends[1]}" if ends[0] != ends[1] else "")
-    return (place, *(percent(row[n], row[f"{n}_low"], row[f"{n}_high"]) for n in _NUMBERS))
+    return str(row["peak_site"]), f"{ends[0]} to {ends[1]}" if ends[0] != ends[1] else ""
 
 
 def table_files(source: Source, probes: Probes) -> dict[str, str]:
@@ -63,6 +73,7 @@ def latex_table(probes: Probes, shorts: Mapping[str, str]) -> str:
     lines = [" & ".join(_latex_cells(row, shorts, several)) + r" \\" for _, row in probes.summary.iterrows()]
     head = [
         "% Accuracy of linear probes in percent: at the peak, after the last block, and the difference in points.",
+        "% No peak: no site is above chance, its interval corrected for choosing the best site.",
         rf"\begin{{tabular}}{{{'l' * (len(titles) - 3)}rrr}}",
         r"\toprule",
         " & ".join(titles) + r" \\",
@@ -73,7 +84,9 @@ def latex_table(probes: Probes, shorts: Mapping[str, str]) -> str:
 
 def _latex_cells(row: pd.Series, shorts: Mapping[str, str], several: bool) -> list[str]:
     place = [told_position(row["position"])] if several else []
-    names = [row["task"], f"{row['context']:,}", *place, shorts[row["subject"]], row["peak_site"]]
+    peak, none = _place(row)
+    peak = none if row["verdict"] != ABOVE else peak
+    names = [row["task"], f"{row['context']:,}", *place, shorts[row["subject"]], peak]
     return [*map(latex, names), *(percent(row[n], None, None)[0].replace("–", "--") for n in ("peak", "last", "gap"))]
 
 

@@ -1,15 +1,23 @@
-"""What is seen in the figures of probes, a sentence or two made from their numbers."""
+"""What is seen in the figures of probes, a sentence or two made from their numbers.
+
+Every sentence about a peak is of probes above chance; of the others it is said that they are not.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from repflow.core.probe_verdicts import ABOVE, LEVEL, UNKNOWN, no_peak, peak_told, told_position, units_of
 from repflow.report._labels import number
-from repflow.report._proberows import told_position, told_scene
+from repflow.report._proberows import told_scene, where
+from repflow.report._summary import joined
 
 Shorts = Mapping[str, str]
 """Short name by subject label."""
+NOBODY = "No site is above chance"
+_NAMED = 6
+"""Curves of one kind that are named; of more the rest is counted."""
 
 
 def percent(value: Any, low: Any, high: Any) -> tuple[str, str]:
@@ -24,62 +32,107 @@ def _highest(frame: pd.DataFrame, column: str) -> pd.Series:
     return frame.iloc[int(frame[column].argmax())]
 
 
-def depth_said(summary: pd.DataFrame, shorts: Shorts) -> str:
-    """The highest peak, and the largest of the drops to the last block that are shown; of one place."""
-    top = _highest(summary, "peak")
-    value, limits = percent(top["peak"], top["peak_low"], top["peak_high"])
-    shown = summary[summary["gap_low"] > 0]
-    counted = f"A drop from the peak to the last block is shown by {len(shown)} of {len(summary)} curves"
-    if len(shown):
-        most = _highest(shown, "gap")
-        points, bounds = percent(most["gap"], most["gap_low"], most["gap_high"])
-        counted += f", the largest {points} points {bounds} ({_named(most, shorts)})"
-    peak = f"{value}%{' ' + limits if limits else ''} at {top['peak_site']} ({_named(top, shorts)}; chance"
-    return f"The highest peak is {peak} {100 * top['chance']:.1f}%). {counted}."
-
-
 def _named(row: pd.Series, shorts: Shorts) -> str:
     return f"{shorts[row['subject']]}, {told_scene((row['task'], row['context']))}"
 
 
+def depth_said(summary: pd.DataFrame, shorts: Shorts) -> str:
+    """The highest peak, the largest of the drops to the last block that are shown, and who has none; of one place."""
+    above = where(summary, verdict=ABOVE)
+    told = [_peak_said(above, shorts)] if len(above) else []
+    return " ".join([*told, *without_peak(summary, shorts)])
+
+
+def _peak_said(above: pd.DataFrame, shorts: Shorts) -> str:
+    top = _highest(above, "peak")
+    shown = above[above["gap_low"] > 0]
+    counted = f"A drop from the peak to the last block is shown by {len(shown)} of {len(above)} curves above chance"
+    if len(shown):
+        most = _highest(shown, "gap")
+        points, bounds = percent(most["gap"], most["gap_low"], most["gap_high"])
+        counted += f", the largest {points} points {bounds} ({_named(most, shorts)})"
+    return f"Highest of the peaks, {_named(top, shorts)}: {peak_told(dict(top))}. {counted}."
+
+
+def without_peak(summary: pd.DataFrame, shorts: Shorts) -> list[str]:
+    """A sentence on the curves that are not above chance, and one on those without an interval."""
+    said: list[str] = []
+    level, unknown = (where(summary, verdict=verdict) for verdict in (LEVEL, UNKNOWN))
+    if len(level):
+        top = _highest(level, "highest")
+        named = "" if len(level) == len(summary) else f" with {_list(level, shorts)}"
+        why = no_peak(dict(top)).partition(": ")[2]
+        said.append(f"{NOBODY}{named}; {why}, {_named(top, shorts)}.")
+    if len(unknown):
+        first = unknown.iloc[0]
+        said.append(f"{_list(unknown, shorts)}: {no_peak(dict(first))}.")
+    return said
+
+
+def _list(rows: pd.DataFrame, shorts: Shorts) -> str:
+    names = [f"{shorts[row['subject']]} ({told_scene((row['task'], row['context']))})" for _, row in rows.iterrows()]
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return joined([*names[:_NAMED], *more])
+
+
 def table_said(summary: pd.DataFrame, shorts: Shorts) -> str:
-    """Where the peaks lie, over the subjects that are no random baseline; of one place."""
+    """Where the peaks lie, over the subjects that are no random baseline and are above chance; of one place."""
     own = summary[summary["baseline_of"].isna()]
+    above = where(own, verdict=ABOVE)
     if own.empty:
         return ""
-    first, last = own.iloc[int(own["peak_depth"].argmin())], _highest(own, "peak_depth")
-    inner = int((own["peak_depth"] < 1).sum())
+    if above.empty:
+        return (
+            f"{NOBODY}: there is no peak." if len(where(own, verdict=LEVEL)) else "No intervals, so no peak is given."
+        )
+    few = "" if len(above) == len(own) else f" The other {len(own) - len(above)} of {len(own)} are not above chance."
+    first, last = above.iloc[int(above["peak_depth"].argmin())], _highest(above, "peak_depth")
     if first["peak_depth"] == last["peak_depth"]:
-        return f"All peaks lie at relative depth {number(first['peak_depth'], 2)}."
+        return f"All peaks lie at relative depth {number(first['peak_depth'], 2)}.{few}"
+    inner = int((above["peak_depth"] < 1).sum())
     ends = [f"{number(row['peak_depth'], 2)} ({_named(row, shorts)})" for row in (first, last)]
-    return f"Peaks lie at relative depth {ends[0]} to {ends[1]}; {inner} of {len(own)} before the last block."
+    return f"Peaks lie at relative depth {ends[0]} to {ends[1]}; {inner} of {len(above)} before the last block.{few}"
 
 
-def telling_said(rows: pd.DataFrame, shorts: Shorts) -> str:
-    """Where the probe at the peak names the gold's place more often than the model answers rightly."""
-    classes = rows[rows["gold_class"].notna() & rows["difference"].notna()]
-    if classes.empty:
-        return ""
-    shown = classes[classes["difference_low"] > 0]
-    most = _highest(classes, "difference")
+def telling_said(rows: pd.DataFrame, summary: pd.DataFrame, shorts: Shorts) -> str:
+    """Where the probe at the peak reads the place in more prompts than are answered rightly; of one scene and place."""
+    peaks = where(rows, at="peak")
+    together, classes = peaks[peaks["gold_class"].isna()], peaks[peaks["gold_class"].notna()]
+    known = together[together["difference_low"].notna()]
+    if known.empty:
+        return f"{NOBODY}: nothing is readable and not said."
+    shown = known[known["difference_low"] > 0]
+    corrected = "corrected for choosing the site, and for looking at each place of the gold"
+    if shown.empty:
+        return f"With none of {len(known)} subjects above chance is more readable than said ({corrected})."
+    most = _highest(shown, "difference")
     value, limits = percent(most["difference"], most["difference_low"], most["difference_high"])
-    readable, said = (percent(most[name], None, None)[0] for name in ("probe", "answered"))
+    readable, said = (percent(most[name], None, None)[0] for name in ("probe_above", "answered"))
+    units = where(summary, subject=most["subject"])["n_units"]
+    ahead = int((where(classes, subject=most["subject"])["difference_low"] > 0).sum())
+    of = len(where(classes, subject=most["subject"]))
     return (
-        f"At the peak the probe is clearly ahead of the answers at {len(shown)} of {len(classes)} places of the gold. "
-        f"The largest difference is with {shorts[most['subject']]} at place {int(most['gold_class']) + 1}: "
-        f"{readable}% readable, {said}% said, {value} points {limits}".rstrip()
-        + "."
+        f"More is readable than said with {len(shown)} of {len(known)} subjects above chance. The largest difference: "
+        f"{shorts[most['subject']]}, where beyond guessing the place is read in {readable}% of prompts, {said}% are "
+        f"answered rightly, {value} points {limits} ({units_of(most['task'], units.iloc[0])}); at {ahead} of {of} "
+        f"places of the gold by itself ({corrected})."
     )
 
 
-def place_said(rows: pd.DataFrame, shorts: Shorts) -> str:
-    """The brightest cell, and how well the last token does."""
-    top = _highest(rows, "accuracy")
-    value, limits = percent(top["accuracy"], top["ci_low"], top["ci_high"])
-    best = f"{shorts[top['subject']]} at {top['site']}, {told_position(top['position'])}"
-    said = f"The answer is most readable with {best}: {value}% {limits}".rstrip()
-    last = rows[rows["position"] == "last"]
+def place_said(summary: pd.DataFrame, shorts: Shorts) -> str:
+    """The best place of one scene, and how well the last token does."""
+    above = where(summary, verdict=ABOVE)
+    if above.empty:
+        return f"{NOBODY} at any place."
+    top = _highest(above, "peak")
+    said = f"Most is readable with {shorts[top['subject']]}, {told_position(top['position'])}: {peak_told(dict(top))}"
+    said += f"; {len(above)} of {len(summary)} curves are above chance, each judged by itself"
+    last = where(summary, position="last")
     if last.empty or top["position"] == "last":
         return f"{said}."
-    best = _highest(last, "accuracy")
-    return f"{said}; at the last token with {shorts[best['subject']]} at {best['site']}: {100 * best['accuracy']:.1f}%."
+    read = where(last, verdict=ABOVE)
+    if read.empty:
+        return f"{said}. At the last token no site is above chance."
+    best = _highest(read, "peak")
+    value, limits = percent(best["peak"], best["peak_low"], best["peak_high"])
+    return f"{said}. At the last token with {shorts[best['subject']]} at {best['peak_site']}: {value}% {limits}."

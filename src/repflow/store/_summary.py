@@ -15,7 +15,7 @@ from repflow.store._steps import at_last_step, last_steps, told_steps
 from repflow.store._summary_ablation import print_ablations
 from repflow.store._summary_attribution import ATTRIBUTION, print_shares
 from repflow.store._summary_dynamics import print_dynamics
-from repflow.store._summary_probes import print_probes
+from repflow.store._summary_probes import PROBE_DEPTH, print_probes
 from repflow.store._summary_training import print_training
 from repflow.store._warnings import warning_lines
 
@@ -52,7 +52,7 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     print_ablations(run, own, tokens, out)
     print_dynamics(run, out)
     for finding in run.findings:
-        if finding.get("id") != ATTRIBUTION:
+        if finding.get("id") not in (ATTRIBUTION, PROBE_DEPTH):
             out.print(Text(_finding(finding)))
     for warning in warning_lines(run.info):
         out.print(Text(f"warning: {warning}", style="yellow"))

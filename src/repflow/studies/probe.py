@@ -73,4 +73,4 @@ def _measure(
         probing.subject(number, subject.spec, subject.baseline_of)
     info = run_info(record, settings.probing.seed, started)
     record.write(writer)
-    writer.finish([], [], [], info)
+    writer.finish([], [], [], info, record.findings)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from repflow.core import AnswerRow, Example, TellingRow, interval
-from repflow.probing import GroupBootstrap, Predictions
+from repflow.core import AnswerRow, Example, Site, TellingRow
+from repflow.probing import DepthSummary, GroupBootstrap, Predictions, Scores, compare_with_answers, share_scores
 
 Array = np.ndarray
 Limits = tuple[float, float, float]
@@ -37,40 +37,41 @@ def answer_rows(
 def answered(right: Array, groups: Array, seed: int) -> Limits:
     """The share of right answers [N], resampled by group."""
     bootstrap, all_of_them = GroupBootstrap(groups, seed), np.ones(len(right))
-    return _limits(bootstrap.means(right, all_of_them), int(bootstrap.units(all_of_them)))
+    return limits(share_scores(bootstrap.means(right, all_of_them), bootstrap.units(all_of_them)))
 
 
 def telling_rows(
     place: tuple[str, str, int, str],
-    sites: Sequence[tuple[str, str, int]],
+    sites: Sequence[Site],
+    depth: DepthSummary,
     predictions: Predictions,
     right: Array,
     seed: int,
 ) -> list[TellingRow]:
-    """Probe accuracy against the share answered rightly, for all classes together and each by itself.
+    """Probes above chance against the share answered rightly, for all classes together and each by itself.
 
-    Both come from the same weights of the groups, so that the interval of their difference is paired. The probe speaks
-    of the examples it was not trained on, the answers of all.
+    At the peak, where there is one, and after the last block. See `repflow.probing.compare_with_answers`.
 
     Args:
         place: subject, task, context and position of the rows.
-        sites: name and what to call it (`peak`, `last`), and index of each site to look at.
+        sites: of the predictions, in order.
         right: bool [N], of the examples the predictions are about.
     """
-    bootstrap = GroupBootstrap(predictions.groups, seed)
-    tested = (~predictions.train).sum(0)
+    stream = [i for i, site in enumerate(sites) if not site.is_final_norm]
+    found = compare_with_answers(predictions, right, stream, seed)
+    names = [sites[i].name for i in stream]
+    peak = [] if depth.peak is None else [("peak", depth.peak.site.name)]
     rows: list[TellingRow] = []
-    for name, at, index in sites:
-        hits = ((predictions.predicted[:, index] == predictions.labels) & ~predictions.train).sum(0)
-        for gold_class in (None, *range(predictions.classes)):
-            here = predictions.labels == gold_class if gold_class is not None else np.ones(len(right), bool)
-            probe, said = bootstrap.means(hits * here, tested * here), bootstrap.means(right * here, here)
-            units = int(bootstrap.units(tested * here))
-            values = (*_limits(probe, units), *_limits(said, int(bootstrap.units(here))), *_limits(probe - said, units))
-            rows.append(TellingRow(*place, name, at, gold_class, *values))
+    for at, name in (*peak, ("last", depth.last.site.name)):
+        for column, gold_class in enumerate((None, *range(predictions.classes))):
+            cell = names.index(name), column
+            value, low, high = limits(found.difference, cell)
+            low = float(found.chosen_low[cell]) if at == "peak" else low
+            values = (*limits(found.probe, cell), *limits(found.answered, cell), value, low, high)
+            rows.append(TellingRow(*place, name, at, gold_class, *values, *limits(found.above, cell)))
     return rows
 
 
-def _limits(replicates: Array, units: int) -> Limits:
-    low, high = interval(replicates[1:], units)
-    return float(replicates[0]), float(low), float(high)
+def limits(scores: Scores, cell: int | tuple[int, ...] = ()) -> Limits:
+    """A value and its interval, out of many."""
+    return float(scores.value[cell]), float(scores.ci_low[cell]), float(scores.ci_high[cell])

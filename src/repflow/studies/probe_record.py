@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from repflow.core.places import Place
 from repflow.probing import DepthSummary, Predictions, summarise, summarise_depth
 from repflow.store import RunWriter
 from repflow.studies.jobs import Record
-from repflow.studies.probe_answers import answer_rows, answered, telling_rows
+from repflow.studies.probe_answers import answer_rows, answered, limits, telling_rows
+from repflow.studies.probe_findings import depth_finding, telling_finding
 from repflow.studies.probe_fit import Probed
 from repflow.studies.probe_reading import CORRECT, Gathered
-from repflow.studies.probe_rows import NONE, About, accuracy_of, class_rows, probe_rows, summary_row
+from repflow.studies.probe_rows import NONE, About, class_rows, probe_rows, summary_row
 
 
 @dataclass
@@ -25,6 +27,7 @@ class ProbeRecord(Record):
     probe_summary: list[ProbeSummaryRow] = field(default_factory=list)
     answers: list[AnswerRow] = field(default_factory=list)
     telling: list[TellingRow] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, writer: RunWriter) -> None:
         """Write the tables; without answers there are none of them."""
@@ -54,13 +57,14 @@ class ProbeRecord(Record):
                 f"{facts.label}, {assignment.title}: example {example} left out, non-finite at {sites[site].name}"
             )
         right = self._answers(about, gathered)
-        length = accuracy_of(summarise(probed.length.predictions, seed), 0)
+        length = limits(summarise(probed.length.predictions, seed).accuracy, 0)
         said = NONE if right is None else answered(right, np.array(gathered.reading.groups), seed)
         for place, fit in zip(places, probed.fits, strict=True):
             found, depth = summarise(fit.predictions, seed), summarise_depth(fit.predictions, sites, seed)
             self.probes += probe_rows(about, place, fit.predictions, found)
             self.probe_classes += class_rows(about, place, found)
             self.probe_summary.append(summary_row(about, place, fit.predictions, found, depth, length, said))
+            self.findings.append(depth_finding(self.probe_summary[-1]))
             if right is not None:
                 self._tell(about, place, fit.predictions, depth, right[gathered.kept])
 
@@ -76,7 +80,9 @@ class ProbeRecord(Record):
     def _tell(
         self, about: About, place: Place, predictions: Predictions, depth: DepthSummary, right: np.ndarray
     ) -> None:
-        index = {site.name: i for i, site in enumerate(about.sites)}
-        sites = [(s.name, at, index[s.name]) for at, s in (("peak", depth.peak_site), ("last", depth.last.site))]
         where = (about.facts.label, about.task, about.context, place.name)
-        self.telling += telling_rows(where, sites, predictions, right, about.seed)
+        rows = telling_rows(where, about.sites, depth, predictions, right, about.seed)
+        self.telling += rows
+        self.findings += [
+            telling_finding(row, self.probe_summary[-1]) for row in rows if row.at == "peak" and row.gold_class is None
+        ]

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from repflow.core import Estimate, ProbeClassRow, ProbeRow, ProbeSummaryRow, Site, SubjectFacts
 from repflow.core.places import Place
-from repflow.probing import DepthSummary, Predictions, Scores, SiteSummary
-from repflow.studies.probe_answers import Limits
+from repflow.probing import DepthSummary, Peak, Predictions, Scores, SiteSummary
+from repflow.studies.probe_answers import Limits, limits
 
 NONE: Limits = (math.nan, math.nan, math.nan)
 
@@ -41,10 +42,11 @@ def probe_rows(about: About, place: Place, predictions: Predictions, found: Site
             site=site.name,
             site_index=site.index,
             depth=site.depth,
-            **dict(zip(("accuracy", "ci_low", "ci_high"), _at(found.accuracy, i), strict=True)),
+            **dict(zip(("accuracy", "ci_low", "ci_high"), limits(found.accuracy, i), strict=True)),
             **_columns("control", _at(found.control, i)),
+            **_columns("capacity", _at(found.capacity, i)),
             **_columns("selectivity", _at(found.selectivity, i)),
-            **_columns("abs_error", _at(found.abs_error, i)),
+            **_columns("abs_error", limits(found.abs_error, i)),
             chance=found.chance,
             majority=found.majority,
             n_train=found.n_train,
@@ -90,9 +92,10 @@ def summary_row(
     answered: Limits,
 ) -> ProbeSummaryRow:
     """The peak, the end of the model, and what a guess would reach."""
-    facts, norm = about.facts, depth.final_norm
+    facts, norm, peak = about.facts, depth.final_norm, depth.peak
     numbers = {
-        "peak": _of(depth.peak),
+        "peak": _of(peak and peak.accuracy),
+        "highest": _of(depth.highest),
         "last": _of(depth.last.accuracy),
         "gap": _of(depth.last.points),
         "relative_gap": _of(depth.last.relative),
@@ -101,6 +104,7 @@ def summary_row(
         "relative_norm_gap": _of(norm and norm.relative),
         "length": length,
         "answered": answered,
+        "capacity": NONE if peak is None else _at(found.capacity, about.sites.index(peak.site)),
     }
     return ProbeSummaryRow(
         subject=facts.label,
@@ -110,26 +114,32 @@ def summary_row(
         context=about.context,
         position=place.name,
         solver=predictions.solver,
-        peak_site=depth.peak_site.name,
-        peak_site_index=depth.peak_site.index,
-        peak_depth=depth.peak_site.depth,
-        peak_from=depth.peak_from.name,
-        peak_to=depth.peak_to.name,
-        peak_depth_low=depth.peak_from.depth,
-        peak_depth_high=depth.peak_to.depth,
+        **_places(peak),
         embed=float(found.accuracy.value[0]),
         chance=found.chance,
         majority=found.majority,
         n_examples=len(predictions.labels),
         n_groups=len(np.unique(predictions.groups)),
         baseline_of=about.baseline_of,
-        **{column: value for name, limits in numbers.items() for column, value in _columns(name, limits).items()},
+        verdict=depth.verdict,
+        n_sites=depth.n_sites,
+        n_units=found.n_groups,
+        **{column: value for name, estimate in numbers.items() for column, value in _columns(name, estimate).items()},
     )
 
 
-def accuracy_of(found: SiteSummary, site: int) -> Limits:
-    """Accuracy at the site of an index."""
-    return _at(found.accuracy, site)
+def _places(peak: Peak | None) -> dict[str, Any]:
+    """Where the peak is; nothing without one."""
+    site, first, last = (None, None, None) if peak is None else (peak.site, peak.first, peak.last)
+    return {
+        "peak_site": site and site.name,
+        "peak_site_index": site and site.index,
+        "peak_depth": math.nan if site is None else site.depth,
+        "peak_from": first and first.name,
+        "peak_to": last and last.name,
+        "peak_depth_low": math.nan if first is None else first.depth,
+        "peak_depth_high": math.nan if last is None else last.depth,
+    }
 
 
 def _of(estimate: Estimate | None) -> Limits:
@@ -137,10 +147,8 @@ def _of(estimate: Estimate | None) -> Limits:
 
 
 def _at(scores: Scores | None, site: int) -> Limits:
-    if scores is None:
-        return NONE
-    return float(scores.value[site]), float(scores.ci_low[site]), float(scores.ci_high[site])
+    return NONE if scores is None else limits(scores, site)
 
 
-def _columns(name: str, limits: Limits) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), limits, strict=True))
+def _columns(name: str, values: Limits) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
