@@ -1,13 +1,15 @@
 """Answers: scored as the tasks say, counted by group, set against the probes example for example."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from repflow.core import Example
+from repflow.core import Example, sites_for
 from repflow.models import load
 from repflow.models.generation import cache_works, greedy
-from repflow.probing import Predictions
+from repflow.probing import Predictions, compare_with_answers, summarise_depth
 from repflow.studies.probe_answers import answered, telling_rows
 from repflow.studies.probe_reading import ENDED
 from repflow.tasks import mdqa_correct
@@ -42,52 +44,71 @@ def test_an_answer_ends_where_its_score_is_settled() -> None:
 N, CLASSES = 120, 3
 LABELS = np.arange(N) % CLASSES
 GROUPS = np.arange(N) // CLASSES
+SITES = sites_for(2)
+WHERE = ("m", "kvpr", 300, "last")
 
 
-def predictions(predicted: np.ndarray) -> Predictions:
-    """Of two splits; who trained is -1."""
-    return Predictions(
-        predicted.astype(np.int16), None, LABELS, None, GROUPS, predicted[:, 0] < 0, CLASSES, (0, 1), "adam"
-    )
+def predictions(*predicted: np.ndarray) -> Predictions:
+    """Of one split that tests all, at the sites in order."""
+    classes = np.stack(predicted)[None].astype(np.int16)
+    return Predictions(classes, None, LABELS, None, GROUPS, np.zeros((1, N), bool), CLASSES, (0,), "adam")
 
 
-def test_shares_by_class_are_plain_means_and_differences_are_paired() -> None:
-    draw = np.random.default_rng(1)
-    predicted = draw.integers(0, CLASSES, size=(2, 2, N))
-    predicted[:, :, np.isin(GROUPS, draw.permutation(N // CLASSES)[:20])] = -1
-    right = draw.random(N) < 0.4
-    found = telling_rows(
-        ("m", "kvpr", 300, "last"),
-        [("block.0", "peak", 1), ("block.1", "last", 0)],
-        predictions(predicted),
-        right,
-        0,
-    )
+def told(p: Predictions, right: np.ndarray):
+    return telling_rows(WHERE, SITES, summarise_depth(p, SITES), p, right, 0)
+
+
+def test_rows_at_the_peak_and_the_last_block() -> None:
+    wrong = (LABELS + 1) % CLASSES
+    half = np.where(GROUPS % 2 == 0, LABELS, wrong)
+    right = np.random.default_rng(1).random(N) < 0.2
+    p = predictions(wrong, LABELS, half, half)
+    found = told(p, right)
     assert [(row.at, row.site, row.gold_class) for row in found] == [
         (at, site, c) for at, site in (("peak", "block.0"), ("last", "block.1")) for c in (None, 0, 1, 2)
     ]
+    compared = compare_with_answers(p, right, range(3))
     for row in found:
-        said = predicted[:, 1 if row.at == "peak" else 0]
+        site, column = (1 if row.at == "peak" else 2), 0 if row.gold_class is None else 1 + row.gold_class
         mine = np.ones(N, bool) if row.gold_class is None else row.gold_class == LABELS
-        hits = [
-            int(p == label) for split in said for p, label, m in zip(split, LABELS, mine, strict=True) if m and p >= 0
-        ]
-        assert row.probe == pytest.approx(np.mean(hits))
         assert row.answered == pytest.approx(right[mine].mean())
-        assert row.difference == pytest.approx(row.probe - row.answered)
-        assert row.probe_low < row.probe < row.probe_high
+        assert row.probe_above == compared.above.value[site, column]
+        assert row.difference == pytest.approx(row.probe_above - row.answered)
+        low = compared.chosen_low if row.at == "peak" else compared.difference.ci_low
+        assert row.difference_low == low[site, column]
         assert row.difference_low < row.difference < row.difference_high
+    assert [row.probe_above for row in found[:4]] == [1.0] * 4
 
 
-def test_what_is_known_whenever_it_is_told_differs_by_nothing() -> None:
-    """Groups of which all or nothing is right vary much; the difference does not, as it is paired."""
-    good = GROUPS % 2 == 0
-    predicted = np.broadcast_to(np.where(good, LABELS, (LABELS + 1) % CLASSES), (2, 2, N))
-    found = telling_rows(("m", "kvpr", 300, "last"), [("block.0", "peak", 0)], predictions(predicted), good, 0)
-    for row in found:
-        assert row.probe == row.answered == 0.5
-        assert row.probe_high - row.probe_low > 0.2
-        assert row.difference_low == row.difference == row.difference_high == 0.0
+def test_without_a_peak_there_are_no_rows_of_one() -> None:
+    guess = np.random.default_rng(0).integers(0, CLASSES, size=(4, N))
+    found = told(predictions(*guess), np.zeros(N, bool))
+    assert {row.at for row in found} == {"last"}
+    assert all(row.difference_low < 0 for row in found)
+
+
+def test_a_last_block_at_chance_beside_a_peak_is_not_ahead() -> None:
+    none = np.zeros(N, int)
+    found = told(predictions(none, LABELS, none, none), np.zeros(N, bool))
+    last = [row for row in found if row.at == "last"]
+    assert [row.probe for row in last] == [pytest.approx(1 / CLASSES), 1.0, 0.0, 0.0]
+    assert [row.probe_above for row in last] == pytest.approx([0.0] * 4)
+    assert all(row.difference_low < 0 < row.difference_high for row in last)
+    assert all(row.difference_low > 0 for row in found if row.at == "peak")
+
+
+@pytest.mark.parametrize(("right", "ends"), [(30, (0.884, 1.0)), (0, (0.0, 0.116)), (29, (0.82, 0.999))])
+def test_answers_all_right_all_wrong_and_but_for_one(right: int, ends: tuple[float, float]) -> None:
+    share, low, high = answered(np.arange(30) < right, np.arange(30), 0)
+    assert share == pytest.approx(right / 30)
+    assert (low, high) == pytest.approx(ends, abs=0.02)
+
+
+def test_answers_of_few_questions_have_no_interval() -> None:
+    share, low, high = answered(np.ones(20, bool), np.repeat(np.arange(4), 5), 0)
+    assert share == 1.0
+    assert math.isnan(low)
+    assert math.isnan(high)
 
 
 def test_the_interval_of_a_share_covers_it() -> None:

@@ -14,6 +14,7 @@ import repflow
 from repflow.capture import tapped
 from repflow.core import BadSetting, ModelProblem
 from repflow.core.probe_records import ProbeRow, TellingRow
+from repflow.core.probe_verdicts import ABOVE, LEVEL
 from repflow.engines import features as reading
 from repflow.models import Loaded, load
 from repflow.models.generation import greedy
@@ -23,7 +24,7 @@ from repflow.studies import probe_reading
 from repflow.tasks import make_task
 
 SUBJECT = "config:gpt2,layers=2,width=32"
-GROUPS, POSITIONS, SEEDS = 12, 3, 2
+GROUPS, POSITIONS, SEEDS = 16, 3, 5
 SETTINGS: dict[str, Any] = {
     "task": "kvpr",
     "context": 300,
@@ -92,6 +93,7 @@ def test_rows_are_what_the_probes_on_these_features_say(run: Run, examples: list
             ("control", found.control),
             ("selectivity", found.selectivity),
             ("abs_error", found.abs_error),
+            ("capacity", found.capacity),
         ):
             assert scores is not None
             low, high = ("ci_low", "ci_high") if column == "accuracy" else (f"{column}_low", f"{column}_high")
@@ -102,14 +104,30 @@ def test_rows_are_what_the_probes_on_these_features_say(run: Run, examples: list
         assert np.array_equal(classes["accuracy"], found.by_class.value.ravel())
         assert classes["gold_class"].tolist() == list(range(POSITIONS)) * len(SITES)
         summary = run.table("probe_summary").query(f"position == {name!r}").iloc[0]
-        assert summary["peak_site"] == depth.peak_site.name
-        assert summary["peak"] == depth.peak.value == rows["accuracy"][:-1].max()
-        assert (summary["gap"], summary["gap_low"]) == (depth.last.points.value, depth.last.points.ci_low)
-        assert summary["gap"] == pytest.approx(summary["peak"] - summary["last"])
-        assert summary["norm_gap"] == pytest.approx(summary["peak"] - summary["final_norm"])
-        assert summary["relative_gap"] == pytest.approx(summary["gap"] / summary["peak"])
+        assert summary["verdict"] == depth.verdict
+        assert (summary["highest"], summary["highest_low"]) == (depth.highest.value, depth.highest.ci_low)
+        assert summary["highest"] == rows["accuracy"][:-1].max()
+        assert (summary["n_sites"], summary["n_units"]) == (3, found.n_groups)
+        if depth.peak is None:
+            assert summary[PEAK].isna().all()
+        else:
+            at_peak = rows[rows["site"] == depth.peak.site.name].iloc[0]
+            assert summary["peak_site"] == depth.peak.site.name
+            assert summary["peak"] == summary["highest"] == at_peak["accuracy"]
+            assert summary["capacity"] == at_peak["capacity"]
+            assert depth.last.points is not None
+            assert (summary["gap"], summary["gap_low"]) == (depth.last.points.value, depth.last.points.ci_low)
+            assert summary["gap"] == pytest.approx(summary["peak"] - summary["last"])
+            assert summary["norm_gap"] == pytest.approx(summary["peak"] - summary["final_norm"])
+            assert summary["relative_gap"] == pytest.approx(summary["gap"] / summary["peak"])
         assert summary["last"] == rows["accuracy"].iloc[-2]
         assert summary["embed"] == rows["accuracy"].iloc[0]
+
+
+PEAK = [
+    "peak_site", "peak_site_index", "peak_depth", "peak_from", "peak_to", "peak", "peak_low", "peak_high", "gap",
+    "relative_gap", "norm_gap", "relative_norm_gap", "capacity",
+]  # fmt: skip
 
 
 def sites() -> list[Any]:
@@ -127,6 +145,9 @@ def test_a_position_is_found_where_the_model_has_it(run: Run) -> None:
     assert (summary["chance"] == 1 / POSITIONS).all()
     assert (summary["majority"] == 1 / POSITIONS).all()
     assert summary["length"].tolist() == [pytest.approx(1 / POSITIONS)] * 3
+    assert summary["verdict"].to_dict() == {"last": LEVEL, "gold": ABOVE, "mean": LEVEL}
+    assert summary.loc[["last", "mean"], PEAK].isna().all(axis=None)
+    assert summary.loc["gold", ["gap", "norm_gap"]].tolist() == [0.0, 0.0]
     assert run.probes.query("position == 'gold'")["control"].max() < 0.8
 
 
@@ -153,19 +174,58 @@ def test_answers_are_the_models_and_scored_as_the_task_says(run: Run, examples: 
     assert rows["n_items"].unique().tolist() == [4]
     assert not rows["correct"].any()
     assert (run.table("probe_summary")["answered"] == 0).all()
+    assert (run.table("probe_summary")["answered_high"] > 0.1).all(), "16 sets of pairs, none right"
+
+
+def test_no_interval_is_without_width(run: Run) -> None:
+    for name in ("probes", "probe_classes", "probe_summary", "telling"):
+        frame = run.table(name)
+        lows = [column for column in frame if column.endswith("_low") and not column.startswith("peak_depth")]
+        assert lows
+        for low in lows:
+            known = frame[low].notna()
+            assert (frame[low] < frame[low.removesuffix("_low") + "_high"])[known].all(), (name, low)
+
+
+def test_findings_say_what_they_rest_on(run: Run) -> None:
+    places = {(f["id"], f["position"]): f for f in run.findings}
+    summary = run.table("probe_summary").set_index("position")
+    units = int(summary.loc["last", "n_units"])
+    assert set(places) == {
+        *(("probe_depth", p) for p in ("last", "gold", "mean")), ("readable_not_said", "gold")
+    }, "what is at chance is not set beside the answers"  # fmt: skip
+    for (kind, place), finding in places.items():
+        row = summary.loc[place]
+        assert finding["units"] == units
+        assert finding["corrected_for"][0] == "choosing among 3 sites"
+        assert f"{units} sets of pairs" in finding["claim"]
+        assert "corrected for choosing among 3 sites" in finding["claim"]
+        if kind == "probe_depth":
+            assert finding["verdict"] == row["verdict"]
+            assert finding["interval"] == [row["highest_low"], row["highest_high"]]
+            assert f"[{100 * row['highest_low']:.1f}, {100 * row['highest_high']:.1f}]" in finding["claim"]
+            assert "chance 33.3%" in finding["claim"]
+            assert ("no site is above chance" in finding["claim"]) == (place != "gold")
+    told = places["readable_not_said", "gold"]
+    row = run.table("telling").query("at == 'peak' and gold_class.isna()", engine="python").iloc[0]
+    assert told["verdict"] == "readable, not said"
+    assert told["interval"] == [row["difference_low"], row["difference_high"]]
 
 
 def test_what_is_known_stands_against_what_is_told(run: Run) -> None:
     rows = run.table("telling")
     assert list(rows) == list(TellingRow.__dataclass_fields__)
-    assert len(rows) == 3 * 2 * (1 + POSITIONS)
+    assert len(rows) == (3 + 1) * (1 + POSITIONS), "a peak at the end of the gold only"
     assert rows["gold_class"].dtype == pd.Int64Dtype()
     everything = rows[rows["gold_class"].isna()].set_index(["position", "at"])
     summary = run.table("probe_summary").set_index("position")
     for place in ("last", "gold", "mean"):
-        assert everything.loc[(place, "peak"), "probe"] == summary.loc[place, "peak"]
-        assert everything.loc[(place, "last"), "probe"] == summary.loc[place, "last"]
-        assert everything.loc[(place, "peak"), "difference"] == summary.loc[place, "peak"]
+        last = everything.loc[(place, "last")]
+        assert last["probe"] == summary.loc[place, "last"]
+        assert last["probe_above"] == pytest.approx((last["probe"] - 1 / POSITIONS) / (1 - 1 / POSITIONS))
+        assert last["difference"] == last["probe_above"], "nothing is answered"
+    assert everything.loc[("gold", "peak"), "probe"] == summary.loc["gold", "peak"]
+    assert everything.loc[("gold", "peak"), "difference"] == 1.0
 
 
 def test_right_answers_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +241,7 @@ def test_right_answers_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert run.table("answers").groupby("gold_class")["correct"].mean().tolist() == [1.0, 0.0, 0.0]
     summary = run.table("probe_summary").iloc[0]
     assert summary["answered"] == pytest.approx(1 / 3)
-    told = run.table("telling").query("at == 'peak' and gold_class.notna()", engine="python")
+    told = run.table("telling").query("at == 'last' and gold_class.notna()", engine="python")
     assert told["answered"].tolist() == [1.0, 0.0, 0.0]
     assert not (run.directory / "features").exists(), "removed at the end"
 
@@ -202,7 +262,7 @@ def test_without_answers(tmp_path: Path) -> None:
     assert run.table("telling").empty
     assert run.table("probe_summary")["answered"].isna().all()
     assert run.probes["control"].isna().all()
-    assert run.probes["selectivity"].isna().all()
+    assert run.probes[["selectivity", "capacity"]].isna().all(axis=None)
     assert run.info["timings"][SUBJECT]["answering_s"] == 0
 
 
