@@ -1,14 +1,17 @@
 """A probe run made up from smooth curves and written through the store."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import pandas as pd
 from synthetic import facts
 
 from repflow.core import ProbeRow, ProbeSummaryRow, Site, TellingRow, sites_for
 from repflow.core.places import parse_places
+from repflow.core.probe_verdicts import ABOVE, probe_verdict
 from repflow.store import Run, RunWriter, open_run
+from repflow.store._probe_verdicts import PEAK
 
 PYTHIA, MAMBA = "zoo:pythia-tiny", "state-spaces/mamba_130m&co-hf"
 THREE = (
@@ -48,7 +51,8 @@ def _site_rows(subject, scene, place) -> list[ProbeRow]:
             ProbeRow(
                 label, family, init, *scene, place.name, place.share, site.name, site.index, site.depth,
                 value, value - 0.05, value + 0.05, **_limits("control", 0.21), **_limits("selectivity", value - 0.21),
-                **_limits("abs_error", 1.0), chance=0.2, majority=0.2, n_train=160, n_test=200, n_groups=40,
+                **_limits("abs_error", 1.0), **_limits("capacity", 0.6),
+                chance=0.2, majority=0.2, n_train=160, n_test=200, n_groups=40,
                 classes=CLASSES, seeds=5, solver="adam", strength=math.nan, baseline_of=baseline_of,
             )
         )  # fmt: skip
@@ -56,33 +60,41 @@ def _site_rows(subject, scene, place) -> list[ProbeRow]:
 
 
 def _summary(subject, scene, place, rows: list[ProbeRow]) -> ProbeSummaryRow:
+    """Judged as a run judges it; a peak that is not above chance is left out."""
     label, family, _, _, init, baseline_of = subject
     blocks = rows[:-1]
     peak = max(blocks, key=lambda row: row.accuracy)
     near = blocks[max(0, peak.site_index - 1)], peak
     gap, norm_gap = peak.accuracy - blocks[-1].accuracy, peak.accuracy - rows[-1].accuracy
     said = math.nan if baseline_of else 0.5
-    return ProbeSummaryRow(
+    found = ProbeSummaryRow(
         label, family, init, *scene, place.name, "adam", peak.site, peak.site_index,
         peak.depth, near[0].site, near[1].site, near[0].depth, near[1].depth, **_limits("peak", peak.accuracy),
         embed=blocks[0].accuracy,
         **_limits("last", blocks[-1].accuracy), **_limits("final_norm", rows[-1].accuracy), **_limits("gap", gap),
         **_limits("relative_gap", gap / peak.accuracy), **_limits("norm_gap", norm_gap),
         **_limits("relative_norm_gap", norm_gap / peak.accuracy), chance=0.2, majority=0.2, **_limits("length", 0.23),
-        **_limits("answered", said), n_examples=200, n_groups=40, baseline_of=baseline_of,
+        **_limits("answered", said), n_examples=200, n_groups=50, baseline_of=baseline_of,
+        verdict=probe_verdict(peak.accuracy - 0.05, 0.2, 0.2), **_limits("highest", peak.accuracy),
+        n_sites=len(blocks), n_units=40, **_limits("capacity", 0.61),
     )  # fmt: skip
+    no_site = dict.fromkeys(("peak_site", "peak_site_index", "peak_from", "peak_to"))
+    nothing = dict.fromkeys(PEAK, math.nan) | no_site
+    return found if found.verdict == ABOVE else replace(found, **nothing)
 
 
 def _telling(summary: ProbeSummaryRow) -> list[TellingRow]:
     rows = []
     for at, site, top in (("peak", summary.peak_site, summary.peak), ("last", "block.last", summary.last)):
-        for gold in (None, *range(CLASSES)):
+        for gold in (None, *range(CLASSES)) if site is not None else ():
             dip = 0.0 if gold is None else 0.08 * (2 - abs(gold - 2))
             probe, said = top - dip, 0.65 - 3 * dip
+            above = (probe - 0.2) / 0.8
             limits = {
                 **_limits("probe", probe),
                 **_limits("answered", said),
-                **_limits("difference", probe - said, 0.08),
+                **_limits("difference", above - said, 0.08),
+                **_limits("probe_above", above),
             }
             key = (summary.subject, summary.task, summary.context, summary.position)
             rows.append(TellingRow(*key, site=site, at=at, gold_class=gold, **limits))
@@ -122,3 +134,8 @@ def write_probe_run(directory: Path, subjects=THREE, scenes=SCENES, places=PLACE
             writer.write_table("telling", telling, TellingRow)
         writer.finish([], [], [], info)
     return open_run(directory)
+
+
+def summary_of(run: Run) -> pd.DataFrame:
+    """The summary table, whole numbers that may be missing as a CSV gives them back."""
+    return run.table("probe_summary").astype({"peak_site_index": "float64"})

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import QuadMesh
-from probe_run import MAMBA, PYTHIA, SCENES, THREE, write_probe_run
+from probe_run import MAMBA, PYTHIA, SCENES, THREE, summary_of, write_probe_run
 
 from repflow.report import write_figures
 from repflow.report._probepapers import probe_figures
@@ -61,10 +61,14 @@ def test_curves_bands_control_marks_and_chance(run, figures):
         np.testing.assert_allclose(own[2], rows["accuracy"][rows["site"] == "final_norm"])
         heights = band.get_paths()[0].vertices[:, 1]
         np.testing.assert_allclose([heights.min(), heights.max()], [blocks["ci_low"].min(), blocks["ci_high"].max()])
+        if subject[5] is not None:
+            assert ys(axes, markeredgecolor=colour, markersize=9.0) == [], "no peak is marked in noise"
+            continue
         peak, last = (ys(axes, markeredgecolor=colour, marker=mark, markersize=9.0) for mark in "os")
         assert (peak[0], last[0]) == (summary["peak"], summary["last"])
     assert any((height == 0.2).all() and len(height) == 2 for height in ys(axes))
     (legend,) = figures["probes_gold_mdqa-2000"].legends
+    assert [" (no site above chance)" in text.get_text() for text in legend.texts] == [False, True, False, False, False]
     assert [text.get_text() for text in legend.texts][-2:] == ["chance", "control (permuted labels)"]
 
 
@@ -75,10 +79,17 @@ def test_readable_at_the_peak_and_after_the_last_block_against_said(run, figures
         told = rows_of(run.table("telling"), subject=label, task="kvpr", context=2000, position="last")
         classes = told.dropna(subset=["gold_class"])
         peak, last = (classes[classes["at"] == at] for at in ("peak", "last"))
-        for found, column, dash in ((peak, "probe", "-"), (peak, "answered", ":"), (last, "probe", "--")):
+        for found, column, dash in ((peak, "probe_above", "-"), (peak, "answered", ":"), (last, "probe_above", "--")):
             (line,) = (line for line in axes.lines if line.get_linestyle() == dash and len(line.get_xdata()) == 5)
             np.testing.assert_allclose(line.get_ydata(), found[column])
             assert list(line.get_xdata()) == [1, 2, 3, 4, 5]
+
+
+def test_where_nothing_is_above_chance_only_what_is_said_is_drawn(figures):
+    for axes in figures["telling_even.1of2_kvpr-2000"].axes[:2]:
+        drawn = [line for line in axes.lines if len(line.get_xdata()) == 5]
+        assert [line.get_linestyle() for line in drawn] == [":"]
+        assert [text.get_text() for text in axes.texts] == ["no site is\nabove chance"]
 
 
 def test_maps_have_a_row_a_site_and_a_column_a_place(run, figures):
@@ -99,7 +110,7 @@ def test_one_place_has_no_map_and_no_answers_no_figure_of_them(tmp_path):
 def test_the_table_holds_every_subject_task_context_and_place(run, tmp_path, monkeypatch):
     monkeypatch.setattr("repflow.report._papers._figures", lambda _: iter(()))
     csv, tex = write_figures(run, directory=tmp_path)
-    pd.testing.assert_frame_equal(pd.read_csv(csv), run.table("probe_summary"), check_dtype=False, rtol=1e-12)
+    pd.testing.assert_frame_equal(pd.read_csv(csv), summary_of(run), check_dtype=False, rtol=1e-12)
     lines = [line for line in tex.read_text().splitlines() if line.endswith(r"\\")]
     assert lines[0] == r"Task & Context & Place & Subject & Peak layer & Peak & Final & Drop \\"
     assert len(lines) == 1 + len(THREE) * 2 * 4

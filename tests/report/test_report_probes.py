@@ -1,8 +1,10 @@
 """The report of a probe run: its figures hold the tables' numbers, its table can be taken away."""
 
 import base64
+import dataclasses
 import io
 import json
+import math
 import re
 import shutil
 from types import SimpleNamespace
@@ -10,15 +12,17 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from probe_run import MAMBA, PYTHIA, SCENES, THREE, write_probe_run
+from probe_run import MAMBA, PYTHIA, SCENES, THREE, summary_of, write_probe_run
 from synthetic import make_run
 
-from repflow.core import NotEnoughData, UnknownName
+from repflow.core import NotEnoughData, ProbeRow, ProbeSummaryRow, TellingRow, UnknownName
+from repflow.core.probe_verdicts import ABOVE, LEVEL, UNKNOWN
 from repflow.report import Plots, write_report
 from repflow.report._proberows import told_position
 from repflow.report._probetable import latex
 from repflow.report._probetexts import depth_said, place_said, table_said, telling_said
 from repflow.report._source import read
+from repflow.store import RunWriter, open_run
 
 SHORT = {PYTHIA: "pythia-tiny", f"{PYTHIA}@init=config:0": "random", MAMBA: "mamba"}
 
@@ -88,6 +92,10 @@ def test_curves_are_the_tables_numbers_with_bands_control_and_chance(run, text):
             np.testing.assert_allclose(drawn[f"s{place}-final"]["y"], final, rtol=1e-4)
             assert drawn[f"s{place}-final"]["x"][0] > 1
             (summary,) = rows_of(run.table("probe_summary"), **wanted).to_dict("records")
+            if subject[5] is not None:
+                assert summary["verdict"] == LEVEL
+                assert not {f"s{place}-peak", f"s{place}-last"} & set(drawn), "no peak is marked in noise"
+                continue
             peak = [drawn[f"s{place}-peak"][axis][0] for axis in "xy"]
             np.testing.assert_allclose(peak, [summary["peak_depth"], summary["peak"]], rtol=1e-4)
             last = [drawn[f"s{place}-last"][axis][0] for axis in "xy"]
@@ -123,7 +131,12 @@ def test_the_table_holds_every_subject_task_and_context(run, text):
             wanted = {"subject": subject[0], "task": task, "context": context, "position": "last"}
             (row,) = rows_of(run.table("probe_summary"), **wanted).to_dict("records")
             cells = re.findall(r"<td>(.*?)(?:<small>(.*?)</small>)?</td>", line)
+            if subject[5] is not None:
+                assert cells[0] == ("–", "no site is above chance")
+                assert [value for value, _ in cells[1:]] == ["–", "23.0", "23.0", "–", "–", "23.0", "–"]
+                continue
             assert cells[0] == (row["peak_site"], f"{row['peak_from']} to {row['peak_to']}")
+            assert cells[7] == ("61.0", "[56.0, 66.0]"), "capacity"
             for (value, limits), name in zip(cells[1:4], ("peak", "last", "final_norm"), strict=True):
                 assert value == f"{100 * row[name]:.1f}"
                 assert limits == f"[{100 * row[f'{name}_low']:.1f}, {100 * row[f'{name}_high']:.1f}]"
@@ -136,12 +149,14 @@ def test_the_table_can_be_taken_away(run, text):
         base64.b64decode(re.findall(rf'download="probes.{end}" href="data:[^,"]*,([^"]*)"', text)[0]).decode()
         for end in ("csv", "tex")
     )
-    pd.testing.assert_frame_equal(
-        pd.read_csv(io.StringIO(csv)), run.table("probe_summary"), check_dtype=False, rtol=1e-12
-    )
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(csv)), summary_of(run), check_dtype=False, rtol=1e-12)
     lines = [line for line in tex.splitlines() if line.endswith(r"\\")][1:]
     assert len(lines) == len(run.table("probe_summary"))
     assert lines[0] == r"kvpr & 300 & last token & pythia-tiny & block.3 & 93.5 & 67.1 & 26.4 \\"
+    (random,) = [
+        line for line in lines if line.startswith(r"kvpr & 300 & last token & pythia-tiny \textperiodcentered")
+    ]
+    assert random.endswith(r" & no site is above chance & -- & 23.0 & -- \\")
     assert {line.count(" & ") for line in lines} == {7}
     assert r"mamba\_130m\&co-hf" in tex
     assert r"25\% into the prompt" in tex
@@ -160,12 +175,31 @@ def test_readable_against_said_by_place_of_the_gold(run, text):
         wanted = {"subject": label, "task": "kvpr", "context": 2000, "position": "last"}
         told = rows_of(run.table("telling"), **wanted).dropna(subset=["gold_class"])
         drawn, rows = traces(figure), rows_of(told, at="peak")
-        np.testing.assert_allclose(drawn[f"s{place}-last"]["y"], rows_of(told, at="last")["probe"], rtol=1e-4)
-        for name, column in (("probe", "probe"), ("said", "answered")):
+        np.testing.assert_allclose(drawn[f"s{place}-last"]["y"], rows_of(told, at="last")["probe_above"], rtol=1e-4)
+        for name, column in (("probe", "probe_above"), ("said", "answered")):
             for uid, ending in ((name, ""), (f"{name}-low", "_low"), (f"{name}-high", "_high")):
                 np.testing.assert_allclose(drawn[f"s{place}-{uid}"]["y"], rows[column + ending], rtol=1e-4)
                 assert drawn[f"s{place}-{uid}"]["x"] == [1, 2, 3, 4, 5]
-        assert figure["layout"]["shapes"][0]["y0"] == 0.2
+        assert figure["layout"]["shapes"][0]["y0"] == 0, "both stand above their own chance level"
+        assert figure["layout"]["annotations"] == []
+
+
+def test_of_probes_at_chance_nothing_is_read(text):
+    """A place of the prompt where no subject is above chance."""
+    for panel, choice in (
+        ("telling", "kvpr, 2,000 tokens, 25% into the prompt"),
+        ("probe_depth", "25% into the prompt"),
+    ):
+        shown = view(text, panel, choice)
+        assert shown["said"].startswith("No site is above chance")
+        ends = {t["uid"][3:] for figure in shown["figures"] for t in figure["data"]}
+        assert not ends & {"peak", "last", "probe", "probe-low", "probe-high"}
+    for figure in view(text, "telling", "kvpr, 2,000 tokens, 25% into the prompt")["figures"]:
+        assert [note["text"] for note in figure["layout"]["annotations"]] == ["no site is above chance"]
+        assert {t["uid"][3:] for t in figure["data"]} == {"said", "said-low", "said-high"}
+    table = re.findall(r'data-choice="25% into the prompt"[^>]*>(.*?)</div>', text, re.S)[0]
+    assert table.count("no site is above chance") == len(SCENES) * len(THREE)
+    assert "block." not in table
 
 
 def test_the_map_has_a_column_a_place_and_a_row_a_site(run, text):
@@ -199,19 +233,39 @@ def test_a_probe_run_says_nothing_of_paths_and_a_flow_run_nothing_of_probes(text
     assert "robe" not in flow.replace(tmp_path.name, "")
 
 
+JUDGED = "chance 20.0% (40 sets of pairs, corrected for choosing among 7 sites)"
+
+
 def test_depth_said():
     summary = sums()
+    peak = "Highest of the peaks, pythia-tiny, kvpr, 300 tokens: best read at block.3: accuracy 90.0% [85.0, 95.0]"
     assert depth_said(summary, SHORT) == (
-        "The highest peak is 90.0% [85.0, 95.0] at block.3 (pythia-tiny, kvpr, 300 tokens; chance 20.0%). A drop "
-        "from the peak to the last block is shown by 1 of 2 curves, the largest 30.0 points [25.0, 35.0] (pythia-tiny, "
-        "kvpr, 300 tokens)."
+        f"{peak}, {JUDGED}. A drop from the peak to the last block is shown by 1 of 2 curves above chance, the largest "
+        "30.0 points [25.0, 35.0] (pythia-tiny, kvpr, 300 tokens)."
     )
-    assert depth_said(summary.assign(gap_low=-0.1), SHORT).endswith(
-        "A drop from the peak to the last block is shown by 0 of 2 curves."
-    )
+    assert depth_said(summary.assign(gap_low=-0.1), SHORT).endswith("is shown by 0 of 2 curves above chance.")
 
 
-def test_table_said_leaves_random_baselines_out():
+def test_depth_said_of_curves_at_chance():
+    level = f"the highest 24.0% [17.0, 31.0], {JUDGED}, pythia-tiny, kvpr, 300 tokens."
+    assert depth_said(at_chance(sums()), SHORT) == f"No site is above chance; {level}"
+    some = pd.concat([at_chance(sums()[:1]), sums()[1:]])
+    said = depth_said(some, SHORT)
+    assert said.startswith("Highest of the peaks, mamba, kvpr, 300 tokens: best read at block.3: accuracy 50.0%")
+    assert "by 0 of 1 curves above chance." in said
+    assert said.endswith(f"No site is above chance with pythia-tiny (kvpr, 300 tokens); {level}")
+
+
+def test_depth_said_of_too_few_groups():
+    few = sums()[:1].assign(verdict=UNKNOWN, n_units=4, highest_low=np.nan, highest_high=np.nan)
+    assert depth_said(few, SHORT) == (
+        "pythia-tiny (kvpr, 300 tokens): no interval, so nothing is said of a peak: 4 sets of pairs held out, 8 are "
+        "needed."
+    )
+    assert table_said(few, SHORT) == "No intervals, so no peak is given."
+
+
+def test_table_said_leaves_random_baselines_and_noise_out():
     summary = sums()
     assert table_said(summary, SHORT) == (
         "Peaks lie at relative depth 0.50 (pythia-tiny, kvpr, 300 tokens) to 1.0 (mamba, kvpr, 300 tokens); 1 of 2 "
@@ -219,35 +273,99 @@ def test_table_said_leaves_random_baselines_out():
     )
     assert table_said(summary.assign(baseline_of=[None, "x"]), SHORT) == "All peaks lie at relative depth 0.50."
     assert table_said(summary.assign(baseline_of="x"), SHORT) == ""
+    assert table_said(at_chance(summary), SHORT) == "No site is above chance: there is no peak."
+    assert table_said(pd.concat([summary[:1], at_chance(summary[1:])]), SHORT) == (
+        "All peaks lie at relative depth 0.50. The other 1 of 2 are not above chance."
+    )
 
 
 def sums() -> pd.DataFrame:
-    shared = {"task": "kvpr", "context": 300, "chance": 0.2, "baseline_of": None}
+    shared = {"task": "kvpr", "context": 300, "chance": 0.2, "majority": 0.2, "baseline_of": None, "position": "last"}
+    shared |= {"verdict": ABOVE, "n_units": 40, "n_sites": 7, "highest_low": 0.85, "highest_high": 0.95}
     limits = {"peak_low": 0.85, "peak_high": 0.95}
     drop = {"gap": 0.3, "gap_low": 0.25, "gap_high": 0.35}
     none = {"gap": 0.02, "gap_low": -0.03, "gap_high": 0.05}
-    a = {"subject": PYTHIA, "peak": 0.9, "peak_site": "block.3", "peak_depth": 0.5, **shared, **limits, **drop}
-    return pd.DataFrame([a, a | none | {"subject": MAMBA, "peak": 0.5, "peak_site": "block.3", "peak_depth": 1.0}])
+    a = {"subject": PYTHIA, "peak": 0.9, "highest": 0.9, "peak_site": "block.3", "peak_depth": 0.5}
+    a |= shared | limits | drop
+    b = {"subject": MAMBA, "peak": 0.5, "highest": 0.5, "peak_site": "block.3", "peak_depth": 1.0}
+    return pd.DataFrame([a, a | none | b])
 
 
-def test_telling_said_counts_the_places_where_the_probe_is_ahead():
-    row = {"subject": PYTHIA, "probe": 0.8, "answered": 0.3, "difference": 0.5}
-    row |= {"difference_low": 0.4, "difference_high": 0.6}
-    level = row | {"gold_class": 1, "difference": 0.02, "difference_low": -0.1, "difference_high": 0.1}
-    frame = pd.DataFrame([row | {"gold_class": None, "difference": 0.9}, row | {"gold_class": 0}, level])
-    assert telling_said(frame, SHORT) == (
-        "At the peak the probe is clearly ahead of the answers at 1 of 2 places of the gold. The largest difference is "
-        "with pythia-tiny at place 1: 80.0% readable, 30.0% said, 50.0 points [40.0, 60.0]."
+def at_chance(summary: pd.DataFrame) -> pd.DataFrame:
+    """The same curves, none above chance."""
+    nothing = dict.fromkeys(("peak", "peak_low", "peak_high", "peak_depth", "gap", "gap_low", "gap_high"), np.nan)
+    return summary.assign(verdict=LEVEL, peak_site=None, highest=0.24, highest_low=0.17, highest_high=0.31, **nothing)
+
+
+def test_telling_said_counts_subjects_and_the_places_of_the_one_most_ahead():
+    row = {"subject": PYTHIA, "task": "kvpr", "at": "peak", "probe": 0.8, "probe_above": 0.75, "answered": 0.3}
+    row |= {"difference": 0.45, "difference_low": 0.35, "difference_high": 0.55, "gold_class": None}
+    level = {"difference": 0.02, "difference_low": -0.1, "difference_high": 0.1}
+    last = row | {"at": "last", "probe_above": 0.0}
+    frame = pd.DataFrame([row, row | {"gold_class": 0}, row | {"gold_class": 1} | level, last])
+    corrected = "corrected for choosing the site, and for looking at each place of the gold"
+    assert telling_said(frame, sums(), SHORT) == (
+        "More is readable than said with 1 of 1 subjects above chance. The largest difference: pythia-tiny, where "
+        "beyond guessing the place is read in 75.0% of prompts, 30.0% are answered rightly, 45.0 points [35.0, 55.0] "
+        f"(40 sets of pairs); at 1 of 2 places of the gold by itself ({corrected})."
     )
-    assert telling_said(frame[:1], SHORT) == ""
+    assert telling_said(frame.assign(**level), sums(), SHORT) == (
+        f"With none of 1 subjects above chance is more readable than said ({corrected})."
+    )
+    nothing = "No site is above chance: nothing is readable and not said."
+    assert telling_said(frame[frame["at"] == "last"], at_chance(sums()), SHORT) == nothing
 
 
 def test_place_said_sets_the_best_place_beside_the_last_token():
-    row = {"subject": PYTHIA, "site": "block.1", "position": "gold", "accuracy": 0.9, "ci_low": 0.8, "ci_high": 1.0}
-    frame = pd.DataFrame([row, row | {"position": "last", "accuracy": 0.4, "site": "block.2"}])
-    best = "The answer is most readable with pythia-tiny at block.1, end of the gold: 90.0% [80.0, 100.0]"
-    assert place_said(frame, SHORT) == f"{best}; at the last token with pythia-tiny at block.2: 40.0%."
-    assert place_said(frame[:1], SHORT) == f"{best}."
+    summary = sums().assign(position=["gold", "last"])
+    best = (
+        "Most is readable with pythia-tiny, end of the gold: best read at block.3: accuracy 90.0% [85.0, 95.0], "
+        f"{JUDGED}; 2 of 2 curves are above chance, each judged by itself"
+    )
+    assert place_said(summary, SHORT) == f"{best}. At the last token with mamba at block.3: 50.0% [85.0, 95.0]."
+    assert place_said(summary[:1], SHORT) == f"{best.replace('2 of 2', '1 of 1')}."
+    some = pd.concat([summary[:1], at_chance(summary[1:])])
+    assert place_said(some, SHORT).endswith(
+        "1 of 2 curves are above chance, each judged by itself. At the last token no site is above chance."
+    )
+    assert place_said(at_chance(summary), SHORT) == "No site is above chance at any place."
+
+
+def test_a_run_of_an_earlier_version_is_judged_when_it_is_shown(run, tmp_path):
+    """It has a peak for every curve, no verdicts, and plain differences to the answers."""
+    new = ("verdict", "highest", "highest_low", "highest_high", "n_sites", "n_units", "capacity", "capacity_low")
+    old = run.table("probe_summary").drop(columns=[*new, "capacity_high"])
+    old = old.assign(peak=old["peak"].fillna(0.23), peak_low=old["peak_low"].fillna(0.18), peak_site="block.1")
+    told = run.table("telling").drop(columns=["probe_above", "probe_above_low", "probe_above_high"])
+    sites = run.probes.drop(columns=["capacity", "capacity_low", "capacity_high"])
+    write_tables(
+        tmp_path / "old", probes=(sites, ProbeRow), probe_summary=(old, ProbeSummaryRow), telling=(told, TellingRow)
+    )
+    found = read(open_run(tmp_path / "old")).probes
+    assert found is not None
+    assert found.summary["verdict"].tolist() == run.table("probe_summary")["verdict"].tolist()
+    noise = found.summary[found.summary["verdict"] == LEVEL]
+    assert len(noise)
+    assert noise[["peak", "peak_site", "peak_depth", "gap"]].isna().all(axis=None)
+    assert found.telling.empty, "differences that chance was not taken off"
+    text = bare(page(open_run(tmp_path / "old")))
+    assert "no site is above chance" in text
+    assert "nan" not in text.lower()
+
+
+def write_tables(directory, **tables):
+    """A run whose tables lack columns that were added later."""
+    with RunWriter.create(directory, {"seed": 0}, "probe") as writer:
+        for name, (frame, kind) in tables.items():
+            fields = [(f.name, f.type) for f in dataclasses.fields(kind) if f.name in frame]
+            shorter = dataclasses.make_dataclass(f"Old{kind.__name__}", fields, frozen=True)
+            lines = frame.astype(object).where(frame.notna(), None).to_dict("records")
+            rows = [
+                shorter(**{n: math.nan if t is float and line[n] is None else line[n] for n, t in fields})
+                for line in lines
+            ]
+            writer.write_table(name, rows, shorter)
+        writer.finish([], [], [], {"subjects": [], "tasks": []})
 
 
 def test_intervals_that_are_missing_are_not_drawn(run, tmp_path):
@@ -255,7 +373,7 @@ def test_intervals_that_are_missing_are_not_drawn(run, tmp_path):
     summary, sites = run.table("probe_summary").assign(**nothing), run.probes.assign(ci_low=np.nan, ci_high=np.nan)
     text = page(changed(run, tmp_path, probes=sites, probe_summary=summary))
     assert "nan" not in bare(text).lower()
-    assert "is shown by 0 of 9 curves" in view(text, "probe_depth", "last token")["said"]
+    assert "is shown by 0 of 6 curves above chance" in view(text, "probe_depth", "last token")["said"]
     assert {t["uid"][3:] for t in views(text, "probe_depth")[0]["figures"][0]["data"]}.isdisjoint({"low", "high"})
 
 
