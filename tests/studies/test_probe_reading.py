@@ -52,6 +52,26 @@ def test_too_few_different_questions_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("examples", "seeds", "said"),
+    [
+        (12, 1, ["hold out 2 sets of pairs in all, and from fewer than 8 no probe has an interval or a peak"]),
+        (20, 5, ["hold out 12 sets of pairs in all; 30 or more make good intervals"]),
+        (60, 5, []),
+    ],
+)
+def test_the_units_of_the_intervals_are_told(tmp_path: Path, examples: int, seeds: int, said: list[str]) -> None:
+    """The groups that some split holds out, not all there are, nor as many as there are splits."""
+    settings = SETTINGS | {"examples": examples, "seeds": seeds, "control": False}
+    run = repflow.probe("config:gpt2,layers=1,width=16", out=tmp_path / "run", **settings)
+    told = [line for line in run.info["warnings"] if "hold out" in line]
+    assert len(told) == len(said)
+    assert all(text in line for text, line in zip(said, told, strict=True)), told
+    units = run.table("probe_summary")["n_units"].iloc[0]
+    assert run.probes["ci_low"].isna().all() == (units < 8)
+    assert not said or f"hold out {units:.0f} sets" in told[0]
+
+
 def reading(golds: list[int], positions: int) -> ProbeReading:
     """Prompts of three tokens, the gold in the middle."""
     examples = [

@@ -9,17 +9,19 @@ import numpy as np
 from torch import Tensor
 
 from repflow.core import Example
+from repflow.core.intervals import MIN_UNITS, ROUGH_UNITS
 from repflow.core.places import Place, check_places
+from repflow.core.probe_verdicts import units_of
 from repflow.engines import Reader, refuse_broken
 from repflow.engines.features import Speak, read_states
 from repflow.models import Loaded
 from repflow.models.generation import cache_works, continued
-from repflow.probing import check_probeable
+from repflow.probing import check_probeable, held_out
 from repflow.probing.features import FeatureFacts, FeatureFile
 from repflow.store import RunWriter
 from repflow.studies._preflight import job_key
 from repflow.studies._tasks import Assignment
-from repflow.studies.jobs import CPU_BATCH_TOKENS, FEW, GPU_BATCH_TOKENS, advice, check_length
+from repflow.studies.jobs import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, advice, check_length
 from repflow.studies.probe_settings import ProbeSettings
 from repflow.tasks import examples_sha256, kvpr_correct, longest, make_task, mdqa_correct
 
@@ -92,8 +94,6 @@ def read_examples(
     found = len(built) // positions
     if found < wanted:
         warn(f"{subject.facts.label}, {assignment.title}: the data gives {found} groups, {wanted} were asked for")
-    if found < FEW:
-        warn(f"{found} groups make rough intervals; {FEW} or more make good ones")
     check_length(subject.facts, built, settings.model.allow_extrapolation, warn)
     check_places(places, built)
     name = f"{number:02d}-{assignment.key}"
@@ -105,7 +105,17 @@ def read_examples(
             "they share its group, so that no split divides them"
         )
     check_probeable((1, len(built), 1), labels, groups, positions, settings.probing.seeds)
+    _tell_units(assignment, held_out(groups, settings.probing.seeds, settings.probing.seed), warn)
     return reading
+
+
+def _tell_units(assignment: Assignment, units: int, warn: Warn) -> None:
+    """Say where intervals will be rough, or none, before anything is read."""
+    held = f"{assignment.title}: the splits hold out {units_of(assignment.task.name, units)} in all"
+    if units < MIN_UNITS:
+        warn(f"{held}, and from fewer than {MIN_UNITS} no probe has an interval or a peak; raise --examples")
+    elif units < ROUGH_UNITS:
+        warn(f"{held}; {ROUGH_UNITS} or more make good intervals")
 
 
 def probe_reader(subject: Loaded, settings: ProbeSettings) -> Reader:
