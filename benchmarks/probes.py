@@ -87,9 +87,8 @@ def made_up(sites: int, examples: int, width: int, classes: int) -> Data:
 
 
 def probed(data: Data, args: argparse.Namespace) -> Predictions:
-    return fit_probes(
-        data.features, data.labels, data.groups, classes=args.classes, seeds=args.seeds, device=args.device
-    )
+    options = {"classes": args.classes, "seeds": args.seeds, "device": args.device, "capacity": False}
+    return fit_probes(data.features, data.labels, data.groups, **options)
 
 
 def each_probe(data: Data, design: Predictions, fit: Callable[..., np.ndarray]) -> np.ndarray:

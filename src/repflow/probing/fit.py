@@ -31,6 +31,7 @@ def fit_probes(
     first_seed: int = 0,
     solver: str = "adam",
     control: bool = True,
+    capacity: bool | None = None,
     device: str | torch.device = "cpu",
     memory: int | None = None,
 ) -> Predictions:
@@ -43,8 +44,9 @@ def fit_probes(
         seeds: how many splits, from `first_seed` on.
         solver: `adam`, the published protocol (METHODS 7); `lbfgs`, logistic regression of a strength chosen by
             cross-validation in the training split, for the best linear readout.
-        control: train the control tasks too: `control_labels`, and where groups have several examples the capacity
-            control, `identity_labels`, on splits of its own that divide every group.
+        control: train the control task too (see `control_labels`).
+        capacity: train the capacity control too (see `identity_labels`), on splits of its own that divide every group;
+            None: as `control`. There is none where no group has several examples.
         memory: bytes that the sites trained together (`adam`) may take; by default half of a GPU's free memory.
 
     Raises BadSetting, NotEnoughData; ModelProblem for a site that holds values not finite. The order of the examples
@@ -58,7 +60,8 @@ def fit_probes(
     train = _solver(solver)
     sites = _Sites(features, order, torch.device(device))
     found, strength = train(sites, plan, None, memory)
-    memorised, apart = None, _identity_plan(groups[order], classes, numbers) if control else None
+    wanted = control if capacity is None else capacity
+    memorised, apart = None, _identity_plan(groups[order], classes, numbers) if wanted else None
     if apart is not None:
         memorised = train(sites, apart, strength, memory)[0][0]
         memorised = _in_order(np.where(apart.train[:, None], -1, memorised).astype(np.int16), order)

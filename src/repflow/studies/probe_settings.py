@@ -63,7 +63,7 @@ class ProbingSettings:
     seeds: int = 5
     """Splits into training and test groups, each with probes of its own."""
     control: bool = True
-    """Also train probes on labels permuted per group, behind selectivity."""
+    """Also train probes on labels permuted per group (selectivity) and on labels only memory can tell (capacity)."""
     baseline: Literal["none", "init"] = "none"
     """init: the same on each subject with its weights drawn anew by the family's own initialisation."""
     generate: bool = True
