@@ -268,10 +268,18 @@ def test_blocks_and_final_norm_by_name() -> None:
         watched(model, lambda: model(ids))
 
 
-@pytest.mark.parametrize("mode", ["embeds only", "no rows", "no tokens", "one token"])
+def test_rows_of_padding_are_no_examples() -> None:
+    model, (ids, mask) = gpt2(), padded((5, 0, 3))
+    flow = watched(model, lambda: model(input_ids=ids, attention_mask=mask))
+    assert flow.n_examples == 2
+    assert set(flow.layers["n_tokens"]) == {8}
+    assert watched(model, lambda: model(input_ids=ids, attention_mask=mask * 0)).n_examples == 0
+
+
+@pytest.mark.parametrize("mode", ["two rows", "no rows", "no tokens", "one token"])
 def test_edges_of_a_batch(mode: str) -> None:
     model = Keeps()
-    shape = {"embeds only": (2, 9), "no rows": (0, 9), "no tokens": (2, 0), "one token": (2, 1)}[mode]
+    shape = {"two rows": (2, 9), "no rows": (0, 9), "no tokens": (2, 0), "one token": (2, 1)}[mode]
     ids = ids_of(*shape)
     flow = watched(model, lambda: model(ids))
     if mode in ("no rows", "no tokens"):

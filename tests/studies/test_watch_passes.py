@@ -275,3 +275,12 @@ def test_a_cache_handed_on_by_hand_is_no_new_text() -> None:
     flow = watched(model, run)
     assert flow.n_examples == 2
     assert len(flow.warnings) == 1
+
+
+def test_transforms_are_refused_and_functional_calls_are_passes() -> None:
+    model = Stack()
+    with pytest.raises(ModelProblem, match=r"watch cannot see into torch\.func's grad, vmap"):
+        watched(model, lambda: torch.func.vmap(lambda x: model(x[None]))(X))
+    assert hooks(model) == 0
+    flow = watched(model, lambda: torch.func.functional_call(model, dict(model.named_parameters()), (X,)))
+    assert flow.n_examples == 2

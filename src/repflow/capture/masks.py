@@ -47,7 +47,7 @@ def mask_of(called: Sequence[Given], n: int, t: int, virtual: int, who: str, nam
         shape = list(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
         raise BadSetting(
             f"{who} reads {wanted} of shape [{n}, {t}] or longer, as the states are, or a causal one of shape "
-            f"[{n}, 1, {t}, {t}]; it got {shape}, which does not say what is padding"
+            f"[{n}, 1, {t}, {t}]; it got {shape}, which does not say what is padding; mask=None counts every state"
         )
     for given in called:
         for other, value in given.inputs.items():

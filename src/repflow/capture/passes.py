@@ -98,7 +98,7 @@ class _Following:
             # Calls that Ctrl-C ended left no word.
             self._open = [entry for entry in self._open if entry[0] < level]
             if not self._open:
-                self._check_thread()
+                self._check_place()
             if not self._open or self._dropped:
                 self._through, self._seen, self._dropped = 0, False, False
                 self._listener.begin()
@@ -140,7 +140,11 @@ class _Following:
     def _deaf(self) -> bool:
         return not self._live or in_backward()
 
-    def _check_thread(self) -> None:
+    def _check_place(self) -> None:
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            raise ModelProblem(
+                f"{self._who} cannot see into torch.func's grad, vmap and the like; call the model itself"
+            )
         if threading.get_ident() != self._thread:
             raise ModelProblem(
                 f"{self._who} follows one thread, the one that entered its block, and the model was called in another; "

@@ -32,6 +32,16 @@ class Tokens:
         """The states of the pass by sequence, [n, t, d]."""
         return states if self.place is None else states.flatten(0, 1)[self.place.to(states.device)]
 
+    def without_empty(self) -> "Tokens":
+        """Without the rows that hold no token."""
+        there = self.real.any(1)
+        if bool(there.all()):
+            return self
+        place = torch.arange(self.real.numel()).view(self.real.shape) if self.place is None else self.place
+        return replace(
+            self, real=self.real[there], ids=None if self.ids is None else self.ids[there], place=place[there]
+        )
+
     def special(self, ids: Sequence[int], who: str) -> Tensor:
         """bool [n, t]: the tokens of these ids. Raises BadSetting where the pass was given none to compare."""
         if not len(ids):

@@ -131,7 +131,10 @@ class Measuring:
             return
         for doubt in tokens.doubts:
             self.warn(doubt)
-        self._tokens = tokens
+        self._tokens = tokens = tokens.without_empty()
+        if not len(tokens.real):
+            self._left_out = True
+            return
         first, device = self.steps[self.now].examples, states.device
         ids = tuple(range(first, first + len(tokens.real)))
         special = tokens.special(self._special, "watch")
