@@ -16,7 +16,7 @@ from repflow.core.errors import (
     UnknownName,
     unknown,
 )
-from repflow.core.intervals import interval
+from repflow.core.intervals import MIN_UNITS, ROUGH_UNITS, interval
 from repflow.core.probe_records import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 from repflow.core.proportions import proportion, proportion_difference
 from repflow.core.protocols import Task, Tokenizer
@@ -37,7 +37,9 @@ from repflow.core.records import (
 )
 
 __all__ = [
+    "MIN_UNITS",
     "POLICIES",
+    "ROUGH_UNITS",
     "AblationRow",
     "AnswerRow",
     "BadFile",
