@@ -38,7 +38,7 @@ def units_behind(
     examples, and where every example is a unit of its own. Else read from the replicates, whose variance is the sum of
     the squared sizes of the units: weight^2 / variance units of equal size would say as much.
     """
-    most = np.minimum(count, units)
+    most = np.asarray(np.minimum(count, units))
     if units >= examples or weight.shape[-1] < 2:
         return most
     variance = weight[..., 1:].var(axis=-1)

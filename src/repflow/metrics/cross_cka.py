@@ -16,7 +16,7 @@ from repflow.metrics.hsic import cka, hsic, u_centre
 from repflow.metrics.tensors import as_list, as_tensor
 from repflow.metrics.token_cka import MIN_ROWS
 from repflow.metrics.token_grams import GramBank
-from repflow.metrics.weighted_hsic import weighted_hsic, weighted_own_hsic
+from repflow.metrics.weighted_hsic import of_block, weighted_hsic, weighted_own_hsic
 
 ALPHA = 0.05
 MIN_SEQUENCES = 5
@@ -101,12 +101,12 @@ def cross_example_cka(
         nulls.append(_total(left, shuffled))
     own = [unit_of(ids, units) for ids, _, _ in usable]
     parts: list[tuple[Tensor, ...]] = []
-    for of_block, (_, x, y) in zip(own, usable, strict=True):
-        weights = poisson_weights(seed, of_block, replicates)
+    for of_examples, (_, x, y) in zip(own, usable, strict=True):
+        weights = poisson_weights(seed, of_examples, replicates)
         sums = weighted_hsic(x, y, weights), weighted_own_hsic(x, weights), weighted_own_hsic(y, weights)
-        parts.append(tuple(of_sum * weights.mean(0).view(-1, *[1] * (of_sum.dim() - 1)) for of_sum in sums))
+        parts.append(tuple(of_block(each, weights) for each in sums))
     cross, own_left, own_right = (torch.stack(each).sum(0) for each in zip(*parts, strict=True))
-    return _result(cross, own_left, own_right, nulls, [unit for of_block in own for unit in of_block])
+    return _result(cross, own_left, own_right, nulls, [unit for of_examples in own for unit in of_examples])
 
 
 def _within(seed: int, draw: int, blocks: list[Tensor]) -> list[Tensor]:

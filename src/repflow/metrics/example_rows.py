@@ -17,7 +17,7 @@ from repflow.metrics.tensors import as_list, row_norm
 from repflow.metrics.token_cka import MIN_ROWS
 from repflow.metrics.trace import Trace
 from repflow.metrics.view import SiteView, beyond_rounding
-from repflow.metrics.weighted_hsic import weighted_hsic
+from repflow.metrics.weighted_hsic import of_block, weighted_hsic
 
 BLOCK = 64
 """Examples a block: ids 0..63, 64..127 and so on, whatever the batches were."""
@@ -137,11 +137,11 @@ def example_cka(grams: Grams, seed: int, replicates: int, units: Mapping[int, in
     own = [unit_of(ids, units) for ids, _ in blocks.values()]
     sites = grams.closed.shape[1]
     total = torch.zeros(1 + replicates, sites, sites, dtype=torch.float64)
-    for of_block, (_, gram) in zip(own, blocks.values(), strict=True):
-        weights = poisson_weights(seed, of_block, replicates)
-        total += weighted_hsic(gram, gram, weights) * weights.mean(0)[:, None, None]
+    for of_examples, (_, gram) in zip(own, blocks.values(), strict=True):
+        weights = poisson_weights(seed, of_examples, replicates)
+        total += of_block(weighted_hsic(gram, gram, weights), weights)
     diagonal = total.diagonal(dim1=-2, dim2=-1)
-    different = len({unit for of_block in own for unit in of_block})
+    different = len({unit for of_examples in own for unit in of_examples})
     left_out = len(found) - len(blocks)
     return ExampleCka(cka(total, diagonal, diagonal), sum(map(len, own)), different, len(blocks), left_out)
 

@@ -50,6 +50,11 @@ def weighted_own_hsic(grams: Float32[Tensor, "s n n"], weights: Float64[Tensor, 
     return out
 
 
+def of_block(hsics: Float64[Tensor, "r *s"], weights: Float64[Tensor, "n r"]) -> Float64[Tensor, "r *s"]:
+    """What a block adds to sums over blocks: its HSICs times the mean weight of its rows; nothing with too few rows."""
+    return torch.einsum("r,r...->r...", weights.mean(0), hsics).nan_to_num(0.0)
+
+
 @dataclass(frozen=True)
 class _Terms:
     """What the sums over distinct rows come to, by inclusion and exclusion, for one column of weights w."""
