@@ -57,16 +57,17 @@ PINNED = {
 }
 
 
-def test_an_interval_needs_two_units_and_half_its_replicates() -> None:
+def test_an_interval_needs_eight_units_and_half_its_replicates() -> None:
     draws = np.random.default_rng(0).normal(size=(4, 200))
     draws[2, :101] = np.nan
     draws[3, :100] = np.nan
-    low, high = interval(draws, np.array([1, 2, 50, 50]))
+    low, high = interval(draws, np.array([7, 8, 50, 50]))
     assert np.isnan(low).tolist() == np.isnan(high).tolist() == [True, False, True, False]
 
 
 def test_an_interval_of_many_units_is_the_percentile_interval() -> None:
-    draws = np.random.default_rng(0).normal(size=20_000)
+    draws = np.random.default_rng(0).normal(size=10_000)
+    draws = np.concatenate([draws, -draws])
     low, high = interval(draws, 10**6)
     np.testing.assert_allclose([low, high], np.quantile(draws, [0.025, 0.975], method="weibull"), atol=1e-3)
     narrow = interval(draws, 10**6, level=0.5)
@@ -75,7 +76,8 @@ def test_an_interval_of_many_units_is_the_percentile_interval() -> None:
 
 def test_two_hundred_replicates_leave_a_fortieth_outside_on_each_side() -> None:
     """Quantiles by the (B + 1) p rule; interpolating between B - 1 gaps would leave out 3.0% and cover a point less."""
-    draws = np.random.default_rng(0).uniform(size=(8000, 200))
+    draws = np.random.default_rng(0).uniform(size=(8000, 100))
+    draws = np.concatenate([draws, 1 - draws], axis=1)
     low, high = interval(draws, 10**6)
     assert low.mean() == pytest.approx(0.025, abs=7e-4)
     assert high.mean() == pytest.approx(0.975, abs=7e-4)
@@ -83,7 +85,7 @@ def test_two_hundred_replicates_leave_a_fortieth_outside_on_each_side() -> None:
 
 def test_an_interval_of_few_units_is_wider() -> None:
     draws = np.random.default_rng(0).normal(size=(5, 2000))[:1].repeat(5, 0)
-    low, high = interval(draws, np.array([3, 5, 10, 30, 1000]))
+    low, high = interval(draws, np.array([8, 10, 15, 30, 1000]))
     assert (np.diff(high - low) < 0).all()
 
 
@@ -160,7 +162,7 @@ def _hsics(made: Trajectory) -> torch.Tensor:
 def _sums(made: Trajectory, replicates: int = REPLICATES) -> HsicSums:
     weights = poisson_weights(0, made.ids, replicates)
     total = torch.einsum("nr,nsz->rsz", weights, _hsics(made))[None]
-    return HsicSums(total, torch.tensor([len(made.ids)]), torch.tensor([0]))
+    return HsicSums(total, torch.tensor([len(made.ids)]), torch.tensor([0]), weights.sum(0)[None])
 
 
 def test_the_sums_simulated_here_are_those_of_a_run() -> None:

@@ -58,7 +58,7 @@ def test_example_cka_between_models_is_the_ratio_of_summed_hsics() -> None:
         [twins.cka([(x[m, -1].double().numpy(), y[m, -1].double().numpy()) for m in blocks]) for y in b.states]
         for x in a.states
     ]
-    assert found.n == 2
+    assert found.n == 16, "the example that is alone in its block is in none"
     np.testing.assert_allclose(found.value[0].numpy(), expected, rtol=0, atol=1e-5)
 
 
@@ -194,7 +194,9 @@ def test_an_example_that_one_model_lacks_is_out_for_both() -> None:
     whole, part = trajectory(n=8), trajectory(n=8).take(range(7))
     for compare in (_token, _example):
         assert compare(whole, part).n == compare(part, part).n
-        torch.testing.assert_close(compare(whole, part).value, compare(part, part).value, equal_nan=True)
+        values = compare(whole, part).value, compare(part, part).value
+        # Grams are float32, about the mean of the rows that a model has.
+        torch.testing.assert_close(*values, rtol=0, atol=1e-5, equal_nan=True)
 
 
 def test_too_few_tokens_or_examples_are_refused() -> None:

@@ -12,6 +12,7 @@ from repflow.core import Site, sites_for
 from repflow.metrics.batch import Batch, Options
 from repflow.metrics.calibration import Calibration
 from repflow.metrics.example_rows import Grams, example_cka
+from repflow.metrics.headline import Course
 from repflow.metrics.registry import METRICS, named
 from repflow.metrics.session import Counts, Session, merge
 from repflow.metrics.states import Means
@@ -157,12 +158,14 @@ def outcome(state: Any, options: Options = QUICK) -> list[Tensor]:
         case Means():
             return [state.value(), state.count.double()]
         case HsicSums():
-            return [state.value(), state.count.double(), state.skipped.double()]
+            return [state.value(), state.count.double(), state.skipped.double(), state.weight]
         case Grams():
-            value, *blocks = example_cka(state, options.seed, options.replicates)
-            return [value, torch.tensor(blocks).double()]
+            found = example_cka(state, options.seed, options.replicates)
+            return [found.value, torch.tensor([found.units, found.blocks, found.left_out]).double()]
         case GramBank():
             return [state.ids.double(), state.grams.double(), state.keep.double()]
+        case Course():
+            return [state.values, state.ids.double()]
         case Counts():
             return [torch.tensor(state.examples).double(), state.tokens.double()]
         case _:
@@ -188,6 +191,6 @@ def estimates(states: dict[str, Any], name: str) -> Tensor:
         case HsicSums():
             return state.value()[:, 0]
         case Grams():
-            return example_cka(state, 0, 0)[0][0]
+            return example_cka(state, 0, 0).value[0]
         case _:
             raise AssertionError(f"{name} has no run value")

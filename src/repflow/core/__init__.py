@@ -16,7 +16,7 @@ from repflow.core.errors import (
     UnknownName,
     unknown,
 )
-from repflow.core.intervals import interval
+from repflow.core.intervals import MIN_UNITS, ROUGH_UNITS, interval
 from repflow.core.paths import local_path
 from repflow.core.probe_records import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 from repflow.core.proportions import difference_limits, proportion, proportion_difference
@@ -38,7 +38,9 @@ from repflow.core.records import (
 )
 
 __all__ = [
+    "MIN_UNITS",
     "POLICIES",
+    "ROUGH_UNITS",
     "AblationRow",
     "AnswerRow",
     "BadFile",

@@ -129,6 +129,8 @@ class LayerRow:
     """Tokens that the policy counts at the site, over all examples; a metric of pairs or of a sample uses fewer."""
     step: int | None = None
     """The optimiser step at which a model in training was measured; None for a model as it stands."""
+    n_units: int | None = None
+    """Resampling units behind the value; None in a run that did not count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class PairRow:
     ci_high: float
     n_examples: int
     step: int | None = None
+    n_units: int | None = None
+    """Resampling units behind the value; None in a run that did not count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,8 @@ class PathRow:
     ci_high: float
     n_examples: int
     step: int | None = None
+    n_units: int | None = None
+    """Resampling units behind the value; None in a run that did not count them."""
 
 
 @dataclass(frozen=True, slots=True)

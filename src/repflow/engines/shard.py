@@ -148,6 +148,7 @@ def make_batch(reader: Reader, examples: Sequence[Example], options: Options) ->
         special.to(reader.device),
         reader.sites,
         options,
+        tuple(example.unit_id for example in examples),
     )
     return ids.to(reader.device), batch
 

@@ -1,10 +1,12 @@
 """Streaming metrics: observe a batch, merge states, read values. One metric a file."""
 
+from repflow.metrics import headline
 from repflow.metrics.batch import Batch, Options, pad
-from repflow.metrics.bootstrap import REPLICATES, poisson_weights
+from repflow.metrics.bootstrap import REPLICATES, poisson_weights, units_behind
 from repflow.metrics.calibration import Calibration, Moments, calibration_from, merge_moments, moments
 from repflow.metrics.cross_cka import CrossCka, cross_example_cka, cross_token_cka
 from repflow.metrics.example_rows import example_cka
+from repflow.metrics.headline import Course
 from repflow.metrics.metric import Metric
 from repflow.metrics.registry import DEFAULT, METRICS, measurable, named
 from repflow.metrics.session import Counts, Session, merge
@@ -18,6 +20,7 @@ __all__ = [
     "Batch",
     "Calibration",
     "Counts",
+    "Course",
     "CrossCka",
     "Metric",
     "Moments",
@@ -29,6 +32,7 @@ __all__ = [
     "cross_example_cka",
     "cross_token_cka",
     "example_cka",
+    "headline",
     "measurable",
     "merge",
     "merge_moments",
@@ -37,5 +41,6 @@ __all__ = [
     "pack",
     "pad",
     "poisson_weights",
+    "units_behind",
     "unpack",
 ]

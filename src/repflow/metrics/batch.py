@@ -49,6 +49,8 @@ class Batch:
     sites: tuple[Site, ...]
     """In the order in which the forward pass reaches them."""
     options: Options = Options()
+    units: tuple[int, ...] | None = None
+    """What each example is resampled with; None where each is a unit of its own."""
 
     @cached_property
     def plain(self) -> Bool[Tensor, "n t"]:
@@ -62,7 +64,8 @@ class Batch:
     @cached_property
     def weights(self) -> Float64[Tensor, "n r"]:
         """Bootstrap weights on the CPU, column 0 the estimate's own."""
-        return poisson_weights(self.options.seed, self.example_ids, self.options.replicates)
+        units = self.example_ids if self.units is None else self.units
+        return poisson_weights(self.options.seed, units, self.options.replicates)
 
     @cached_property
     def gram_index(self) -> tuple[Int64[Tensor, "n m"], Bool[Tensor, "n m"]]:

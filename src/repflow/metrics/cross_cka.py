@@ -1,20 +1,22 @@
 """cka between two models, with a permutation null that says how much likeness chance alone gives."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from repflow.core import NotEnoughData
 from repflow.metrics.bootstrap import poisson_weights
-from repflow.metrics.example_rows import Grams
+from repflow.metrics.example_rows import Grams, unit_of
 from repflow.metrics.hsic import cka, hsic, u_centre
 from repflow.metrics.tensors import as_list, as_tensor
 from repflow.metrics.token_cka import MIN_ROWS
 from repflow.metrics.token_grams import GramBank
+from repflow.metrics.weighted_hsic import of_block, weighted_hsic, weighted_own_hsic
 
 ALPHA = 0.05
 MIN_SEQUENCES = 5
@@ -34,13 +36,23 @@ class CrossCka:
     """tau: what permuted sequences reach; NaN where too few sequences allow a null."""
     n: int
     """Resampling units."""
+    examples: int
+    """Examples in which they were seen."""
 
     def calibrated(self) -> Float64[Tensor, "r a b"]:
         """clip((s - tau) / (1 - tau), 0, 1): 0 is no more than chance, 1 is identity (Groeger et al. 2026)."""
         return ((self.value - self.threshold) / (1.0 - self.threshold)).clamp(0.0, 1.0)
 
 
-def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates: int, permutations: int) -> CrossCka:
+def cross_token_cka(
+    a: GramBank,
+    b: GramBank,
+    policy: int,
+    seed: int,
+    replicates: int,
+    permutations: int,
+    units: Mapping[int, int] | None = None,
+) -> CrossCka:
     """Token CKA between two models that read the same tokens; blocks are examples.
 
     A row counts if it counts in both models; examples of fewer than 4, or than half the usual number, are left out.
@@ -63,24 +75,38 @@ def cross_token_cka(a: GramBank, b: GramBank, policy: int, seed: int, replicates
     orders = derangements(seed, len(left), permutations if paired and len(left) >= MIN_SEQUENCES else 0)
     flat = left.flatten(2)
     nulls = [(flat @ right[order].flatten(2).mT).double().sum(0) / (rows * (rows - 3)) for order in orders]
-    return _result(left, right, nulls, a.ids[used], seed, replicates)
+    own = unit_of(as_list(a.ids[used]), units)
+    weights = poisson_weights(seed, own, replicates)
+    sums = (
+        _weighted([hsic(x, y) for x, y in zip(left, right, strict=True)], weights),
+        *(_weighted([hsic(x, x).diagonal() for x in side], weights) for side in (left, right)),
+    )
+    return _result(*sums, nulls, own)
 
 
-def cross_example_cka(a: Grams, b: Grams, seed: int, replicates: int, permutations: int) -> CrossCka:
+def cross_example_cka(
+    a: Grams, b: Grams, seed: int, replicates: int, permutations: int, units: Mapping[int, int] | None = None
+) -> CrossCka:
     """Example CKA between any two models; blocks are 64 examples, the null deranges examples within blocks."""
     found = _shared_blocks(a, b)
-    usable = [k for k, (left, _) in found.items() if left.shape[-1] >= MIN_ROWS]
+    usable = [(ids, x, y) for ids, x, y in found if len(ids) >= MIN_ROWS]
     if not usable:
         raise NotEnoughData("cka between models needs a block of at least 4 examples that both have measured")
-    left = [u_centre(found[k][0]) for k in usable]
-    right = [u_centre(found[k][1]) for k in usable]
-    blocks = torch.tensor(usable)
+    left = [u_centre(x) for _, x, _ in usable]
+    right = [u_centre(y) for _, _, y in usable]
     nulls: list[Tensor] = []
     enough = max(g.shape[-1] for g in left) >= MIN_SEQUENCES
     for draw in range(permutations if enough else 0):
         shuffled = [g[:, i][:, :, i] for g, i in zip(right, _within(seed, draw, right), strict=True)]
         nulls.append(_total(left, shuffled))
-    return _result(left, right, nulls, blocks, seed, replicates)
+    own = [unit_of(ids, units) for ids, _, _ in usable]
+    parts: list[tuple[Tensor, ...]] = []
+    for of_examples, (_, x, y) in zip(own, usable, strict=True):
+        weights = poisson_weights(seed, of_examples, replicates)
+        sums = weighted_hsic(x, y, weights), weighted_own_hsic(x, weights), weighted_own_hsic(y, weights)
+        parts.append(tuple(of_block(each, weights) for each in sums))
+    cross, own_left, own_right = (torch.stack(each).sum(0) for each in zip(*parts, strict=True))
+    return _result(cross, own_left, own_right, nulls, [unit for of_examples in own for unit in of_examples])
 
 
 def _within(seed: int, draw: int, blocks: list[Tensor]) -> list[Tensor]:
@@ -92,24 +118,16 @@ def _total(left: Tensor | list[Tensor], right: Tensor | list[Tensor]) -> Float64
 
 
 def _result(
-    left: Tensor | list[Tensor],
-    right: Tensor | list[Tensor],
+    cross: Float64[Tensor, "r a b"],
+    own_left: Float64[Tensor, "r a"],
+    own_right: Float64[Tensor, "r b"],
     nulls: list[Float64[Tensor, "a b"]],
-    units: Int64[Tensor, " n"],
-    seed: int,
-    replicates: int,
+    own: Sequence[int],
 ) -> CrossCka:
-    weights = poisson_weights(seed, tuple(as_list(units)), replicates)
-    cross = _weighted([hsic(x, y) for x, y in zip(left, right, strict=True)], weights)
-    own_left = _weighted([_own(x) for x in left], weights)
-    own_right = _weighted([_own(y) for y in right], weights)
+    """`own` is the unit of each example used."""
     value = cka(cross, own_left, own_right)
     null = [cka(total, own_left[0], own_right[0]) for total in nulls]
-    return CrossCka(value, _threshold(value[0], null), len(weights))
-
-
-def _own(grams: Float32[Tensor, "s n n"]) -> Float64[Tensor, " s"]:
-    return hsic(grams, grams).diagonal()
+    return CrossCka(value, _threshold(value[0], null), len(set(own)), len(own))
 
 
 def _weighted(blocks: list[Tensor], weights: Float64[Tensor, "n r"]) -> Float64[Tensor, "r *s"]:
@@ -156,14 +174,14 @@ def _shared(a: GramBank, b: GramBank) -> tuple[GramBank, GramBank]:
     )
 
 
-def _shared_blocks(a: Grams, b: Grams) -> dict[int, tuple[Tensor, Tensor]]:
-    """Both models' Grams of every block, over the examples that both have."""
+def _shared_blocks(a: Grams, b: Grams) -> list[tuple[tuple[int, ...], Tensor, Tensor]]:
+    """The ids of the examples of every block that both models have, and both models' Grams over them."""
     blocks_a, blocks_b = a.by_block(), b.by_block()
-    shared: dict[int, tuple[Tensor, Tensor]] = {}
+    shared: list[tuple[tuple[int, ...], Tensor, Tensor]] = []
     for number in sorted(blocks_a.keys() & blocks_b.keys()):
         (ids_a, gram_a), (ids_b, gram_b) = blocks_a[number], blocks_b[number]
-        ids = sorted({*ids_a} & {*ids_b})
+        ids = tuple(sorted({*ids_a} & {*ids_b}))
         place_a = torch.tensor([ids_a.index(i) for i in ids], dtype=torch.int64)
         place_b = torch.tensor([ids_b.index(i) for i in ids], dtype=torch.int64)
-        shared[number] = gram_a[:, place_a][:, :, place_a], gram_b[:, place_b][:, :, place_b]
+        shared.append((ids, gram_a[:, place_a][:, :, place_a], gram_b[:, place_b][:, :, place_b]))
     return shared

@@ -1,6 +1,7 @@
 """The last token's state of every example at every site: the rows of example-level CKA."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,13 @@ from torch import Tensor
 
 from repflow.metrics.batch import Batch
 from repflow.metrics.bootstrap import poisson_weights
-from repflow.metrics.hsic import centred_hsic, cka
+from repflow.metrics.hsic import cka
 from repflow.metrics.metric import Observer
 from repflow.metrics.tensors import as_list, row_norm
 from repflow.metrics.token_cka import MIN_ROWS
 from repflow.metrics.trace import Trace
 from repflow.metrics.view import SiteView, beyond_rounding
+from repflow.metrics.weighted_hsic import of_block, weighted_hsic
 
 BLOCK = 64
 """Examples a block: ids 0..63, 64..127 and so on, whatever the batches were."""
@@ -108,20 +110,45 @@ def block_gram(rows: Float32[Tensor, "n s d"]) -> Float32[Tensor, "s n n"]:
     return by_site @ by_site.mT
 
 
-def example_cka(grams: Grams, seed: int, replicates: int) -> tuple[Float64[Tensor, "r s s"], int, int]:
-    """CKA of all pairs of sites over blocks of examples, replicates behind the estimate; blocks used; blocks left out.
+@dataclass(frozen=True)
+class ExampleCka:
+    """CKA of all pairs of sites over blocks of examples."""
 
-    Blocks of fewer than 4 examples are left out. The unit of resampling is the block, so one block has no interval.
+    value: Float64[Tensor, "r s s"]
+    """Replicates behind the estimate."""
+    examples: int
+    """Examples behind it."""
+    units: int
+    """Their resampling units."""
+    blocks: int
+    """Blocks used."""
+    left_out: int
+    """Blocks of fewer than 4 examples."""
+
+
+def example_cka(grams: Grams, seed: int, replicates: int, units: Mapping[int, int] | None = None) -> ExampleCka:
+    """The ratio of HSICs summed over blocks; blocks of fewer than 4 examples are left out.
+
+    `units` gives the resampling unit of each example by id, where that is not the example itself. Units lie across
+    blocks; within a block its examples carry their unit's weight, as `weighted_hsic` says.
     """
     found = grams.by_block()
-    blocks = {b: gram for b, (ids, gram) in found.items() if len(ids) >= MIN_ROWS}
+    blocks = {b: (ids, gram) for b, (ids, gram) in found.items() if len(ids) >= MIN_ROWS}
+    own = [unit_of(ids, units) for ids, _ in blocks.values()]
     sites = grams.closed.shape[1]
-    weights = poisson_weights(seed, tuple(blocks), replicates)
     total = torch.zeros(1 + replicates, sites, sites, dtype=torch.float64)
-    for row, gram in zip(weights, blocks.values(), strict=True):
-        total.addcmul_(row[:, None, None], centred_hsic(gram))
-    own = total.diagonal(dim1=-2, dim2=-1)
-    return cka(total, own, own), len(blocks), len(found) - len(blocks)
+    for of_examples, (_, gram) in zip(own, blocks.values(), strict=True):
+        weights = poisson_weights(seed, of_examples, replicates)
+        total += of_block(weighted_hsic(gram, gram, weights), weights)
+    diagonal = total.diagonal(dim1=-2, dim2=-1)
+    different = len({unit for of_examples in own for unit in of_examples})
+    left_out = len(found) - len(blocks)
+    return ExampleCka(cka(total, diagonal, diagonal), sum(map(len, own)), different, len(blocks), left_out)
+
+
+def unit_of(ids: Sequence[int], units: Mapping[int, int] | None) -> tuple[int, ...]:
+    """The unit of each example; its own id where it has none."""
+    return tuple(ids) if units is None else tuple(units.get(i, i) for i in ids)
 
 
 def _join(a: Tensor, b: Tensor) -> Tensor:

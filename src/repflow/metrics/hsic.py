@@ -1,11 +1,11 @@
 """Debiased HSIC and CKA of many Gram matrices at once."""
 
 import torch
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 from torch import Tensor
 
 
-def u_centre(grams: Float32[Tensor, "s n n"]) -> Float32[Tensor, "s n n"]:
+def u_centre(grams: Float[Tensor, "s n n"]) -> Float[Tensor, "s n n"]:
     """U-centred Grams: zero diagonal, rows that sum to zero. n must be at least 3.
 
     The inner product of two of them is n (n-3) HSIC_1 (Szekely & Rizzo 2014), and centring before multiplying keeps

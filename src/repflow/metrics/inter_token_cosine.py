@@ -25,18 +25,18 @@ class InterTokenCosine:
     variants: tuple[str, ...] = ("raw", "centred", "standardised")
 
     def collect(self, view: SiteView) -> dict[str, Tensor]:
-        found = {"raw": _square_and_count(view.sum_of_units, view.norm, view.keep)}
+        found = {"raw": square_and_count(view.sum_of_units, view.norm, view.keep)}
         for variant, rows in view.offset_free.items():
             total = unit_weights(rows.norm, view.keep) @ rows.states
-            found[variant] = _square_and_count(total, rows.norm, view.keep)
+            found[variant] = square_and_count(total, rows.norm, view.keep)
         return found
 
     def values(self, collected: Mapping[str, Tensor], trace: Trace) -> dict[str, Tensor]:
         del trace
-        return {variant: _mean_cosine(found[..., 0], found[..., 1]) for variant, found in collected.items()}
+        return {variant: mean_cosine(found[..., 0], found[..., 1]) for variant, found in collected.items()}
 
 
-def _square_and_count(
+def square_and_count(
     total: Float32[Tensor, "n p d"], norm: Float32[Tensor, "n t"], keep: Bool[Tensor, "p n t"]
 ) -> Float64[Tensor, "p n 2"]:
     """The squared norm of the sum of unit rows, and their number: rows of norm 0 have no direction."""
@@ -44,5 +44,6 @@ def _square_and_count(
     return torch.stack([total.double().square().sum(-1).T, count], -1)
 
 
-def _mean_cosine(square: Tensor, count: Tensor) -> Tensor:
+def mean_cosine(square: Tensor, count: Tensor) -> Tensor:
+    """From the squared norm of a sum of unit rows and their number."""
     return (square - count) / (count * (count - 1))

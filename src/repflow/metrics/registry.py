@@ -7,6 +7,7 @@ from repflow.metrics.adjacent_cosine import AdjacentCosine
 from repflow.metrics.dropped_share import DroppedShare
 from repflow.metrics.example_rows import ExampleRows
 from repflow.metrics.feature_share import FeatureShare
+from repflow.metrics.headline import Headline
 from repflow.metrics.inter_token_cosine import InterTokenCosine
 from repflow.metrics.metric import Metric, PerSite
 from repflow.metrics.norm import Norm
@@ -45,14 +46,15 @@ METRICS: dict[str, Metric] = {
         TokenCka(biased=True),
         ExampleRows(),
         TokenGrams(),
+        Headline(),
     )
 }
 
-OPTIONAL = ("von_neumann_entropy", "token_cka_biased", "token_grams")
-"""Not measured unless named: slow, for comparison only, or needed between models only."""
+INTERNAL = ("token_grams", "headline")
+"""Collected for a comparison or a check, without rows of its own."""
 
-INTERNAL = ("token_grams",)
-"""Collected for a comparison, without rows of its own."""
+OPTIONAL = ("von_neumann_entropy", "token_cka_biased", *INTERNAL)
+"""Not measured unless named: slow, for comparison only, or without rows."""
 
 DEFAULT = tuple(name for name in METRICS if name not in OPTIONAL)
 

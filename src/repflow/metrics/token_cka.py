@@ -26,9 +26,16 @@ class HsicSums:
     """Blocks taken in, by policy."""
     skipped: Int64[Tensor, " p"]
     """Blocks left out for having fewer than 4 rows."""
+    weight: Float64[Tensor, "p r"]
+    """Weights of the blocks taken in."""
 
     def merge(self, other: "HsicSums") -> "HsicSums":
-        return HsicSums(self.total + other.total, self.count + other.count, self.skipped + other.skipped)
+        return HsicSums(
+            self.total + other.total,
+            self.count + other.count,
+            self.skipped + other.skipped,
+            self.weight + other.weight,
+        )
 
     def value(self) -> Float64[Tensor, "p r s s"]:
         """CKA of all pairs of sites, replicates behind the estimate; at most 1, negatives kept."""
@@ -84,6 +91,7 @@ class _TokenCkaObserver:
         assert self.seen == sites, f"saw {self.seen} of {sites} sites"
         total = torch.zeros(policies, weights.shape[1], sites, sites, dtype=torch.float64)
         count, skipped = torch.zeros(policies, dtype=torch.int64), torch.zeros(policies, dtype=torch.int64)
+        weight = torch.zeros(policies, weights.shape[1], dtype=torch.float64)
         for row in range(len(weights)):
             if not alive[row]:
                 continue
@@ -99,4 +107,5 @@ class _TokenCkaObserver:
                     known[key] = centred_hsic(subset(grams, mask.to(grams.device)), self.biased).cpu()
                 total[p].addcmul_(weights[row][:, None, None], known[key])
                 count[p] += 1
-        return HsicSums(total, count, skipped)
+                weight[p] += weights[row]
+        return HsicSums(total, count, skipped, weight)

@@ -58,6 +58,7 @@ def render(source: Source) -> str:
         subjects=[(s, _tables.subject_facts(s), Markup(mark(s.style))) for s in source.subjects],
         marks={s.label: Markup(mark(s.style)) for s in source.subjects},
         tasks=_tables.tasks(source),
+        units=_tables.units(source),
         timing_heads=heads,
         timings=times,
         info=_details(source.info),

@@ -12,7 +12,7 @@ from repflow.report._labels import count, estimate, is_number, number
 from repflow.report._pathplots import column_title, path_columns, path_rows
 from repflow.report._source import Scene, Source, Subject, distinct_tasks, of_scene, values
 from repflow.report._texts import quantity
-from repflow.store import steps_of
+from repflow.store import steps_of, told_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,11 @@ def tasks(source: Source) -> list[dict[str, str]]:
     """The tasks of run.json for a table."""
     keys = ("name", "context", "n_examples", "n_tokens", "examples_sha256")
     return [{k: _fact(t.get(k)) for k in keys} for t in distinct_tasks(source.info)]
+
+
+def units(source: Source) -> list[str]:
+    """What the intervals rest on, a line a task and context; empty for a run that did not count units."""
+    return told_units(source.info)
 
 
 def _fact(value: Any) -> str:

@@ -11,6 +11,7 @@ from repflow.store._probe_verdicts import judged
 from repflow.store._run import Run, open_run
 from repflow.store._steps import at_last_step, last_steps, steps_of, told_steps
 from repflow.store._thirds import THIRDS, Thirds, changes, third_means, thirds
+from repflow.store._units import told_units, usable_units
 from repflow.store._warnings import warning_lines
 from repflow.store._writer import RunWriter
 
@@ -39,6 +40,8 @@ __all__ = [
     "third_means",
     "thirds",
     "told_steps",
+    "told_units",
+    "usable_units",
     "warning_lines",
     "write_file",
     "writing_to",

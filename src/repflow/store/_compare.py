@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _KEYS = ["table", "subject", "task", "context", "site", "depth", "metric", "variant", "tokens"]
-_VALUES = ["value", "ci_low", "ci_high", "n_examples"]
+_VALUES = ["value", "ci_low", "ci_high", "n_examples", "n_units"]
 
 
 def compare(
@@ -34,7 +34,7 @@ def compare(
     two subjects, `site` and the subjects read `a ~ b`. Of a subject measured in training the last step is compared.
 
     Columns: table, subject_a, subject_b (as each run calls it), task, context, site, depth, metric, variant, tokens; of
-    each run value, ci_low, ci_high, n_examples with `_a` or `_b`; `difference` = b - a; `difference_low` and
+    each run value, ci_low, ci_high, n_examples, n_units with `_a` or `_b`; `difference` = b - a; `difference_low` and
     `difference_high`, its paired 95% interval, NaN where the runs cannot be paired; `overlap`, whether the two
     intervals overlap, missing where one of them is; `paired`.
 

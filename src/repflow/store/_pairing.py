@@ -6,12 +6,10 @@ import numpy as np
 
 from repflow.core import interval
 from repflow.store._run import Run
+from repflow.store._units import usable_units
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_BLOCK, _LEAST_IN_BLOCK = 64, 4
-"""Example CKA resamples blocks of 64 examples, the last one of at least 4."""
 
 
 def paired_intervals(joined: "pd.DataFrame", run_a: Run, run_b: Run) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
@@ -42,19 +40,9 @@ def paired_intervals(joined: "pd.DataFrame", run_a: Run, run_b: Run) -> tuple[np
         if reason is None:
             of_a = _replicates(run_a, table)[group["row_a"].to_numpy()]
             difference = _replicates(run_b, table)[group["row_b"].to_numpy()] - of_a
-            low[lines], high[lines] = interval(difference, np.where(_has_intervals(group), _units(group), 0))
+            units = np.minimum(usable_units(group, "_a"), usable_units(group, "_b"))
+            low[lines], high[lines] = interval(difference, units)
     return low, high, reasons
-
-
-def _units(group: "pd.DataFrame") -> np.ndarray:
-    """Resampling units behind each row: examples, or blocks of them."""
-    examples = group[["n_examples_a", "n_examples_b"]].min(axis=1)
-    blocks = (examples - _LEAST_IN_BLOCK) // _BLOCK + 1
-    return examples.where(group["variant"] != "example", blocks).to_numpy()
-
-
-def _has_intervals(group: "pd.DataFrame") -> np.ndarray:
-    return group[["ci_low_a", "ci_high_a", "ci_low_b", "ci_high_b"]].notna().all(axis=1).to_numpy()
 
 
 def _replicates(run: Run, table: str) -> np.ndarray:

@@ -16,6 +16,7 @@ from repflow.store._marker import finished_marker
 from repflow.store._replicates import read_replicates
 from repflow.store._seal import ADVICE, checked_bytes
 from repflow.store._tables import table_frame
+from repflow.store._units import units_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,12 @@ class Run:
     def subjects(self) -> list[dict[str, Any]]:
         """What the run recorded of each subject: the fields of `SubjectFacts`, tuples as lists, and any others."""
         return self.info.get("subjects") or []
+
+    @property
+    def units(self) -> "pd.DataFrame":
+        """By subject, task and context: n_examples, n_units, effective_n, autocorrelation of neighbouring examples and
+        autocorrelation_of_units; no lines where the run did not count units."""
+        return units_frame(self.info)
 
     @cached_property
     def layers(self) -> "pd.DataFrame":

@@ -17,6 +17,7 @@ from repflow.store._summary_attribution import ATTRIBUTION, print_shares
 from repflow.store._summary_dynamics import print_dynamics
 from repflow.store._summary_probes import PROBE_DEPTH, print_probes
 from repflow.store._summary_training import print_training
+from repflow.store._units import told_units
 from repflow.store._warnings import warning_lines
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     print_shares(run, own, tokens, out)
     print_ablations(run, own, tokens, out)
     print_dynamics(run, out)
+    for line in told_units(run.info):
+        out.print(Text(line, style="dim"))
     for finding in run.findings:
         if finding.get("id") not in (ATTRIBUTION, PROBE_DEPTH):
             out.print(Text(_finding(finding)))

@@ -8,6 +8,7 @@ import numpy as np
 
 from repflow.core import interval
 from repflow.store._steps import steps_of
+from repflow.store._units import usable_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,8 @@ class Thirds:
     """Means over the sites of a third."""
 
     frame: "pd.DataFrame"
-    """subject, task, context, variant, tokens, third, step (of `thirds`), value, ci_low, ci_high, n_examples, sites."""
+    """subject, task, context, variant, tokens, third, step (of `thirds`), value, ci_low, ci_high, n_examples, n_units
+    (those an interval may rest on), sites."""
     replicates: np.ndarray | None
     """[rows, B] bootstrap replicates of `value`, or None where the run kept none; then the intervals are NaN."""
 
@@ -61,14 +63,16 @@ def _by_third(
 ) -> Thirds:
     """Means over the blocks of each third of the wanted rows, a line for every value of the columns."""
     wanted = wanted & _is_block(layers)
-    rows = layers[wanted].assign(third=_third_of(layers["depth"][wanted]))
+    rows = layers[wanted]
+    rows = rows.assign(third=_third_of(rows["depth"]), n_units=usable_units(rows))
     groups = rows.groupby(columns, sort=False, observed=True)
-    frame = groups.agg(n_examples=("n_examples", "min"), sites=("site", "size")).reset_index()
+    least = {"n_examples": ("n_examples", "min"), "n_units": ("n_units", "min")}
+    frame = groups.agg(**least, sites=("site", "size")).reset_index()
     owner = groups.ngroup().to_numpy()
     frame["value"] = _means(rows["value"].to_numpy(dtype=float)[:, None], owner, len(frame))[:, 0]
     kept = replicates.get("layers")
     drawn = None if kept is None else _means(kept[np.flatnonzero(wanted)], owner, len(frame))
-    low, high = (np.nan, np.nan) if drawn is None else interval(drawn, frame["n_examples"].to_numpy())
+    low, high = (np.nan, np.nan) if drawn is None else interval(drawn, frame["n_units"].to_numpy())
     return Thirds(frame.assign(ci_low=low, ci_high=high), drawn)
 
 
@@ -107,7 +111,7 @@ def _paired(rows: "pd.DataFrame", replicates: np.ndarray | None) -> tuple[float,
     """The interval of the last value less the first; NaN without replicates, or of one step."""
     if replicates is None or len(rows) < 2:
         return np.nan, np.nan
-    low, high = interval(replicates[rows.index[-1]] - replicates[rows.index[0]], int(rows["n_examples"].min()))
+    low, high = interval(replicates[rows.index[-1]] - replicates[rows.index[0]], int(rows["n_units"].min()))
     return float(low), float(high)
 
 

@@ -11,6 +11,7 @@ from repflow.metrics import cross_example_cka, cross_token_cka
 from repflow.metrics.example_rows import Grams
 from repflow.metrics.token_grams import GramBank
 from repflow.studies._rows import Tables, cross_rows
+from repflow.studies._units import Units
 from repflow.studies.settings import MeasureSettings
 
 
@@ -25,6 +26,7 @@ class Measured:
     """Each example by id: its text, or its token ids where it keeps no text."""
     tokens: GramBank | None
     examples: Grams | None
+    units: Units
 
     @classmethod
     def of(
@@ -34,10 +36,11 @@ class Measured:
         sites: tuple[Site, ...],
         examples: Sequence[Example],
         states: dict[str, Any],
+        units: Units,
     ) -> "Measured":
         prompts = tuple((example.id, example.prompt or str(hash(example.ids))) for example in examples)
         rows = states.get("example_cka") if "token_grams" in states else None
-        return cls(origin, facts.tokenizer_sha256, sites, prompts, states.get("token_grams"), rows)
+        return cls(origin, facts.tokenizer_sha256, sites, prompts, states.get("token_grams"), rows, units)
 
     @property
     def cell(self) -> tuple[str, int]:
@@ -63,13 +66,15 @@ def _compare(tables: Tables, a: Measured, b: Measured, settings: MeasureSettings
         warn(f"{names}: no CKA between them, their tokenizers cut the task into different examples")
         return
     draws = (settings.seed, settings.replicates, settings.permutations)
+    units, usable = a.units.of | b.units.of, min(a.units.usable, b.units.usable) > 0
+    sides = (a.origin, b.origin, a.sites, b.sites)
     try:
         if a.examples is not None and b.examples is not None:
-            found = cross_example_cka(a.examples, b.examples, *draws)
-            tables.pairs += cross_rows(a.origin, b.origin, a.sites, b.sites, "example", "all", found, len(a.prompts))
+            found = cross_example_cka(a.examples, b.examples, *draws, units)
+            tables.pairs += cross_rows(*sides, "example", "all", found, usable)
         if one_tokenizer and a.tokens is not None and b.tokens is not None:
             for p, policy in enumerate(settings.tokens):
-                found = cross_token_cka(a.tokens, b.tokens, p, *draws)
-                tables.pairs += cross_rows(a.origin, b.origin, a.sites, b.sites, "token", policy, found, found.n)
+                found = cross_token_cka(a.tokens, b.tokens, p, *draws, units)
+                tables.pairs += cross_rows(*sides, "token", policy, found, usable)
     except NotEnoughData as reason:
         warn(f"{names}: {reason}")

@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from repflow.core import LayerRow, Origin, PairRow, PathRow, Site, interval
+from repflow.core import LayerRow, Origin, PairRow, PathRow, Site, interval, proportion
 from repflow.metrics import Counts, CrossCka, Metric, Options, example_cka
 from repflow.metrics.metric import PerSite
 from repflow.metrics.path import CELLS
 from repflow.metrics.profile import adjacent, smoothness, stability
 from repflow.metrics.states import Means
 from repflow.metrics.token_cka import HsicSums
+from repflow.studies._units import Behind, Rests, Units
 
 Array = np.ndarray
+PROPORTIONS = ("dropped_share",)
+"""Metrics whose values lie in [0, 1] and may all be 0 or 1."""
 
 
 @dataclass
@@ -42,32 +45,43 @@ class Tables:
 
 
 def units_of(row: LayerRow | PathRow) -> int:
-    """What was resampled behind a row: its units, or its examples where it does not say."""
-    return getattr(row, "n_units", None) or row.n_examples
+    """Units that another interval of a row's replicates may rest on; 0 where the row has none itself."""
+    if not np.isfinite(row.ci_low):
+        return 0
+    return row.n_examples if row.n_units is None else row.n_units
 
 
 def tables_of(
-    origin: Origin, sites: Sequence[Site], metrics: Sequence[Metric], states: Mapping[str, Any], options: Options
+    origin: Origin,
+    sites: Sequence[Site],
+    metrics: Sequence[Metric],
+    states: Mapping[str, Any],
+    options: Options,
+    units: Units | None = None,
 ) -> Tables:
-    """Every row that one subject's states on one task give."""
+    """Every row that one subject's states on one task give. Without `units` each example is one."""
     tables = Tables()
     counts: Counts = states["counts"]
+    behind = Behind(counts.examples, units)
     for metric in metrics:
         state = states[metric.name]
         if isinstance(metric, PerSite):
-            _layers(tables, origin, sites, metric, state, counts, options)
+            _layers(tables, origin, sites, metric, state, counts, options, behind)
         elif metric.name == "path":
-            _paths(tables, origin, state, options)
+            _paths(tables, origin, state, options, behind)
         elif isinstance(state, HsicSums):
             variant = "token_biased" if metric.name.endswith("biased") else "token"
             values = state.value().numpy()
+            n = behind.units(state.count.numpy(), state.weight.numpy())
             for p, policy in enumerate(options.policies):
-                _pairs(tables, origin, sites, variant, policy, values[p], int(state.count[p]))
+                rests = Rests(int(state.count[p]), int(n[p]), behind.usable)
+                _pairs(tables, origin, sites, variant, policy, values[p], rests)
         elif metric.name == "example_cka":
-            values, blocks, _ = example_cka(state, options.seed, options.replicates)
-            if blocks:
-                _pairs(tables, origin, sites, "example", "all", values.numpy(), blocks, counts.examples)
-    _profiles(tables, origin, sites, states, options)
+            found = example_cka(state, options.seed, options.replicates, behind.of)
+            if found.blocks:
+                rests = Rests(found.examples, found.units, behind.usable)
+                _pairs(tables, origin, sites, "example", "all", found.value.numpy(), rests)
+    _profiles(tables, origin, sites, states, options, behind)
     return tables
 
 
@@ -79,21 +93,25 @@ def cross_rows(
     variant: str,
     policy: str,
     found: CrossCka,
-    examples: int,
+    usable: bool = True,
 ) -> list[PairRow]:
-    """cka, its null threshold (cka_null) and cka_calibrated for every site of one model with every one of another."""
+    """cka, its null threshold (cka_null) and cka_calibrated for every site of one model with every one of another.
+
+    Without intervals unless the units of the run are `usable` for them.
+    """
+    rests = Rests(found.examples, found.n, usable)
     rows: list[PairRow] = []
     values = {"cka": found.value.numpy(), "cka_calibrated": found.calibrated().numpy()}
     for metric, value in values.items():
-        low, high = interval(np.moveaxis(value[1:], 0, -1), found.n)
+        low, high = interval(np.moveaxis(value[1:], 0, -1), rests.n)
         for i, site_a in enumerate(sites_a):
             for j, site_b in enumerate(sites_b):
                 cell = (float(value[0, i, j]), float(low[i, j]), float(high[i, j]))
-                rows.append(_pair_row(a, site_a, b, site_b, metric, variant, policy, cell, examples))
+                rows.append(_pair_row(a, site_a, b, site_b, metric, variant, policy, cell, rests))
     for i, site_a in enumerate(sites_a):
         for j, site_b in enumerate(sites_b):
             cell = (float(found.threshold[i, j]), float("nan"), float("nan"))
-            rows.append(_pair_row(a, site_a, b, site_b, "cka_null", variant, policy, cell, examples))
+            rows.append(_pair_row(a, site_a, b, site_b, "cka_null", variant, policy, cell, rests))
     return rows
 
 
@@ -105,9 +123,11 @@ def _layers(
     state: Means,
     counts: Counts,
     options: Options,
+    behind: Behind,
 ) -> None:
     values, count = state.value().numpy(), state.count.numpy()
-    low, high = interval(values[..., 1:], count)
+    n = behind.units(count, state.weight.numpy())
+    low, high = _limits(metric.name, values, n * behind.usable)
     for s, site in enumerate(sites):
         for v, variant in enumerate(metric.variants):
             for p, policy in enumerate(options.policies):
@@ -132,42 +152,60 @@ def _layers(
                         n_examples=int(count[s, v, p]),
                         n_tokens=int(counts.tokens[s, p]),
                         step=origin.step,
+                        n_units=int(n[s, v, p]),
                     )
                 )
                 tables.layer_replicates.append(values[s, v, p, 1:])
 
 
-def _paths(tables: Tables, origin: Origin, state: Means, options: Options) -> None:
+def _limits(metric: str, values: Array, units: Array) -> tuple[Array, Array]:
+    """Of values [..., 1 + B]."""
+    if metric in PROPORTIONS:
+        return proportion(values[..., 0], values[..., 1:], units)
+    return interval(values[..., 1:], units)
+
+
+def _paths(tables: Tables, origin: Origin, state: Means, options: Options, behind: Behind) -> None:
     values, count = state.value().numpy(), state.count.numpy()
+    n = behind.units(count, state.weight.numpy())
     for c, (metric, variant) in enumerate(CELLS):
         for p, policy in enumerate(options.policies):
             if count[c, p]:
-                _path_row(tables, origin, metric, variant, policy, values[c, p], int(count[c, p]))
+                rests = Rests(int(count[c, p]), int(n[c, p]), behind.usable)
+                _path_row(tables, origin, metric, variant, policy, values[c, p], rests)
 
 
 def _profiles(
-    tables: Tables, origin: Origin, sites: Sequence[Site], states: Mapping[str, Any], options: Options
+    tables: Tables,
+    origin: Origin,
+    sites: Sequence[Site],
+    states: Mapping[str, Any],
+    options: Options,
+    behind: Behind,
 ) -> None:
     """smoothness and stability of the profiles of adjacent likeness, the step to the final norm left out."""
     inner = len(sites) - any(site.is_final_norm for site in sites)
     for p, policy in enumerate(options.policies):
-        profiles: dict[str, tuple[torch.Tensor, int]] = {}
+        profiles: dict[str, tuple[torch.Tensor, Array, Array]] = {}
         if "token_cka" in states:
             sums: HsicSums = states["token_cka"]
-            profiles["cka"] = adjacent(sums.value()[p])[:, : inner - 1], int(sums.count[p])
+            likeness = adjacent(sums.value()[p])[:, : inner - 1]
+            profiles["cka"] = likeness, sums.count[p : p + 1].numpy(), sums.weight[p : p + 1].numpy()
         if "adjacent_cosine" in states:
             means: Means = states["adjacent_cosine"]
-            profiles["adjacent_cosine"] = means.value()[1:inner, 0, p].T, int(means.count[1:, 0, p].min())
-        for variant, (profile, count) in profiles.items():
-            if count and profile.shape[1] > 1:
-                _path_row(tables, origin, "smoothness", variant, policy, smoothness(profile).numpy(), count)
-                _path_row(tables, origin, "stability", variant, policy, stability(profile).numpy(), count)
+            likeness = means.value()[1:inner, 0, p].T
+            profiles["adjacent_cosine"] = likeness, means.count[1:, 0, p].numpy(), means.weight[1:, 0, p].numpy()
+        for variant, (profile, count, weight) in profiles.items():
+            rests = Rests(int(count.min()), int(behind.units(count, weight).min()), behind.usable)
+            if rests.examples and profile.shape[1] > 1:
+                _path_row(tables, origin, "smoothness", variant, policy, smoothness(profile).numpy(), rests)
+                _path_row(tables, origin, "stability", variant, policy, stability(profile).numpy(), rests)
 
 
 def _path_row(
-    tables: Tables, origin: Origin, metric: str, variant: str, policy: str, values: Array, count: int
+    tables: Tables, origin: Origin, metric: str, variant: str, policy: str, values: Array, rests: Rests
 ) -> None:
-    low, high = interval(values[1:], count)
+    low, high = interval(values[1:], rests.n)
     tables.paths.append(
         PathRow(
             subject=origin.subject,
@@ -179,8 +217,9 @@ def _path_row(
             value=float(values[0]),
             ci_low=float(low),
             ci_high=float(high),
-            n_examples=count,
+            n_examples=rests.examples,
             step=origin.step,
+            n_units=rests.units,
         )
     )
     tables.path_replicates.append(values[1:])
@@ -193,16 +232,14 @@ def _pairs(
     variant: str,
     policy: str,
     values: Array,
-    units: int,
-    examples: int | None = None,
+    rests: Rests,
 ) -> None:
-    """Rows for site pairs a <= b of one subject; `units` are what was resampled."""
-    low, high = interval(np.moveaxis(values[1:], 0, -1), units)
+    """Rows for site pairs a <= b of one subject."""
+    low, high = interval(np.moveaxis(values[1:], 0, -1), rests.n)
     for i, site_a in enumerate(sites):
         for j, site_b in enumerate(sites[i:], start=i):
             cell = (float(values[0, i, j]), float(low[i, j]), float(high[i, j]))
-            n = units if examples is None else examples
-            tables.pairs.append(_pair_row(origin, site_a, origin, site_b, "cka", variant, policy, cell, n))
+            tables.pairs.append(_pair_row(origin, site_a, origin, site_b, "cka", variant, policy, cell, rests))
 
 
 def _pair_row(
@@ -214,7 +251,7 @@ def _pair_row(
     variant: str,
     policy: str,
     cell: tuple[float, float, float],
-    examples: int,
+    rests: Rests,
 ) -> PairRow:
     value, low, high = cell
     return PairRow(
@@ -232,6 +269,7 @@ def _pair_row(
         value=value,
         ci_low=low,
         ci_high=high,
-        n_examples=examples,
+        n_examples=rests.examples,
         step=a.step,
+        n_units=rests.units,
     )

@@ -47,7 +47,7 @@ def run_info(record: Record, seed: int, started: float) -> dict[str, Any]:
     """What run.json says of a run besides its settings; `started` is the performance counter's reading then."""
     return {
         "subjects": record.subjects,
-        "tasks": record.tasks,
+        "tasks": record.settled_tasks(),
         "versions": environment_facts(),
         "seed": seed,
         "timings": record.timings | {"total_s": round(time.perf_counter() - started, 3)},

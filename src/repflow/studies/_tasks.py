@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repflow.core import BadSetting, Example, Task, Tokenizer
+from repflow.studies._units import units_of
 from repflow.studies.settings import POSITIONS, TaskSettings
 from repflow.tasks import examples_sha256, make_task
 
@@ -39,6 +40,7 @@ class Assignment:
             "n_tokens": sum(lengths),
             "longest": max(lengths),
             "examples_sha256": examples_sha256(list(examples)),
+            "units": units_of(examples).facts(),
             "source": self.task.describe(),
             "examples_from": dict(Counter(example.source for example in examples if example.source)),
         }

@@ -11,6 +11,7 @@ from repflow.metrics import poisson_weights
 from repflow.metrics.states import observe_means
 from repflow.store import THIRDS
 from repflow.studies._rows import Tables, units_of
+from repflow.studies._units import units_of as resampled
 from repflow.studies.ablate_changes import ALL, Change
 
 Array = np.ndarray
@@ -107,6 +108,6 @@ def example_cell(
     """The mean of one number an example, [n], weighed as the flow's are; NaN is left out. None of nothing."""
     units = [example.unit_id for example in examples]
     means = observe_means(torch.from_numpy(values)[None], poisson_weights(seed, units, replicates))
-    counted = {unit for unit, value in zip(units, values, strict=True) if np.isfinite(value)}
+    counted = [example for example, value in zip(examples, values, strict=True) if np.isfinite(value)]
     found = means.value()[0].numpy()
-    return Cell(found, int(means.count), len(counted), share) if counted else None
+    return Cell(found, len(counted), resampled(counted).usable, share) if counted else None

@@ -45,6 +45,7 @@ class AblateRecord(Record):
         """Take in the rows and warnings of a subject's tasks."""
         for each in measured:
             self.tables.extend(each.record.tables)
+            self.units |= each.record.units
             for line in each.record.warnings:
                 self.warn(line)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repflow.core.attribution_records import SchemeRow, ShareRow
-from repflow.store import third_means
+from repflow.store import third_means, usable_units
 from repflow.studies._rows import Tables
 from repflow.studies.attribute_settings import METRIC
 from repflow.studies.attribute_share import Case, Share, share_of
@@ -29,12 +29,15 @@ class Lines:
     replicates: np.ndarray
     """[lines, B]"""
     places: Mapping[tuple[Any, ...], int]
+    units: np.ndarray
+    """[lines] resampling units that an interval may rest on."""
 
     @classmethod
     def of(cls, frame: "pd.DataFrame", replicates: np.ndarray, where: str) -> "Lines":
         """`where` is the column that says at which depth a line is: `third` or `site`."""
         keys = frame[["subject", *_CELL, where]].itertuples(index=False, name=None)
-        return cls(frame.reset_index(drop=True), replicates, {key: place for place, key in enumerate(keys)})
+        places = {key: place for place, key in enumerate(keys)}
+        return cls(frame.reset_index(drop=True), replicates, places, usable_units(frame))
 
     def drawn(self, labels: Sequence[str], rest: tuple[Any, ...]) -> list[int]:
         """The lines of a scheme's draws; those that were left out are not among them."""
@@ -82,8 +85,7 @@ def _pairs(lines: Lines, draws: Draws) -> Iterator[tuple[str, str, int, list[int
 
 def _case(lines: Lines, trained: int, random: list[int]) -> Case:
     values = lines.frame["value"].to_numpy(dtype=float)
-    examples = lines.frame["n_examples"].to_numpy(dtype=int)
-    n = int(examples[[trained, *random]].min())
+    n = int(lines.units[[trained, *random]].min())
     return Case(values[trained], lines.replicates[trained], values[random], lines.replicates[random], n)
 
 
@@ -98,7 +100,7 @@ def _share_row(family: str, scheme: str, line: "pd.Series", found: Share) -> Sha
         **ends,
         seeds=found.seeds,
         seed_spread=found.seed_spread,
-        n_examples=found.n,
+        n_examples=int(line["n_examples"]),
         verdict=found.verdict,
         reason=found.reason,
     )
@@ -119,7 +121,7 @@ def _scheme_row(family: str, scheme: str, line: "pd.Series", case: Case) -> Sche
         ci_low=low,
         ci_high=high,
         seeds=found.seeds,
-        n_examples=found.n,
+        n_examples=int(line["n_examples"]),
     )
 
 

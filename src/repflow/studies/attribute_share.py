@@ -37,7 +37,7 @@ class Case:
     random_replicates: np.ndarray
     """[seeds, B], the weights of each replicate those of `trained_replicates`."""
     n: int
-    """Examples."""
+    """Resampling units."""
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,25 @@ import torch
 from repflow.contraction import BlockMixer, Bound
 from repflow.contraction.paths import BOUNDS, PathUse
 from repflow.contraction.values import Values
-from repflow.core import Origin, interval
+from repflow.core import Example, Origin, interval, proportion
 from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.metrics import poisson_weights
 from repflow.metrics.states import Means, observe_means
+from repflow.studies._units import Behind, Units, units_of
 from repflow.studies.dynamics_settings import DynamicsMeasureSettings
+
+SHARES = ("share_above_0.999", "share_beyond")
+"""Statistics in [0, 1] that may be 0 or 1 in every example."""
 
 
 def transition_rows(
-    origin: Origin, found: Sequence[BlockMixer], values: Values, examples: int
+    origin: Origin, found: Sequence[BlockMixer], values: Values, examples: int, units: Units
 ) -> Iterator[TransitionRow]:
     """One row a block, quantity and statistic."""
-    limits = {key: interval(cells[:, 1:].numpy(), examples) for key, cells in values.items()}
+    limits = {
+        (quantity, statistic): _ends(cells.numpy(), units.usable, statistic in SHARES)
+        for (quantity, statistic), cells in values.items()
+    }
     for i, mixer in enumerate(found):
         for (quantity, statistic), (low, high) in limits.items():
             yield TransitionRow(
@@ -62,10 +69,12 @@ def block_bound_rows(origin: Origin, found: Sequence[Bound]) -> Iterator[BoundRo
         )
 
 
-def path_bound_rows(origin: Origin, state: PathUse, policies: Sequence[str]) -> Iterator[BoundRow]:
+def path_bound_rows(origin: Origin, state: PathUse, policies: Sequence[str], units: Units) -> Iterator[BoundRow]:
     """One row an inequality and token policy."""
     values = state.value()
-    low, high = interval(values[:, 2, :, 1:].numpy(), state.count[:, 2].numpy())
+    behind = Behind(len(units.of), units)
+    n = behind.units(state.count[:, 2].numpy(), state.weight[:, 2].numpy())
+    low, high = interval(values[:, 2, :, 1:].numpy(), n * behind.usable)
     for i, name in enumerate(BOUNDS):
         for p, policy in enumerate(policies):
             bound, measured, use = values[i, :, p, 0].tolist()
@@ -96,23 +105,30 @@ def distance_bins(reach: int) -> list[tuple[int, int]]:
 
 
 def influence_rows(
-    origin: Origin, squares: np.ndarray, tokens: Sequence[int], ids: Sequence[int], chosen: DynamicsMeasureSettings
+    origin: Origin,
+    squares: np.ndarray,
+    tokens: Sequence[int],
+    examples: Sequence[Example],
+    chosen: DynamicsMeasureSettings,
 ) -> tuple[list[InfluenceRow], RecencyRow]:
-    """One row a bin of distances, and the slope over them, of squared influences [n, distances]."""
+    """One row a bin of distances, and the slope over them, of squared influences [n, distances] of the examples."""
     bins = distance_bins(squares.shape[1] - 1)
+    units = units_of(examples)
+    behind, ids = Behind(len(examples), units), [example.unit_id for example in examples]
     cut = [squares[:, first : last + 1] for first, last in bins]
     weights = poisson_weights(chosen.seed, ids, chosen.replicates)
     mean = _means(np.stack([each.mean(1) for each in cut]), weights)
     # The root comes last: that of each example's few products would be too small however many examples there are.
     values = mean.value().sqrt().numpy()
+    n = behind.units(mean.count.numpy(), mean.weight.numpy()) * behind.usable
     shares = _means(np.stack([each.sum(1) for each in cut]) / squares.sum(1), weights)
     rows = [
         InfluenceRow(
             **_about(origin),
             distance=first,
             distance_to=last,
-            **_limits("value", ("ci_low", "ci_high"), values[i], int(mean.count[i])),
-            **_limits("share", ("share_low", "share_high"), shares.value()[i].numpy(), int(shares.count[i])),
+            **_limits("value", ("ci_low", "ci_high"), values[i], int(n[i])),
+            **_limits("share", ("share_low", "share_high"), shares.value()[i].numpy(), int(n[i]), share=True),
             n_examples=int(mean.count[i]),
             n_tokens=int(np.array(tokens)[np.isfinite(cut[i]).all(1)].sum()),
         )
@@ -120,7 +136,7 @@ def influence_rows(
     ]
     slopes = recency_slopes(values, bins)
     fewest = int(mean.count[1:].min()) if len(bins) > 1 else 0
-    low, high = interval(slopes[1:], fewest)
+    low, high = interval(slopes[1:], int(n[1:].min()) if len(bins) > 1 else 0)
     return rows, RecencyRow(
         **_about(origin),
         slope=float(slopes[0]),
@@ -150,10 +166,15 @@ def _means(values: np.ndarray, weights: torch.Tensor) -> Means:
     return observe_means(torch.from_numpy(values), weights)
 
 
-def _limits(name: str, ends: tuple[str, str], cells: np.ndarray, n: int) -> dict[str, Any]:
+def _limits(name: str, ends: tuple[str, str], cells: np.ndarray, n: int, share: bool = False) -> dict[str, Any]:
     """Columns of a value and its interval, from the estimate and its replicates [1 + B]."""
-    low, high = interval(cells[1:], n)
+    low, high = _ends(cells, n, share)
     return {name: float(cells[0]), ends[0]: float(low), ends[1]: float(high)}
+
+
+def _ends(cells: np.ndarray, n: int, share: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of [..., 1 + B]."""
+    return proportion(cells[..., 0], cells[..., 1:], n) if share else interval(cells[..., 1:], n)
 
 
 def _about(origin: Origin) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from repflow.contraction.influence import check_gradient
 from repflow.contraction.paths import PathBounds
 from repflow.core import ModelProblem, Origin, SubjectFacts
 from repflow.engines import Job, Outcome, Progress, Reader, run_job
-from repflow.metrics import Metric, Options
+from repflow.metrics import Metric, Options, named
 from repflow.models import Loaded, SubjectSpec
 from repflow.store import RunWriter
 from repflow.studies._preflight import job_key
@@ -21,7 +21,7 @@ from repflow.studies.dynamics_record import DynamicsRecord
 from repflow.studies.dynamics_rows import block_bound_rows, influence_rows, path_bound_rows, transition_rows
 from repflow.studies.dynamics_settings import DynamicsSettings
 from repflow.studies.flow import load_as
-from repflow.studies.jobs import Reading, read, reader_of
+from repflow.studies.jobs import Reading, measured_units, read, reader_of
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,20 @@ class Watching:
             self.record.warn(line)
         self.progress.begin(f"{facts.label} on {reading.assignment.title}", len(reading.examples))
         with ExitStack() as stack:
-            watched: list[Metric] = [PathBounds()]
+            watched: list[Metric] = [PathBounds(), *named(["headline"])]
             if found:
                 watched.append(stack.enter_context(transitions_of(subject, found)))
-            outcome = run_job(reader, self._job(key, reader, reading, watched), self.writer, self.progress)
+            job = self._job(key, reader, reading, watched)
+            outcome = run_job(reader, job, self.writer, self.progress)
         self._say_stopped(facts, reader, reading, outcome)
-        self.record.bounds += path_bound_rows(origin, outcome.states["path_bounds"], self.settings.measure.tokens)
+        units = measured_units(reader, job, outcome)
+        self.record.take_units(facts, reading, units)
+        policies = self.settings.measure.tokens
+        self.record.bounds += path_bound_rows(origin, outcome.states["path_bounds"], policies, units)
         if found:
             state = outcome.states["transitions"]
             values = transition_values(state)
-            self.record.transitions += transition_rows(origin, found, values, state.examples)
+            self.record.transitions += transition_rows(origin, found, values, state.examples, units)
             self.record.bounds += block_bound_rows(origin, bounds(state, found))
         return outcome.clock.forward + outcome.clock.metrics
 
@@ -118,8 +122,8 @@ class Watching:
         except ModelProblem as problem:
             self._refuse(problem)
             return influencing.seconds
-        ids = [example.id for example in reading.examples]
-        rows, recency = influence_rows(_origin(subject.facts, reading), squares, influencing.counts, ids, chosen)
+        origin, examples = _origin(subject.facts, reading), reading.examples
+        rows, recency = influence_rows(origin, squares, influencing.counts, examples, chosen)
         self.record.influence += rows
         self.record.recency.append(recency)
         return influencing.seconds

@@ -1,22 +1,22 @@
 """One subject on one task: what it reads, the job that measures it, and the rows that come of it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from repflow.core import ContextTooLong, Example, ModelProblem, NotEnoughData, Origin, Site, SubjectFacts, Tokenizer
 from repflow.engines import Clock, Job, Keeper, Outcome, Progress, Reader, run_job
-from repflow.metrics import DEFAULT, Options, measurable, named
-from repflow.metrics.example_rows import BLOCK
+from repflow.metrics import DEFAULT, Options, headline, measurable, named
 from repflow.metrics.token_cka import MIN_ROWS
 from repflow.models import Loaded
 from repflow.studies._cross import Measured
 from repflow.studies._preflight import job_key
 from repflow.studies._rows import Tables, tables_of
 from repflow.studies._tasks import Assignment, assignments
+from repflow.studies._units import Units, units_of
 from repflow.studies.settings import FlowSettings
 
 __all__ = [
@@ -34,8 +34,14 @@ __all__ = [
 
 CPU_BATCH_TOKENS = 2_048
 GPU_BATCH_TOKENS = 16_384
-FEW = 30
-"""Below this many examples a run says that its intervals are rough."""
+
+
+class Where(NamedTuple):
+    """Whose measurement on what."""
+
+    subject: str
+    task: str
+    context: int
 
 
 @dataclass
@@ -48,10 +54,29 @@ class Record:
     timings: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
+    units: dict[Where, dict[str, Any]] = field(default_factory=dict)
+    """Facts of the units that were measured."""
 
     def warn(self, line: str) -> None:
         if line not in self.warnings:
             self.warnings.append(line)
+
+    def take_units(self, facts: SubjectFacts, reading: "Reading", units: Units) -> None:
+        """Note the units of what was measured; warn where they are worth less than they seemed before."""
+        where = Where(facts.label, reading.assignment.task.name, reading.assignment.context)
+        self.units[where] = units.facts()
+        if units.effective < reading.units.effective - 0.5:
+            units.warn(self.warn, f"{facts.label}, {reading.assignment.title}")
+
+    def settled_tasks(self) -> list[dict[str, Any]]:
+        """The tasks' facts, with what measuring has told of their units."""
+        return [with_units(task, self.units) for task in self.tasks]
+
+
+def with_units(task: dict[str, Any], known: Mapping[Where, dict[str, Any]]) -> dict[str, Any]:
+    """A task's facts with its units as they were measured, where they were."""
+    found = known.get(Where(task["subject"], task["name"], task["context"]))
+    return task if found is None else task | {"units": found}
 
 
 @dataclass(frozen=True)
@@ -66,6 +91,11 @@ class Reading:
     def tokens(self) -> int:
         """Of the examples it is measured on."""
         return sum(len(example.ids) for example in self.examples)
+
+    @property
+    def units(self) -> Units:
+        """The resampling units of the examples."""
+        return units_of(self.examples)
 
     @property
     def longest(self) -> int:
@@ -126,10 +156,9 @@ def read(
         record.warn(f"{facts.label}, {title}: {len(calibration)} examples to calibrate on, {spare} were asked for")
     if settings.measure.sites == "hf":
         record.warn("read from Hugging Face's list of hidden states, for parity only: families leave out other ends")
-    if len(examples) < FEW:
-        record.warn(f"{len(examples)} examples make rough intervals; {FEW} or more make good ones")
     check_length(facts, built, settings.model.allow_extrapolation, record.warn)
     _check_enough(settings, examples, title)
+    units_of(examples).warn(record.warn, title)
     known = assignment.facts(facts.label, examples)
     record.tasks.append(known)
     for note in known["source"].get("notes", ()):
@@ -154,10 +183,21 @@ def measure(
     progress.begin(f"{facts.label} on {assignment.title}", len(job.examples))
     outcome = run_job(reader, job, keeper, progress)
     origin = Origin(facts.label, facts.family, facts.init, assignment.task.name, assignment.context, step)
-    record.tables.extend(tables_of(origin, reader.sites, job.metrics, outcome.states, job.options))
+    units = measured_units(reader, job, outcome)
+    record.tables.extend(tables_of(origin, reader.sites, job.metrics, outcome.states, job.options, units))
     _take_warnings(facts, assignment, reader.sites, outcome, record)
-    record.measured.append(Measured.of(origin, facts, reader.sites, job.examples, outcome.states))
+    record.take_units(facts, reading, units)
+    record.measured.append(Measured.of(origin, facts, reader.sites, job.examples, outcome.states, units))
     return outcome.clock
+
+
+def measured_units(reader: Reader, job: Job, outcome: Outcome) -> Units:
+    """The units of the examples that were not left out, and what their headline numbers say of them."""
+    states, sites, policies = outcome.states, reader.sites, job.options.policies
+    stopped = {example for example, _ in states["counts"].stopped}
+    examples = [example for example in job.examples if example.id not in stopped]
+    name = f"inter_token_cosine raw {policies[headline.policy(policies)]} at {sites[headline.middle(sites)].name}"
+    return units_of(examples, states["headline"], name)
 
 
 def _job(key: str, reader: Reader, facts: SubjectFacts, reading: Reading, settings: FlowSettings) -> Job:
@@ -172,6 +212,7 @@ def _job(key: str, reader: Reader, facts: SubjectFacts, reading: Reading, settin
     between = len(settings.subjects) > 1 and settings.measure.permutations and {"token_cka", "example_cka"} & {*names}
     if between:
         names = (*names, "token_grams", "example_cka")
+    names = (*names, "headline")
     per_batch = reader.batch_tokens // reading.longest
     shard = settings.output.shard or max(1, math.ceil(len(reading.examples) / 16), per_batch)
     key = job_key(key, facts, (*reading.examples, *reading.calibration))
@@ -210,5 +251,3 @@ def _take_warnings(
         record.warn(f"{where}: token CKA leaves out {int(states['token_cka'].skipped.max())} examples of < 4 tokens")
     if "example_cka" in states and states["counts"].examples < MIN_ROWS:
         record.warn(f"example CKA needs at least {MIN_ROWS} examples and is left out")
-    elif "example_cka" in states and states["counts"].examples < 2 * BLOCK:
-        record.warn(f"example CKA has an interval from {2 * BLOCK} examples on; its values here have none")

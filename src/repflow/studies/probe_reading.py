@@ -1,7 +1,7 @@
 """What a subject reads of a task for its probes: the examples, and the states and answers, gathered shard by shard."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,19 +61,40 @@ class ProbeReading:
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """Groups whose gold is the same text count as one: on both sides of a split they would be a leak."""
+        """What is kept together, in splits and in resampling: groups that share a unit, or whose gold is the same text.
+
+        On both sides of a split they would be a leak.
+        """
         return _told_apart(self.examples)
 
 
 def _told_apart(examples: Sequence[Example]) -> tuple[int, ...]:
-    """The first group with the gold of each example's group, compared where both have it at their first position."""
-    first: dict[tuple[int, ...], int] = {}
-    of_group: dict[int, int] = {}
+    """For each example the first of the groups that are linked with its own, by a gold or a unit they share.
+
+    Golds are compared where the groups have them at their first position.
+    """
+    first: dict[Hashable, int] = {}
+    linked: dict[int, int] = {}
     for example in examples:
-        if example.group not in of_group:
+        golds: list[Hashable] = []
+        if example.group not in linked:
             assert example.gold_span is not None, "an example without a gold"
-            of_group[example.group] = first.setdefault(example.ids[slice(*example.gold_span)], example.group)
-    return tuple(of_group[example.group] for example in examples)
+            linked[example.group] = example.group
+            golds = [example.ids[slice(*example.gold_span)]]
+        for shared in (*golds, ("unit", example.unit)) if example.unit is not None else golds:
+            _link(linked, example.group, first.setdefault(shared, example.group))
+    return tuple(_root(linked, example.group) for example in examples)
+
+
+def _root(linked: dict[int, int], group: int) -> int:
+    while linked[group] != group:
+        group = linked[group]
+    return group
+
+
+def _link(linked: dict[int, int], one: int, other: int) -> None:
+    first, second = sorted((_root(linked, one), _root(linked, other)))
+    linked[second] = first
 
 
 def probe_assignments(settings: ProbeSettings) -> list[Assignment]:
@@ -101,8 +122,8 @@ def read_examples(
     labels, groups = np.array(reading.labels), np.array(reading.groups)
     if repeated := found - len(np.unique(groups)):
         warn(
-            f"{assignment.title}: {repeated} of {found} questions or sets of pairs have the gold of another; "
-            "they share its group, so that no split divides them"
+            f"{assignment.title}: {repeated} of {found} questions or sets of pairs have the gold or the passage of "
+            "another; they share its group, so that no split divides them"
         )
     check_probeable((1, len(built), 1), labels, groups, positions, settings.probing.seeds)
     _tell_units(assignment, held_out(groups, settings.probing.seeds, settings.probing.seed), warn)

@@ -8,11 +8,15 @@ from repflow.core import Example
 
 
 def examples_sha256(examples: Sequence[Example]) -> str:
-    """Hex sha256 of ids, tokens, groups, golds and answers, in order; the prompts' text aside."""
+    """Hex sha256 of ids, tokens, groups, golds, answers and units, in order; the prompts' text aside.
+
+    An example that is a unit of its own is resampled, and hashed, like one without a unit.
+    """
     digest = hashlib.sha256()
     for e in examples:
         parts = (e.id, e.ids, e.group, e.gold_position, e.n_positions, e.gold_span, e.gold_class, e.answers)
-        digest.update(json.dumps(parts).encode() + b"\n")
+        unit = () if e.unit_id == e.id else (e.unit_id,)
+        digest.update(json.dumps([*parts, *unit]).encode() + b"\n")
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from repflow.models import environment_facts
 from repflow.models.facts import weights_sha256
 from repflow.store import RunWriter
 from repflow.studies._progress import Silent
-from repflow.studies.jobs import Reading, Record, Tables, measure
+from repflow.studies.jobs import Reading, Record, Tables, Where, measure, with_units
 from repflow.studies.settings import FlowSettings
 
 COMMAND = "train-flow"
@@ -76,7 +76,8 @@ class Series:
     def keep(self, label: str, step: int, record: Record, facts: SubjectFacts, seconds: Mapping[str, float]) -> None:
         """Keep one step's rows. On return they survive a crash. Raises BadFile when the disk refuses."""
         meta = {name: [astuple(row) for row in getattr(record.tables, name)] for name in _ROWS}
-        facts_of_step = {"facts": asdict(facts), "warnings": record.warnings, "seconds": dict(seconds)}
+        units = [[*where, known] for where, known in record.units.items()]
+        facts_of_step = {"facts": asdict(facts), "warnings": record.warnings, "seconds": dict(seconds), "units": units}
         arrays = record.tables.replicates() if self.keep_replicates else {}
         with self._writer() as writer:
             writer.save_part(self._key(label, step), arrays, meta | facts_of_step)
@@ -110,7 +111,7 @@ class Series:
                 found.take(label, {step: self._part(writer, label, step) for step in sorted(of_subject)})
             info = {
                 "subjects": found.subjects,
-                "tasks": list(tasks),
+                "tasks": [with_units(task, found.units) for task in tasks],
                 "versions": environment_facts(),
                 "seed": self.seed,
                 "timings": found.timings | {"total_s": round(found.seconds, 3)},
@@ -160,6 +161,8 @@ class _Gathered:
     drawn: dict[str, list[np.ndarray]] = field(default_factory=dict[str, list[np.ndarray]])
     subjects: list[dict[str, Any]] = field(default_factory=list)
     timings: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    units: dict[Where, dict[str, Any]] = field(default_factory=dict)
+    """As measured at each subject's last step."""
 
     @property
     def seconds(self) -> float:
@@ -185,6 +188,7 @@ class _Gathered:
         last = metas[max(metas)]["facts"]
         weights = [meta["facts"]["weights_sha256"] for meta in metas.values()]
         self.subjects.append(last | {"steps": list(metas), "weights_sha256_of_steps": weights})
+        self.units |= {Where(*where): known for *where, known in metas[max(metas)].get("units", ())}
         names = metas[max(metas)]["seconds"]
         self.timings[label] = {
             f"{name}_s": round(sum(meta["seconds"][name] for meta in metas.values()), 3) for name in names
