@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from repflow.core import ModelProblem
-from repflow.models.boundary import one_line_errors
+from repflow.core.boundary import one_line_errors
 from repflow.models.kernels import machine_memory
 
 _TENSORS = 10_000

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import ModelProblem
-from repflow.models.boundary import one_line_errors
+from repflow.core.boundary import one_line_errors
 from repflow.models.sources._adapter import adapted, check_not_alone
 from repflow.models.sources._building import causal_class, check_buildable
 from repflow.models.sources._checkpoint import ADAPTER_CONFIG, CONFIG, Checkpoint, read_checkpoint, read_tensors
