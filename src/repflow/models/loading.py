@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from repflow.core import BadSetting, ModelProblem, SubjectFacts, Tap
-from repflow.models.boundary import one_line_errors
+from repflow.core.boundary import one_line_errors
 from repflow.models.check import check_source
 from repflow.models.facts import subject_facts
 from repflow.models.families import FAMILIES

@@ -25,8 +25,8 @@ class Observed:
 
 
 def probe_ids(rows: int, device: torch.device) -> Tensor:
-    """[1, 8] token ids below `rows`, which no position embedding is looked up with: they are not consecutive."""
-    ids = torch.tensor([[5, 1, 7, 3, 0, 6, 2, 4]], device=device)
+    """[1, 8] token ids below `rows`: not consecutive, as positions are, and not the first ones, as padding often is."""
+    ids = torch.tensor([[13, 9, 15, 11, 8, 14, 10, 12]], device=device)
     return ids.remainder(rows)
 
 

@@ -27,6 +27,8 @@ __all__ = [
     "advice",
     "assignments",
     "batch_tokens",
+    "check_ids",
+    "check_length",
     "measure",
     "read",
     "reader_of",
@@ -156,6 +158,7 @@ def read(
         record.warn(f"{facts.label}, {title}: {len(calibration)} examples to calibrate on, {spare} were asked for")
     if settings.measure.sites == "hf":
         record.warn("read from Hugging Face's list of hidden states, for parity only: families leave out other ends")
+    check_ids(facts, tokenizer, built)
     check_length(facts, built, settings.model.allow_extrapolation, record.warn)
     _check_enough(settings, examples, title)
     units_of(examples).warn(record.warn, title)
@@ -217,6 +220,16 @@ def _job(key: str, reader: Reader, facts: SubjectFacts, reading: Reading, settin
     shard = settings.output.shard or max(1, math.ceil(len(reading.examples) / 16), per_batch)
     key = job_key(key, facts, (*reading.examples, *reading.calibration))
     return Job(key, reading.examples, reading.calibration, named(names), options, shard)
+
+
+def check_ids(facts: SubjectFacts, tokenizer: Tokenizer, examples: Sequence[Example]) -> None:
+    """Raises ModelProblem for a token id in the examples that the model has no embedding for."""
+    largest = max(max(example.ids, default=0) for example in examples)
+    if facts.n_embeddings is not None and largest >= facts.n_embeddings:
+        raise ModelProblem(
+            f"{facts.label}: the examples hold the token id {largest} ({tokenizer.decode([largest])!r}), and the model "
+            f"has embeddings for {facts.n_embeddings} tokens; give text without it, or the tokenizer of the model"
+        )
 
 
 def check_length(facts: SubjectFacts, examples: Sequence[Example], allowed: bool, warn: Callable[[str], None]) -> None:

@@ -21,7 +21,7 @@ from repflow.probing.features import FeatureFacts, FeatureFile
 from repflow.store import RunWriter
 from repflow.studies._preflight import job_key
 from repflow.studies._tasks import Assignment
-from repflow.studies.jobs import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, advice, check_length
+from repflow.studies.jobs import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, advice, check_ids, check_length
 from repflow.studies.probe_settings import ProbeSettings
 from repflow.tasks import examples_sha256, kvpr_correct, longest, make_task, mdqa_correct
 
@@ -115,6 +115,7 @@ def read_examples(
     found = len(built) // positions
     if found < wanted:
         warn(f"{subject.facts.label}, {assignment.title}: the data gives {found} groups, {wanted} were asked for")
+    check_ids(subject.facts, subject.tokenizer, built)
     check_length(subject.facts, built, settings.model.allow_extrapolation, warn)
     check_places(places, built)
     name = f"{number:02d}-{assignment.key}"

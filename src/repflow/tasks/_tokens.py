@@ -4,17 +4,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from repflow.core import Tokenizer
+from repflow.core.boundary import one_line_errors
 
 CharRange = tuple[int, int]
 """Characters [start, end) of a prompt."""
 
 
 def encode(tokenizer: Tokenizer, text: str, *, special: bool) -> list[int]:
-    """Token ids, without Hugging Face's warning about lengths, which the caller checks itself."""
-    if hasattr(tokenizer, "is_fast"):
-        hugging_face: Any = tokenizer
-        return hugging_face.encode(text, add_special_tokens=special, verbose=False)
-    return tokenizer.encode(text, add_special_tokens=special)
+    """Token ids, without Hugging Face's warning about lengths, which the caller checks itself.
+
+    Raises ModelProblem for a text that the tokenizer cannot write.
+    """
+    with one_line_errors(f"the tokenizer cannot encode {text[:40]!a}"):
+        if hasattr(tokenizer, "is_fast"):
+            hugging_face: Any = tokenizer
+            return hugging_face.encode(text, add_special_tokens=special, verbose=False)
+        return tokenizer.encode(text, add_special_tokens=special)
 
 
 def token_span(tokenizer: Tokenizer, text: str, ids: Sequence[int], chars: CharRange) -> tuple[int, int]:

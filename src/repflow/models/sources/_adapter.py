@@ -57,6 +57,8 @@ def adapted(opened: Opened, folder: Path) -> Opened:
         raise BadFile(f"no adapter_model.safetensors in {folder}, which has an {ADAPTER_CONFIG}")
     tensors = read_tensors(file)
     low, whole = _parts(tensors, file)
+    if not low and not whole:
+        raise BadFile(f"{file} holds no adapter")
     with torch.no_grad():
         for name, parts in low.items():
             _merge(opened.model, name, parts, _scale(config, name, parts, file), file)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from repflow.core import ModelProblem
-from repflow.models.boundary import one_line_errors
+from repflow.core.boundary import one_line_errors
 from repflow.models.kernels import machine_memory
 
 _TENSORS = 10_000
@@ -28,8 +28,10 @@ def causal_class(config: Any, where: str) -> Any:
     )
 
 
-def check_buildable(config: Any, where: str, *, tensors: int = 0, stored: int | None = None) -> None:
-    """Builds the model of a config without memory for its weights.
+def check_buildable(
+    config: Any, where: str, *, tensors: int = 0, stored: int | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Builds the model of a config without memory for its weights; the shapes of its parameters.
 
     `tensors` is how many its checkpoint holds, `stored` how many bytes. Raises ModelProblem for what cannot be built,
     needs more memory than the machine has, or is many times larger than its checkpoint: before anything is allocated.
@@ -40,7 +42,7 @@ def check_buildable(config: Any, where: str, *, tensors: int = 0, stored: int | 
     quantised = getattr(config, "quantization_config", None) is not None
     counted = _counted(where, max(_TENSORS, 20 * tensors))
     with one_line_errors(f"cannot build the model of {where}"), counted as found, torch.device("meta"):
-        chosen(config)
+        shapes = {name: tuple(tensor.shape) for name, tensor in chosen(config).named_parameters()}
     least = sum(found.values()) * (0.25 if quantised else 2)
     have = machine_memory()
     if have is not None and least > have:
@@ -50,6 +52,7 @@ def check_buildable(config: Any, where: str, *, tensors: int = 0, stored: int | 
             f"{where} describes {found['parameters']:.3g} parameters, its weights are {stored:,} bytes; they do not "
             "belong together"
         )
+    return shapes
 
 
 @contextmanager

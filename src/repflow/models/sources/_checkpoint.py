@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadFile, ModelProblem
-from repflow.models.boundary import one_line, one_line_errors
+from repflow.core.boundary import one_line, one_line_errors
 
 SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"

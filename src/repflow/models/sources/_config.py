@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from repflow.core import BadSetting, unknown
-from repflow.models.boundary import one_line_errors
+from repflow.core.boundary import one_line_errors
 from repflow.models.byte_tokenizer import byte_tokenizer
 from repflow.models.families import KEYS, Family, config_settings, family
 from repflow.models.initialise import random_model

@@ -1,12 +1,13 @@
 """A local directory in Hugging Face format, or in that of Mamba's authors."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from repflow.core import ModelProblem
-from repflow.models.boundary import one_line_errors
+from repflow.core.boundary import one_line_errors
 from repflow.models.sources._adapter import adapted, check_not_alone
 from repflow.models.sources._building import causal_class, check_buildable
 from repflow.models.sources._checkpoint import ADAPTER_CONFIG, CONFIG, Checkpoint, read_checkpoint, read_tensors
@@ -25,26 +26,47 @@ def open_directory(folder: Path, request: Request) -> Opened:
     """
     check_not_alone(folder)
     checkpoint = read_checkpoint(folder)
-    config = _config(checkpoint, request)
+    config, shapes = _config(checkpoint, request), {}
     if config is not None:
-        check_buildable(config, str(folder / CONFIG), tensors=len(checkpoint.shapes), stored=checkpoint.bytes)
+        where, tensors = str(folder / CONFIG), len(checkpoint.shapes)
+        shapes = check_buildable(config, where, tensors=tensors, stored=checkpoint.bytes)
     tokenizer, said = tokenizer_and_warnings(folder, trust_remote_code=request.trust_remote_code)
     rename = _renaming(checkpoint)
-    if config is not None and rename is not None:
-        model, warnings = _renamed_model(checkpoint, config, rename, request)
-    else:
-        model, warnings = pretrained_model(
-            str(folder),
-            {
-                "dtype": request.dtype,
-                "trust_remote_code": request.trust_remote_code,
-                "local_files_only": True,
-                # Where peft is installed, transformers would lay an adapter over the model, and elsewhere not.
-                "adapter_kwargs": {"subfolder": "not here"},
-            },
-        )
+    with _mismatch_told(checkpoint, shapes, rename or str):
+        if config is not None and rename is not None:
+            model, warnings = _renamed_model(checkpoint, config, rename, request)
+        else:
+            model, warnings = pretrained_model(str(folder), _options(request))
     opened = Opened(model, tokenizer, warnings=(*warnings, *said))
     return adapted(opened, folder) if (folder / ADAPTER_CONFIG).is_file() else opened
+
+
+def _options(request: Request) -> dict[str, Any]:
+    return {
+        "dtype": request.dtype,
+        "trust_remote_code": request.trust_remote_code,
+        "local_files_only": True,
+        # Where peft is installed, transformers would lay an adapter over the model, and elsewhere not.
+        "adapter_kwargs": {"subfolder": "not here"},
+    }
+
+
+@contextmanager
+def _mismatch_told(
+    checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]], rename: Callable[[str], str]
+) -> Iterator[None]:
+    """Says which tensor does not fit where transformers only says that one does not."""
+    try:
+        yield
+    except ModelProblem as error:
+        stored = {rename(name): shape for name, shape in checkpoint.shapes.items()}
+        wrong = next((n for n in sorted(shapes) if n in stored and stored[n] != shapes[n]), None)
+        if wrong is None or "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise ModelProblem(
+            f"{checkpoint.folder}: {wrong} is {list(stored[wrong])} in the checkpoint and {list(shapes[wrong])} by its "
+            "config; they do not belong together"
+        ) from error
 
 
 def pretrained_model(name: str, options: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadFile, CallerError, ModelProblem
-from repflow.models.boundary import one_line
+from repflow.core.boundary import one_line
 from repflow.models.sources._directory import open_directory, pretrained_model
 from repflow.models.sources._gguf_cache import cached_folder, store
 from repflow.models.sources._opened import Opened, Request

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from repflow.core import ModelProblem
-from repflow.models.boundary import one_line
+from repflow.core.boundary import one_line
 from repflow.models.sources._checkpoint import CONFIG, PICKLED, PICKLED_INDEX, SAFE, SAFE_INDEX, Absent
 from repflow.models.sources._directory import open_directory
 from repflow.models.sources._opened import Opened, Request

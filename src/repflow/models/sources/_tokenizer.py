@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadFile
-from repflow.models.boundary import one_line_errors
+from repflow.core.boundary import one_line_errors
 from repflow.models.sources._checkpoint import Absent
 
 _FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")

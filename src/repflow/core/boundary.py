@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from repflow.core import ModelProblem, RepflowError
+from repflow.core.errors import ModelProblem, RepflowError
 
 
 @contextmanager
