@@ -147,7 +147,7 @@ def test_without_a_mask_an_id_that_may_be_a_token_is_said_to_be_doubtful() -> No
     model, (ids, _) = gpt2(pad_token_id=PAD, eos_token_id=PAD), padded(LENGTHS)
     flow = watched(model, lambda: model(input_ids=ids))
     assert set(flow.layers["n_tokens"]) == {27}
-    assert "runs of the token id 59, which is padding and the end of a text alike" in flow.warnings[0]
+    assert "runs of the token id 59, which may be padding, and no attention_mask says" in flow.warnings[0]
     ended = ids_of()
     ended[:, -1] = PAD
     assert watched(model, lambda: model(input_ids=ended)).warnings == ()
@@ -266,6 +266,19 @@ def test_blocks_and_final_norm_by_name() -> None:
     model.extra = nn.ModuleList(nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(2))
     with pytest.raises(ModelProblem, match=r"lists of blocks: layers.*blocks= and final_norm= in Python"):
         watched(model, lambda: model(ids))
+
+
+def test_padding_that_nothing_tells_is_doubtful() -> None:
+    model, (ids, mask) = gpt2(), padded(LENGTHS)
+    said = "which may be padding, and no attention_mask says"
+    as_end = ids.masked_fill(mask == 0, model.config.eos_token_id)
+    assert said in watched(model, lambda: model(as_end)).warnings[0]
+    embeds = model.transformer.wte(ids)
+    assert said in watched(model, lambda: model(inputs_embeds=embeds)).warnings[0]
+    assert watched(model, lambda: model(inputs_embeds=embeds, attention_mask=mask)).warnings == ()
+    unknown = Keeps()
+    assert said in watched(unknown, lambda: unknown(ids)).warnings[0]
+    assert watched(unknown, lambda: unknown(ids), mask=None).warnings == ()
 
 
 def test_rows_of_padding_are_no_examples() -> None:

@@ -77,6 +77,17 @@ def test_virtual_tokens_do_not_count(kind: type) -> None:
     assert value == pytest.approx(float(torch.stack(cosines).mean()) + 1.0, abs=1e-5)
 
 
+def test_what_cannot_be_told_is_said() -> None:
+    model, batch = tiny("pythia"), token_batch((6, 4))
+    ids = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, model.config.eos_token_id)
+    with flow_losses(model, TERMS) as extra, torch.no_grad():
+        for options in ({"attention_mask": batch["attention_mask"]}, {}, {}):
+            model(input_ids=ids, **options)
+            extra.loss()
+            assert len(extra.warnings) == (options == {})
+    assert "which may be padding, and no attention_mask says" in extra.warnings[0]
+
+
 def test_sites_by_name_and_masks_by_name() -> None:
     model, batch = tiny("pythia"), token_batch((6, 4))
     names = {"blocks": "gpt_neox.layers", "final_norm": "none"}

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from repflow.capture.given import Given
-from repflow.capture.masks import Mask, mask_of
+from repflow.capture.masks import mask_of
 from repflow.capture.packing import places, starts
+from repflow.capture.padding import Reading, unpadded
 from repflow.core import BadSetting
 
 _ENCODER_DECODER = "decoder_input_ids"
@@ -54,41 +55,13 @@ class Tokens:
         return torch.isin(self.ids, torch.tensor(list(ids), dtype=torch.int64)) & self.real
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How a model's inputs are read."""
-
-    who: str
-    """Who reads them, for errors."""
-    mask: str | None = "attention_mask"
-    """The input that is 1 at tokens and 0 at padding; None: padding cannot be read, every token counts."""
-    pad_id: int | None = None
-    pad_is_more: bool = True
-    """Whether the padding id also stands for a token, such as the end of a text."""
-
-
-def reading_of(model: nn.Module, who: str, mask: str | None = "attention_mask") -> Reading:
-    """With the padding id that a Hugging Face model's configuration names."""
-    configs = (getattr(module, "config", None) for module in model.modules())
-    config: Any = next((found for found in configs if hasattr(found, "get_text_config")), None)
-    text = None if config is None else config.get_text_config()
-    pad = getattr(text, "pad_token_id", None)
-    if not isinstance(pad, int):
-        return Reading(who, mask)
-    others: list[Any] = []
-    for name in ("bos_token_id", "eos_token_id", "sep_token_id"):
-        value = getattr(text, name, None)
-        others += value if isinstance(value, list | tuple) else [value]
-    return Reading(who, mask, pad, pad in others)
-
-
 def tokens_of(called: Sequence[Given], n: int, t: int, reading: Reading, embedding: Tensor | None = None) -> Tokens:
     """The tokens behind states [n, t, d], from what the modules around them were called with, the innermost first.
 
     States before the token ids, where a module in between put virtual tokens, do not count; `embedding` [vocab, d]
     tells them. Padding is what the mask says, else a run of a padding id that stands for nothing else at either end of
-    a row. Rows in which several sequences are packed are taken apart, by positions that start again at 0,
-    `cu_seq_lens_q`, `seq_idx`, or a mask that numbers or separates them.
+    a row; runs of what else may be padding are doubts. Rows in which several sequences are packed are taken apart, by
+    positions that start again at 0, `cu_seq_lens_q`, `seq_idx`, or a mask that numbers or separates them.
     Raises BadSetting for inputs that do not say which states are tokens.
     """
     called = _within(called)
@@ -96,10 +69,12 @@ def tokens_of(called: Sequence[Given], n: int, t: int, reading: Reading, embeddi
     mask = mask_of(called, n, t, virtual, reading.who, reading.mask) if reading.mask else None
     real = torch.ones(n, t, dtype=torch.bool) if mask is None else mask.real.clone()
     real[:, :virtual] = False
-    doubts: list[str] = []
-    if ids is not None and reading.mask is not None:
-        doubts += _pad_by_id(real, ids, mask, reading)
-    found = Tokens(real, ids, None, tuple(doubts))
+    doubts: tuple[str, ...] = ()
+    if reading.mask is not None:
+        made = next((found for given in called if (found := _own_embeds(given.inputs)) is not None), None)
+        shown = made if ids is None else ids
+        doubts = unpadded(real, None if shown is None else shown.detach().cpu(), virtual, mask is not None, reading)
+    found = Tokens(real, ids, None, doubts)
     begins = starts(called, real, mask)
     return _taken_apart(found, begins) if bool(begins.any()) else found
 
@@ -170,34 +145,6 @@ def _own_embeds(inputs: Mapping[str, Any]) -> Tensor | None:
 def _is_ids(value: Any) -> bool:
     integers = (torch.int64, torch.int32, torch.int16, torch.uint8)
     return isinstance(value, Tensor) and value.ndim == 2 and value.dtype in integers
-
-
-def _pad_by_id(real: Tensor, ids: Tensor, mask: Mask | None, reading: Reading) -> list[str]:
-    """Takes runs of the padding id at either end of a row out of `real`, where no mask speaks. Returns doubts."""
-    if reading.pad_id is None:
-        return []
-    is_pad = (ids == reading.pad_id) & real
-    run = _end_runs(is_pad, real)
-    longest = int(run.sum(1).max()) if len(run) else 0
-    if not longest or (reading.pad_is_more and longest < 2):
-        return []
-    if mask is None and not reading.pad_is_more:
-        real &= ~run
-        return []
-    if mask is None:
-        both = "which is padding and the end of a text alike, and no attention_mask says which it is"
-        return [f"rows begin or end with runs of the token id {reading.pad_id}, {both}: all were counted"]
-    if reading.pad_is_more:
-        return []
-    return [f"attention_mask is 1 at the padding id {reading.pad_id} at the end of rows: it was counted as a token"]
-
-
-def _end_runs(is_pad: Tensor, real: Tensor) -> Tensor:
-    """The unbroken runs at either end of each row; what is not real does not break one."""
-    passed = (is_pad | ~real).int()
-    left = passed.cumprod(1)
-    right = passed.flip(1).cumprod(1).flip(1)
-    return (left | right).bool() & is_pad
 
 
 def _taken_apart(found: Tokens, begins: Tensor) -> Tokens:

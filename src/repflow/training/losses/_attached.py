@@ -28,6 +28,8 @@ class FlowLosses:
 
     values: dict[str, Tensor]
     """Each loss without its weight, as `loss()` last found it; detached."""
+    warnings: tuple[str, ...]
+    """What could not be told of the passes' tokens, such as padding without a mask."""
 
     def __init__(
         self,
@@ -37,7 +39,7 @@ class FlowLosses:
         special_ids: Sequence[int],
         reading: Reading,
     ) -> None:
-        self.values = {}
+        self.values, self.warnings = {}, ()
         self._model = model
         self._groups = [(term, term.groups(known)) for term in terms]
         self._special = tuple(special_ids)
@@ -67,6 +69,7 @@ class FlowLosses:
     def _value(self, seen: ForwardPass, term: Term, groups: Sequence[tuple[Site, ...]]) -> Tensor:
         read = [seen.at(group) for group in groups]
         tokens = seen.tokens(read[0][-1], self._model, self._reading)
+        self.warnings = tuple(dict.fromkeys((*self.warnings, *tokens.doubts)))
         counted = tokens.real & ~tokens.special(self._special, self._reading.who)
         laid = [[tokens.laid(states) for states in group] for group in read]
         return torch.stack([term.value(states, counted.to(states[-1].device)) for states in laid]).mean()
