@@ -7,6 +7,7 @@ from repflow.store._compare import compare
 from repflow.store._features import FEATURES_FORMAT
 from repflow.store._join import join
 from repflow.store._layout import SCHEMA_VERSION
+from repflow.store._lock import locked
 from repflow.store._probe_verdicts import judged
 from repflow.store._run import Run, open_run
 from repflow.store._steps import at_last_step, last_steps, steps_of, told_steps
@@ -32,6 +33,7 @@ __all__ = [
     "join",
     "judged",
     "last_steps",
+    "locked",
     "open_run",
     "print_comparison",
     "replacing",

@@ -2,13 +2,18 @@
 
 import errno
 import os
+import stat
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from repflow.core import StoreConflict
+from repflow.store._atomic import writing_to
 from repflow.store._layout import LOCK
+
+_LONGEST = 32
 
 
 class DirectoryLock:
@@ -20,10 +25,12 @@ class DirectoryLock:
 
     @classmethod
     def acquire(cls, directory: Path) -> "DirectoryLock":
-        """Raises StoreConflict, naming the process, when another writer holds the directory; OSError when it cannot."""
+        """Raises StoreConflict, naming the process, when another writer holds the directory, and for a file of the
+        lock's name that is no lock; OSError when it cannot.
+        """
         path = directory / LOCK
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = _opened(path)
             try:
                 _lock(descriptor, path)
                 if _same_file(descriptor, path):
@@ -41,14 +48,59 @@ class DirectoryLock:
         if self._descriptor is None:
             return
         with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            if _same_file(self._descriptor, self._path):
+                self._path.unlink()
         os.close(self._descriptor)
         self._descriptor = None
 
 
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold an existing folder: within, no other process of repflow writes it. Raises StoreConflict or BadFile."""
+    with writing_to(directory):
+        lock = DirectoryLock.acquire(directory)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _opened(path: Path) -> int:
+    """A new lock file, or one that is there and was made by repflow. No link is followed, nothing is changed yet."""
+    links, waiting = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
+    while True:
+        with suppress(FileExistsError):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | links, 0o666)
+        if path.is_symlink():
+            raise StoreConflict(_no_lock(path))
+        try:
+            descriptor = os.open(path, os.O_RDWR | links | waiting)
+        except FileNotFoundError:
+            # Its holder has just let go.
+            continue
+        if _is_lock(descriptor):
+            return descriptor
+        os.close(descriptor)
+        raise StoreConflict(_no_lock(path))
+
+
+def _is_lock(descriptor: int) -> bool:
+    """A plain file of one name that holds nothing but the number of a process."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or status.st_size > _LONGEST:
+        return False
+    text = os.read(descriptor, _LONGEST)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return not text or text.isdigit()
+
+
+def _no_lock(path: Path) -> str:
+    return f"{path} is no lock of repflow's but has its name; move it away, or choose another --out"
+
+
 def _same_file(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
 
@@ -72,5 +124,5 @@ def _lock(descriptor: int, path: Path) -> None:
 
 
 def _holder(descriptor: int) -> str:
-    text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    text = os.pread(descriptor, _LONGEST, 0).decode("ascii", "replace").strip()
     return f"process {text}" if text.isdigit() else "another process"

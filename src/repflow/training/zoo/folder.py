@@ -1,16 +1,23 @@
 """The folder of one training: what it is of, how far it is, its checkpoints and snapshots."""
 
 import json
-import shutil
-from contextlib import suppress
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from repflow.core import BadFile, StoreConflict
-from repflow.store import write_file
+from repflow.store import locked, write_file
+from repflow.training.zoo import contents
+from repflow.training.zoo.contents import MARKER
 
-MARKER = "training.json"
+State = Literal["new", "resumed", "finished", "replaced"]
+_FACTS = ("status", "model", "settings", "corpus", "config")
+_REPLACED = "replaced"
+"""The status of a training whose files are being deleted to make room for the one that the marker describes."""
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +37,69 @@ class Training:
 
     def steps(self) -> dict[int, Path]:
         """The snapshots by optimiser step."""
-        return {int(p.name.rpartition("-")[2]): p for p in sorted(self.snapshots.glob("step-*"))}
+        return _numbered(self.snapshots, "step")
 
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
-    def begin(self, facts: dict[str, Any], *, resume: bool, overwrite: bool) -> Literal["new", "resumed", "finished"]:
-        """Claims the folder for the training that `facts` describe.
+    @contextmanager
+    def claimed(self, facts: dict[str, Any], *, resume: bool, overwrite: bool) -> Iterator[State]:
+        """Hold the folder for the training that `facts` describe; no other process trains in it meanwhile.
 
-        Raises StoreConflict when it holds another training, or this one and neither `resume` nor `overwrite` is said.
+        With `overwrite` the files of another training are deleted; what is not a training's is not.
+        Raises StoreConflict when the folder holds something else, another training, this one and neither `resume` nor
+        `overwrite` is said, or when another process holds it.
         """
+        self._state(facts, resume=resume, overwrite=overwrite)
+        missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with locked(self.path):
+                # The one who held it before may have changed what is there.
+                state = self._state(facts, resume=resume, overwrite=overwrite)
+                if state == "replaced":
+                    self.mark(facts, _REPLACED)
+                    contents.remove(self.path)
+                if state != "finished":
+                    self.mark(facts, "running")
+                yield state
+        finally:
+            with suppress(OSError):
+                for folder in missing:
+                    folder.rmdir()
+
+    def _state(self, facts: dict[str, Any], *, resume: bool, overwrite: bool) -> State:
+        """What stands in the folder, and what may be done about it. Changes nothing."""
+        _refuse_links(self)
+        if contents.is_empty(self.path):
+            return "new"
         marker = self.path / MARKER
-        state: Literal["new", "resumed", "finished"] = "new"
-        if overwrite and marker.is_file():
-            shutil.rmtree(self.path)
-        elif marker.is_file():
+        if not marker.is_file():
+            raise StoreConflict(f"{self.path} holds something else than a training; choose another --out")
+        if not overwrite:
             known = _read(marker)
             _refuse_other(self.path, known, facts)
             if not resume:
                 raise StoreConflict(f"{self.path} holds this training; go on with --resume, or --overwrite it")
-            state = "finished" if known.get("status") == "finished" else "resumed"
-        elif self.path.is_dir() and any(self.path.iterdir()):
-            raise StoreConflict(f"{self.path} holds something else than a training; choose another --out")
-        if state != "finished":
-            self.mark(facts, "running")
-        return state
+            if known["status"] == "finished":
+                return "finished"
+            if known["status"] != _REPLACED:
+                # Trainer deletes whole checkpoints, whatever else is in them.
+                self._refuse(name for name in contents.strangers(self.path) if name.startswith("checkpoints/"))
+                return "resumed"
+        nothing_known = not _is_marker(marker) and not contents.own(self.path)
+        self._refuse([*([MARKER] if nothing_known else []), *contents.strangers(self.path)])
+        return "replaced"
+
+    def _refuse(self, strangers: Iterable[str]) -> None:
+        foreign = list(strangers)
+        if foreign:
+            named = ", ".join(foreign[:_MOST_NAMED]) + (", ..." if len(foreign) > _MOST_NAMED else "")
+            raise StoreConflict(
+                f"{self.path} holds what no training wrote ({named}), nothing is deleted; move it away, or choose "
+                "another --out"
+            )
 
     def mark(self, facts: dict[str, Any], status: str, **more: Any) -> None:
         """Writes what is trained here, and how far it is. Raises BadFile when the disk refuses."""
@@ -64,20 +108,46 @@ class Training:
 
     def newest_checkpoint(self) -> Path | None:
         """The newest whole checkpoint; those cut short by a full disk or a kill are deleted."""
-        found = sorted(self.checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
-        while found:
-            newest = found.pop()
-            if _is_whole(newest):
-                return newest
-            shutil.rmtree(newest)
+        for _, checkpoint in sorted(_numbered(self.checkpoints, "checkpoint").items(), reverse=True):
+            if _is_whole(checkpoint):
+                return checkpoint
+            contents.remove(self.path, f"checkpoints/{checkpoint.name}")
         return None
+
+
+def _numbered(folder: Path, word: str) -> dict[int, Path]:
+    """The folders WORD-NUMBER in a folder, by number, ascending."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    matches = [(re.fullmatch(rf"{word}-(\d+)", path.name), path) for path in found if path.is_dir()]
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
+
+
+def _refuse_links(training: Training) -> None:
+    """Trainer deletes old checkpoints, and would do so behind a link."""
+    for path in (training.path, training.model, training.snapshots, training.checkpoints):
+        if path.is_symlink():
+            raise StoreConflict(
+                f"{path} is a link, needed the folder itself; put it in its place, or choose another --out"
+            )
+    if training.path.exists() and not training.path.is_dir():
+        raise StoreConflict(f"{training.path} is a file, needed a folder; choose another --out")
+
+
+def _is_marker(marker: Path) -> bool:
+    with suppress(BadFile):
+        _read(marker)
+        return True
+    return False
 
 
 def _read(marker: Path) -> dict[str, Any]:
     try:
-        return json.loads(marker.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        known = json.loads(marker.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise BadFile(f"cannot read {marker}: {error}; train anew with --overwrite") from error
+    if not isinstance(known, dict) or not all(name in known for name in _FACTS):
+        raise BadFile(f"cannot read {marker}: it is no marker of a training; train anew with --overwrite")
+    return known
 
 
 def _refuse_other(path: Path, known: dict[str, Any], facts: dict[str, Any]) -> None:

@@ -64,9 +64,8 @@ def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
     for name in settings.models:
         training = Training(place.out / name)
         with _told_plainly(training.path):
-            if not _train_one(course, name, training):
+            if not _claimed(course, name, training):
                 break
-            write_card(training, place.data, progress)
             done.append(training)
     return done
 
@@ -104,8 +103,8 @@ def zoo_stream(corpus: Corpus, tokenizer: Any, learning: LearningSettings) -> Zo
     )
 
 
-def _train_one(course: _Course, name: str, training: Training) -> bool:
-    """Whether the model is now trained to the end."""
+def _claimed(course: _Course, name: str, training: Training) -> bool:
+    """Whether the model is now trained to the end, and its card written."""
     config = recipe(name).config()
     facts = {
         "model": name,
@@ -113,10 +112,17 @@ def _train_one(course: _Course, name: str, training: Training) -> bool:
         "corpus": course.corpus.sha256,
         "config": config.to_dict(),
     }
-    state = training.begin(facts, resume=course.place.resume, overwrite=course.place.overwrite)
-    if state == "finished":
-        course.progress.note(f"{name} is trained already, in {training.model}")
-        return True
+    with training.claimed(facts, resume=course.place.resume, overwrite=course.place.overwrite) as state:
+        if state == "finished":
+            course.progress.note(f"{name} is trained already, in {training.model}")
+        elif not _train_one(course, name, training, config, facts):
+            return False
+        write_card(training, course.place.data, course.progress)
+    return True
+
+
+def _train_one(course: _Course, name: str, training: Training, config: Any, facts: dict[str, Any]) -> bool:
+    """Whether the model is now trained to the end."""
     begun = time.monotonic()
     with quiet():
         model = random_model(config, course.learning.seed)
