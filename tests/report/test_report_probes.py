@@ -253,7 +253,8 @@ def test_depth_said_of_curves_at_chance():
     said = depth_said(some, SHORT)
     assert said.startswith("Highest of the peaks, mamba, kvpr, 300 tokens: best read at block.3: accuracy 50.0%")
     assert "by 0 of 1 curves above chance." in said
-    assert said.endswith(f"No site is above chance with pythia-tiny (kvpr, 300 tokens); {level}")
+    whose = level.replace(", pythia-tiny, kvpr, 300 tokens", "")
+    assert said.endswith(f"No site is above chance with pythia-tiny (kvpr, 300 tokens); {whose}")
 
 
 def test_depth_said_of_too_few_groups():
@@ -262,7 +263,10 @@ def test_depth_said_of_too_few_groups():
         "pythia-tiny (kvpr, 300 tokens): no interval, so nothing is said of a peak: 4 sets of pairs held out, 8 are "
         "needed."
     )
-    assert table_said(few, SHORT) == "No intervals, so no peak is given."
+    assert table_said(few, SHORT) == "No interval: there is no peak."
+    assert place_said(few, SHORT) == "No interval at any place."
+    nothing = pd.DataFrame(columns=pd.Index(["at", "gold_class", "difference_low"]))
+    assert telling_said(nothing, few, SHORT) == "No interval: nothing is readable and not said."
 
 
 def test_table_said_leaves_random_baselines_and_noise_out():
@@ -275,7 +279,7 @@ def test_table_said_leaves_random_baselines_and_noise_out():
     assert table_said(summary.assign(baseline_of="x"), SHORT) == ""
     assert table_said(at_chance(summary), SHORT) == "No site is above chance: there is no peak."
     assert table_said(pd.concat([summary[:1], at_chance(summary[1:])]), SHORT) == (
-        "All peaks lie at relative depth 0.50. The other 1 of 2 are not above chance."
+        "All peaks lie at relative depth 0.50. 1 of 2 curves have none."
     )
 
 
@@ -306,8 +310,8 @@ def test_telling_said_counts_subjects_and_the_places_of_the_one_most_ahead():
     corrected = "corrected for choosing the site, and for looking at each place of the gold"
     assert telling_said(frame, sums(), SHORT) == (
         "More is readable than said with 1 of 1 subjects above chance. The largest difference: pythia-tiny, where "
-        "beyond guessing the place is read in 75.0% of prompts, 30.0% are answered rightly, 45.0 points [35.0, 55.0] "
-        f"(40 sets of pairs); at 1 of 2 places of the gold by itself ({corrected})."
+        "beyond guessing (chance 20.0%) the place is read in 75.0% of prompts, 30.0% are answered rightly, 45.0 points "
+        f"[35.0, 55.0] (40 sets of pairs); at 1 of 2 places of the gold by itself ({corrected})."
     )
     assert telling_said(frame.assign(**level), sums(), SHORT) == (
         f"With none of 1 subjects above chance is more readable than said ({corrected})."
@@ -326,7 +330,7 @@ def test_place_said_sets_the_best_place_beside_the_last_token():
     assert place_said(summary[:1], SHORT) == f"{best.replace('2 of 2', '1 of 1')}."
     some = pd.concat([summary[:1], at_chance(summary[1:])])
     assert place_said(some, SHORT).endswith(
-        "1 of 2 curves are above chance, each judged by itself. At the last token no site is above chance."
+        "1 of 2 curves are above chance, each judged by itself. No site is above chance at the last token."
     )
     assert place_said(at_chance(summary), SHORT) == "No site is above chance at any place."
 

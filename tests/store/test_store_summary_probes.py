@@ -104,8 +104,8 @@ def test_too_few_groups_are_said_to_be(tmp_path: Path) -> None:
 )
 def test_rows_without_a_verdict_are_given_one(tmp_path: Path, low: float, majority: float, verdict: str) -> None:
     """As read from a run made before there were verdicts."""
-    unknown = dict.fromkeys(("highest", "highest_low", "highest_high", "n_units"), math.nan)
-    old = replace(PEAK, peak_low=low, majority=majority, verdict="", n_sites=0, **unknown)
+    unknown = dict.fromkeys(("highest", "highest_low", "highest_high"), math.nan)
+    old = replace(PEAK, peak_low=low, majority=majority, verdict="", n_sites=0, n_units=0, **unknown)
     found = judged(run_of(tmp_path / "r", old, NOISE).table("probe_summary"))
     assert found["verdict"].tolist() == [verdict, LEVEL]
     assert found["highest"].tolist() == [0.957, 0.241]

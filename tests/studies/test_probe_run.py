@@ -209,6 +209,9 @@ def test_findings_say_what_they_rest_on(run: Run) -> None:
     told = places["readable_not_said", "gold"]
     row = run.table("telling").query("at == 'peak' and gold_class.isna()", engine="python").iloc[0]
     assert told["verdict"] == "readable, not said"
+    read = f"100.0% [{100 * row['probe_above_low']:.1f}, 100.0] of prompts beyond guessing (chance 33.3%)"
+    assert read in told["claim"]
+    assert f"right in 0.0% [0.0, {100 * row['answered_high']:.1f}] (chance 0%)" in told["claim"]
     assert told["interval"] == [row["difference_low"], row["difference_high"]]
 
 

@@ -146,12 +146,14 @@ class ProbeSummaryRow:
     highest_high: float = math.nan
     n_sites: int = 0
     """Sites it was chosen among."""
-    n_units: float = math.nan
+    n_units: int = 0
     """Groups that some split held out: the units of the intervals."""
     capacity: float = math.nan
     """At the peak: accuracy on labels that only the identity of the gold key or question tells."""
     capacity_low: float = math.nan
     capacity_high: float = math.nan
+    embed_low: float = math.nan
+    embed_high: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

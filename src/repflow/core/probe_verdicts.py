@@ -60,7 +60,9 @@ def _judged(row: Mapping[str, Any], what: str) -> str:
     guess = f"chance {percent(row['chance'])}%"
     if row["majority"] > row["chance"]:
         guess += f", majority {percent(row['majority'])}%"
-    sites = f"corrected for choosing among {row['n_sites']:.0f} sites" if row["n_sites"] else "corrected for choosing"
+    sites = (
+        f"corrected for choosing among {row['n_sites']:.0f} sites" if row["n_sites"] > 0 else "corrected for choosing"
+    )
     return f"{share}, {guess} ({units_of(row['task'], row['n_units'])}, {sites})"
 
 

@@ -62,11 +62,17 @@ def without_peak(summary: pd.DataFrame, shorts: Shorts) -> list[str]:
         top = _highest(level, "highest")
         named = "" if len(level) == len(summary) else f" with {_list(level, shorts)}"
         why = no_peak(dict(top)).partition(": ")[2]
-        said.append(f"{NOBODY}{named}; {why}, {_named(top, shorts)}.")
+        whose = f", {_named(top, shorts)}" if len(level) > 1 or not named else ""
+        said.append(f"{NOBODY}{named}; {why}{whose}.")
     if len(unknown):
         first = unknown.iloc[0]
         said.append(f"{_list(unknown, shorts)}: {no_peak(dict(first))}.")
     return said
+
+
+def _nobody(summary: pd.DataFrame) -> str:
+    """Why none of the curves has a peak."""
+    return NOBODY if len(where(summary, verdict=LEVEL)) else "No interval"
 
 
 def _list(rows: pd.DataFrame, shorts: Shorts) -> str:
@@ -82,10 +88,8 @@ def table_said(summary: pd.DataFrame, shorts: Shorts) -> str:
     if own.empty:
         return ""
     if above.empty:
-        return (
-            f"{NOBODY}: there is no peak." if len(where(own, verdict=LEVEL)) else "No intervals, so no peak is given."
-        )
-    few = "" if len(above) == len(own) else f" The other {len(own) - len(above)} of {len(own)} are not above chance."
+        return f"{_nobody(own)}: there is no peak."
+    few = "" if len(above) == len(own) else f" {len(own) - len(above)} of {len(own)} curves have none."
     first, last = above.iloc[int(above["peak_depth"].argmin())], _highest(above, "peak_depth")
     if first["peak_depth"] == last["peak_depth"]:
         return f"All peaks lie at relative depth {number(first['peak_depth'], 2)}.{few}"
@@ -100,7 +104,7 @@ def telling_said(rows: pd.DataFrame, summary: pd.DataFrame, shorts: Shorts) -> s
     together, classes = peaks[peaks["gold_class"].isna()], peaks[peaks["gold_class"].notna()]
     known = together[together["difference_low"].notna()]
     if known.empty:
-        return f"{NOBODY}: nothing is readable and not said."
+        return f"{_nobody(summary)}: nothing is readable and not said."
     shown = known[known["difference_low"] > 0]
     corrected = "corrected for choosing the site, and for looking at each place of the gold"
     if shown.empty:
@@ -110,12 +114,13 @@ def telling_said(rows: pd.DataFrame, summary: pd.DataFrame, shorts: Shorts) -> s
     readable, said = (percent(most[name], None, None)[0] for name in ("probe_above", "answered"))
     units = where(summary, subject=most["subject"])["n_units"]
     ahead = int((where(classes, subject=most["subject"])["difference_low"] > 0).sum())
+    guess = percent(summary["chance"].iloc[0], None, None)[0]
     of = len(where(classes, subject=most["subject"]))
     return (
         f"More is readable than said with {len(shown)} of {len(known)} subjects above chance. The largest difference: "
-        f"{shorts[most['subject']]}, where beyond guessing the place is read in {readable}% of prompts, {said}% are "
-        f"answered rightly, {value} points {limits} ({units_of(most['task'], units.iloc[0])}); at {ahead} of {of} "
-        f"places of the gold by itself ({corrected})."
+        f"{shorts[most['subject']]}, where beyond guessing (chance {guess}%) the place is read in {readable}% of "
+        f"prompts, {said}% are answered rightly, {value} points {limits} "
+        f"({units_of(most['task'], units.iloc[0])}); at {ahead} of {of} places of the gold by itself ({corrected})."
     )
 
 
@@ -123,7 +128,7 @@ def place_said(summary: pd.DataFrame, shorts: Shorts) -> str:
     """The best place of one scene, and how well the last token does."""
     above = where(summary, verdict=ABOVE)
     if above.empty:
-        return f"{NOBODY} at any place."
+        return f"{_nobody(summary)} at any place."
     top = _highest(above, "peak")
     said = f"Most is readable with {shorts[top['subject']]}, {told_position(top['position'])}: {peak_told(dict(top))}"
     said += f"; {len(above)} of {len(summary)} curves are above chance, each judged by itself"
@@ -132,7 +137,7 @@ def place_said(summary: pd.DataFrame, shorts: Shorts) -> str:
         return f"{said}."
     read = where(last, verdict=ABOVE)
     if read.empty:
-        return f"{said}. At the last token no site is above chance."
+        return f"{said}. {_nobody(last)} at the last token."
     best = _highest(read, "peak")
     value, limits = percent(best["peak"], best["peak_low"], best["peak_high"])
     return f"{said}. At the last token with {shorts[best['subject']]} at {best['peak_site']}: {value}% {limits}."

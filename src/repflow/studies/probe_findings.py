@@ -42,10 +42,10 @@ def telling_finding(row: TellingRow, summary: ProbeSummaryRow) -> dict[str, Any]
     told = asdict(row)
     corrected = [f"choosing among {summary.n_sites} sites", "what guessing reaches (probe 1/classes, answer 0)"]
     claim = (
-        f"{_where(told)}: at {row.site} the place is read in {percent(row.probe_above)}% of prompts beyond guessing, "
-        f"the answer is right in {percent(row.answered)}%; difference {percent(row.difference)} points "
-        f"[{percent(row.difference_low)}, {percent(row.difference_high)}] ({units_of(row.task, summary.n_units)}, "
-        f"corrected for choosing among {summary.n_sites} sites)"
+        f"{_where(told)}: at {row.site} the place is read in {_limits(told, 'probe_above')} of prompts beyond guessing "
+        f"(chance {percent(summary.chance)}%), the answer is right in {_limits(told, 'answered')} (chance 0%); "
+        f"difference in points {_limits(told, 'difference', '')} ({units_of(row.task, summary.n_units)}, corrected for "
+        f"choosing among {summary.n_sites} sites)"
     )
     return {
         "id": TELLING,
@@ -59,6 +59,11 @@ def telling_finding(row: TellingRow, summary: ProbeSummaryRow) -> dict[str, Any]
         "corrected_for": corrected,
         "evidence": [{"table": "telling", **{name: told[name] for name in (*_KEY, "at", "site")}}],
     }
+
+
+def _limits(row: dict[str, Any], name: str, unit: str = "%") -> str:
+    value, low, high = (percent(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return f"{value}{unit} [{low}, {high}]"
 
 
 def _where(row: dict[str, Any]) -> str:

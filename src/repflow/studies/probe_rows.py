@@ -96,6 +96,7 @@ def summary_row(
     numbers = {
         "peak": _of(peak and peak.accuracy),
         "highest": _of(depth.highest),
+        "embed": limits(found.accuracy, 0),
         "last": _of(depth.last.accuracy),
         "gap": _of(depth.last.points),
         "relative_gap": _of(depth.last.relative),
@@ -115,7 +116,6 @@ def summary_row(
         position=place.name,
         solver=predictions.solver,
         **_places(peak),
-        embed=float(found.accuracy.value[0]),
         chance=found.chance,
         majority=found.majority,
         n_examples=len(predictions.labels),
