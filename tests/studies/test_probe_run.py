@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "seeds": SEEDS,
     "new_tokens": 6,
 }
+UNASKED = {name: value for name, value in SETTINGS.items() if name != "new_tokens"} | {"generate": False}
 SITES = ["embed", "block.0", "block.1", "final_norm"]
 
 
@@ -259,7 +260,7 @@ def test_without_answers(tmp_path: Path) -> None:
     run = repflow.probe(
         SUBJECT,
         out=tmp_path / "run",
-        **SETTINGS | {"generate": False, "control": False, "examples": 8, "places": "last"},
+        **UNASKED | {"control": False, "examples": 8, "places": "last"},
     )
     assert run.table("answers").empty
     assert run.table("telling").empty
@@ -274,7 +275,7 @@ def test_the_solver_is_passed_on(tmp_path: Path) -> None:
         "config:gpt2,layers=1,width=16",
         out=tmp_path / "run",
         solver="lbfgs",
-        **SETTINGS | {"generate": False, "examples": 8, "places": "gold", "seeds": 1},
+        **UNASKED | {"examples": 8, "places": "gold", "seeds": 1},
     )
     assert set(run.probes["solver"]) == {"lbfgs"}
     assert (run.probes["strength"] > 0).all()
@@ -283,7 +284,7 @@ def test_the_solver_is_passed_on(tmp_path: Path) -> None:
 
 def test_examples_with_states_that_are_not_finite_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, {40})
-    options = SETTINGS | {"generate": False, "places": "gold", "seeds": 1, "examples": 36}
+    options = UNASKED | {"places": "gold", "seeds": 1, "examples": 36}
     run = repflow.probe("config:gpt2,layers=1,width=16", out=tmp_path / "run", **options)
     assert any("example 40 left out, non-finite at block.0" in line for line in run.info["warnings"])
     assert run.table("probe_summary")["n_examples"].tolist() == [36 * 3 - 1]
@@ -296,7 +297,7 @@ def test_examples_with_states_that_are_not_finite_are_left_out(tmp_path: Path, m
 def test_a_model_that_fails_on_its_first_prompts_leaves_everything_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = SETTINGS | {"generate": False, "places": "gold", "seeds": 1, "examples": 8, "shard": 6}
+    options = UNASKED | {"places": "gold", "seeds": 1, "examples": 8, "shard": 6}
     options |= {"out": tmp_path / "run", "keep_features": True}
     repflow.probe("config:gpt2,layers=1,width=16", **options)
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
