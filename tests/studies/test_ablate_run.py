@@ -106,9 +106,7 @@ def test_a_third_is_the_mean_over_its_blocks(tmp_path: Path) -> None:
 def text_losses(spec: str) -> np.ndarray:
     subject = load(spec)
     found = []
-    for example in make_task("text", text=(), pack=True, column="text").build(
-        subject.tokenizer, n=5, context=48, seed=0
-    ):
+    for example in make_task("text", text=(), pack=True).build(subject.tokenizer, n=5, context=48, seed=0):
         ids = torch.tensor([example.ids])
         with torch.no_grad():
             found.append(subject.model(input_ids=ids, labels=ids, use_cache=False).loss.item())

@@ -81,7 +81,9 @@ def test_column_of_numbers(tmp_path, words):
         (b" \n\n \n", "only blanks"),
         (b"\xef\xbb\xbf", "only blanks"),
         (b"fine\nfine\nb\xffd\n", r"line 3: byte 0xff is not UTF-8"),
-        (b"\xff\xfeo\x00n\x00e\x00", "line 1: byte 0xff"),
+        (b"\xff\xfeo\x00n\x00e\x00", "UTF-16 text; save its text as UTF-8"),
+        (b"fine\no\x00n\x00e\x00", "line 2: holds a NUL byte"),
+        (b"\xed\xa0\xbd half", "line 1: byte 0xed is not UTF-8"),
         (b"cut short \xe2\x82", "line 1: byte 0xe2"),
     ],
 )

@@ -76,7 +76,9 @@ def _refuse_idle(settings: TaskSettings) -> None:
         raise BadSetting("--positions is for kvpr and mdqa; text has no gold")
     if settings.items is not None and not tasks & {"kvpr", "mdqa"}:
         raise BadSetting("--items is for kvpr and mdqa; text has neither pairs nor documents")
-    if (not settings.pack or settings.column != "text") and "text" not in tasks:
+    if (not settings.pack or settings.column is not None) and "text" not in tasks:
         raise BadSetting("--no-pack and --column are for the task text")
+    if settings.column is not None and not settings.text:
+        raise BadSetting(f"--column {settings.column} needs --text: the built-in texts have no columns")
     if settings.keys != "auto" and "kvpr" not in tasks:
         raise BadSetting(f"--keys is for the task kvpr, the run has {', '.join(settings.task)}")

@@ -31,11 +31,11 @@ class TaskSettings:
     examples: int = 64
     """Examples a task and context, from all over the data. Intervals need 30 or more, of different units."""
     text: tuple[str, ...] = ()
-    """Files (.txt, .jsonl), or hf:DATASET[:CONFIG][:SPLIT], for the task text; without it six built-in texts."""
+    """Files (text, JSON Lines, CSV, TSV, parquet) or hf:DATASET[:CONFIG][:SPLIT]; without it six built-in texts."""
     pack: bool = True
     """Cut the joined text into full pieces; --no-pack makes every document an example of its own."""
-    column: str = "text"
-    """The column that holds the text in a .jsonl file or a dataset."""
+    column: str | None = None
+    """The column of a table, JSON file or dataset that holds the text; tables need it, others take `text`."""
     data: str | None = None
     """A published JSONL(.gz) file for kvpr or mdqa, read instead of generating examples."""
     keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto"

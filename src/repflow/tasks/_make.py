@@ -14,7 +14,7 @@ def make_task(
     text: tuple[str, ...] = (),
     data: str | None = None,
     pack: bool = True,
-    column: str = "text",
+    column: str | None = None,
     keys: str = "auto",
     positions: int = 5,
     gold: int | None = None,
@@ -35,7 +35,7 @@ def make_task(
     if name not in TASKS:
         raise unknown("task", name, TASKS)
     _refuse(name, bool(text), "text", "name the file with --data")
-    _refuse(name, not pack or column != "text", "pack and column", "they are for text")
+    _refuse(name, not pack or column is not None, "pack and column", "they are for text")
     if name == "kvpr":
         return KvprTask(data, keys, positions, gold, crossed, items, smallest)
     _refuse(name, keys != "auto", "keys", "they are for kvpr")

@@ -8,9 +8,10 @@ from typing import Any
 
 from repflow.core import BadFile
 from repflow.tasks._blocks import Blocks, blocks_of
+from repflow.tasks._formats import DEFAULT_COLUMN, column_texts, tell
 from repflow.tasks._held import Held, hold_rows, hold_text
 from repflow.tasks._hub import PREFIX, column_of, is_saved_dataset, is_streamed, parse
-from repflow.tasks.files import blocks, check_file, need_fields, records, sha256_of
+from repflow.tasks.files import blocks, check_file, sha256_of
 
 STREAMED = 1 << 24
 """Characters of a dataset that are read from the hub as it streams; what comes after them is not seen."""
@@ -29,19 +30,15 @@ def is_dataset(source: str) -> bool:
     return source.startswith(PREFIX) or is_saved_dataset(Path(source))
 
 
-def is_json_lines(source: str) -> bool:
-    return source.endswith((".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"))
-
-
 def check_source(source: str) -> None:
-    """Raises before any work is done where a source is absent, empty, or no text at all."""
+    """Raises before any work is done where a source is absent or empty."""
     if source.startswith(PREFIX):
         parse(source)
     elif not is_dataset(source):
         check_file(Path(source))
 
 
-def read_source(source: str, column: str) -> Source:
+def read_source(source: str, column: str | None) -> Source:
     """A source's text and its blocks. Read again only where the file has changed. Raises BadFile."""
     check_source(source)
     return _read(source, column, _stamp(source))
@@ -57,7 +54,7 @@ def _stamp(source: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _read(source: str, column: str, stamp: tuple[int, int]) -> Source:
+def _read(source: str, column: str | None, stamp: tuple[int, int]) -> Source:
     del stamp
     held = _hold(source, column)
     if not held.text.strip():
@@ -65,14 +62,16 @@ def _read(source: str, column: str, stamp: tuple[int, int]) -> Source:
     return Source(held, blocks_of(held.text, held.starts.tolist()))
 
 
-def _hold(source: str, column: str) -> Held:
+def _hold(source: str, column: str | None) -> Held:
     if is_streamed(source):
-        return hold_rows(_first(column_of(source, column), STREAMED))
+        return hold_rows(_first(column_of(source, column or DEFAULT_COLUMN), STREAMED))
     if is_dataset(source):
-        return hold_rows(column_of(source, column))
-    if is_json_lines(source):
-        return hold_rows(_json_column(Path(source), column))
-    return hold_text(blocks(Path(source)))
+        return hold_rows(column_of(source, column or DEFAULT_COLUMN))
+    path = Path(source)
+    found = tell(path, column)
+    if found.has_columns:
+        return hold_rows(column_texts(path, found, column))
+    return hold_text(blocks(path))
 
 
 def _first(documents: Iterator[str], characters: int) -> Iterator[str]:
@@ -84,16 +83,7 @@ def _first(documents: Iterator[str], characters: int) -> Iterator[str]:
             return
 
 
-def _json_column(path: Path, column: str) -> Iterator[str]:
-    for number, record in records(path):
-        need_fields(path, number, record, (column,))
-        if not isinstance(record[column], str):
-            kind = type(record[column]).__name__
-            raise BadFile(f"{path} line {number}: field {column!r} holds {kind}, needs text; see --column")
-        yield record[column]
-
-
-def facts(source: str, column: str) -> dict[str, Any]:
+def facts(source: str, column: str | None) -> dict[str, Any]:
     """What run.json keeps of a source: name and sha256 (none for a dataset of the hub), its size and its blocks."""
     read = read_source(source, column)
     known: dict[str, Any] = {"characters": read.held.characters, "blocks": len(read.blocks.ends)}

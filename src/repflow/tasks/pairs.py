@@ -89,6 +89,8 @@ def _record(path: Path, number: int, record: dict[str, Any]) -> KvRecord:
     )
     if not well_formed:
         raise BadFile(f"{path} line {number}: ordered_kv_records needs to be a list of [key, value] pairs of strings")
+    if not all(isinstance(text, str) and text.strip() for text in (key, value)):
+        raise BadFile(f"{path} line {number}: key and value need to be texts that are not empty")
     keys = [pair[0] for pair in pairs]
     if len(set(keys)) < len(keys):
         raise BadFile(f"{path} line {number}: ordered_kv_records has a key twice; each needs to be unique")

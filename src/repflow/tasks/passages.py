@@ -1,5 +1,6 @@
 """Questions with their passages, from a published file or the corpus that comes with the package."""
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -54,21 +55,33 @@ def _asked(path: Path, number: int, record: dict[str, Any]) -> Asked:
     question, answers, contexts = record["question"], record["answers"], record["ctxs"]
     if not isinstance(question, str) or not question.strip():
         raise BadFile(f"{where}: question needs to be a text")
-    if not isinstance(answers, list) or not any(isinstance(a, str) and a.strip() for a in answers):
+    if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
+        raise BadFile(f"{where}: answers needs to be a list of texts")
+    answers = tuple(answer for answer in answers if answer.strip())
+    if not answers:
         raise BadFile(f"{where}: answers needs to be a list with at least one text")
     if not isinstance(contexts, list) or not all(isinstance(c, dict) for c in contexts) or not contexts:
         raise BadFile(f"{where}: ctxs needs to be a list of passages")
-    answers = tuple(a for a in answers if isinstance(a, str) and a.strip())
-    passages = [(_passage(where, c), c) for c in cast(list[dict[str, Any]], contexts)]
-    gold = [p for p, c in passages if c.get("isgold", len(contexts) == 1)]
+    passages = [_passage(where, c) for c in cast(list[dict[str, Any]], contexts)]
+    alone = len(contexts) == 1
+    marked = [(_flag(where, c, "isgold", alone), _flag(where, c, "hasanswer", False)) for c in contexts]
+    gold = [passage for passage, (is_gold, _) in zip(passages, marked, strict=True) if is_gold]
     if not gold:
         raise BadFile(f"{where}: no passage of ctxs has isgold true; one needs to be the gold one")
-    others = [p for p, c in passages if not c.get("isgold", len(contexts) == 1) and c.get("hasanswer") is not True]
+    others = [passage for passage, flags in zip(passages, marked, strict=True) if not any(flags)]
     return Asked(question.strip(), answers, gold[0], tuple(others))
 
 
+def _flag(where: str, context: dict[str, Any], name: str, default: bool) -> bool:
+    value = context.get(name, default)
+    if not isinstance(value, bool):
+        raise BadFile(f"{where}: {name} of a passage needs to be true or false, found {json.dumps(value)[:40]}")
+    return value
+
+
 def _passage(where: str, context: dict[str, Any]) -> Passage:
-    title, text = context.get("title") or "", context.get("text")
+    title, text = context.get("title"), context.get("text")
+    title = "" if title is None else title
     if not isinstance(text, str) or not text.strip() or not isinstance(title, str):
         raise BadFile(f"{where}: each passage of ctxs needs a text, and a title if any that is text")
     title, text = (" ".join(part.strip().splitlines()) for part in (title, text))

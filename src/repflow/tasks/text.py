@@ -6,7 +6,7 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
-from repflow.core import Example, NotEnoughData, Tokenizer
+from repflow.core import BadSetting, Example, NotEnoughData, Tokenizer
 from repflow.tasks._blocks import LEAST_BLOCKS
 from repflow.tasks._prompts import check_size
 from repflow.tasks._sources import Source, facts, read_source
@@ -21,13 +21,15 @@ LEAST_TOKENS = 4
 
 @dataclass(frozen=True)
 class TextTask:
-    """Text files, JSON Lines files, datasets (`hf:DATASET[:CONFIG][:SPLIT]`) and folders that `save_to_disk` wrote.
+    """Text files, files of records, datasets (`hf:DATASET[:CONFIG][:SPLIT]`) and folders that `save_to_disk` wrote.
+
+    What a file holds is told by its content: running text, JSON objects (a line each, or an array), a table, parquet.
 
     Examples come from the sources in turn, and from places spread over the whole of each: the first k are the same
     however many are wanted, and another seed begins elsewhere. Packed, a source's tokens, without special tokens, are
     cut into pieces of `context` tokens; a short last piece is dropped. Not packed, each document, with the tokenizer's
     special tokens, is cut to `context` tokens, and those of fewer than 4 tokens are passed over. Documents are the rows
-    of a dataset or JSON Lines file, and in other files the parts between blank lines.
+    of a dataset or file of records, and of running text the parts between blank lines.
 
     The unit of an example is the block of the source that its middle lies in (`_blocks.py`), or its row where the
     examples are rows: the same for every tokenizer, context, number of examples and seed.
@@ -36,8 +38,8 @@ class TextTask:
     text: tuple[str, ...] = ()
     """The sources; none takes the texts that come with the package."""
     pack: bool = True
-    column: str = "text"
-    """The field of JSON Lines files and datasets that holds the text."""
+    column: str | None = None
+    """The column that holds the text; None takes `text` of JSON files, parquet files and datasets."""
 
     @property
     def name(self) -> str:
@@ -62,7 +64,10 @@ class TextTask:
         return examples
 
     def _read(self) -> list[Source]:
-        return [read_source(source, self.column) for source in self.sources]
+        read = [read_source(source, self.column) for source in self.sources]
+        if self.column is not None and not any(source.held.rows for source in read):
+            raise BadSetting(f"--column {self.column}: {', '.join(self.sources)} is running text, without columns")
+        return read
 
     def _drawn(
         self, tokenizer: Tokenizer, source: Source, context: int, seed: str, label: str, first_unit: int
