@@ -49,6 +49,21 @@ def test_broken_json_lines_name_file_and_line(refused: Refusal, tmp_path: Path) 
     assert f"{file} line 1: needs the fields text; found words" in line
 
 
+def test_files_are_told_by_their_content(refused: Refusal, tmp_path: Path) -> None:
+    file = tmp_path / "book.txt"
+    file.write_text("text,label\n" + "some words,a\n" * 20, encoding="utf-8")
+    line = refused("--text", file, *QUICK)
+    assert f"{file} looks like a table; columns found: text, label; name the one" in line
+    file.write_text('{"text": "half \\ud83d of a pair"}\n', encoding="utf-8")
+    assert f"{file} line 1: \\ud83d is half of a surrogate pair" in refused("--text", file, *QUICK)
+    file.write_text("plain words, and plain words\n" * 100, encoding="utf-8")
+    assert "--column body" in refused("--text", file, "--column", "body", *QUICK)
+    passages = [{"text": "a box", "isgold": "False"}, {"text": "the key", "isgold": "True"}]
+    file.write_text(json.dumps({"question": "what?", "answers": ["key"], "ctxs": passages}), encoding="utf-8")
+    line = refused("--task", "mdqa", "--data", file, "--context", 300)
+    assert f"{file} line 1: isgold of a passage needs to be true or false" in line
+
+
 def test_text_without_text(refused: Refusal, tmp_path: Path) -> None:
     file = tmp_path / "book.txt"
     file.write_bytes(b"")

@@ -33,6 +33,7 @@ WORDS = {
         "--",
         "--config", "--config a.yaml --config b.yaml", "--data x.jsonl", "--task kvpr --text a.txt", "--keys",
         "--allow-extrapolation yes", "--task text kvpr text", "--column body --task kvpr",
+        "--column text", "--column body --no-pack",
     ],
     "probe": [
         "--task text", "--places middle", "--places even:0", "--places even:100000", "--places last last", "--places",

@@ -32,7 +32,7 @@ from repflow.tasks.pairs import PairStream
     [
         (b'{"a": 1}\n\n{"a": 2\n', "line 3: broken JSON"),
         (b'{"a": 1}\n{"a": "cut sho', "line 2: broken JSON"),
-        (b"[1]\n", "line 1: needs a JSON object, found list"),
+        (b"[1]\n", "line 1: needs a JSON object, found int"),
         (b"[" * 100_000, "line 1: broken JSON"),
         (b'{"a": 1}\n{"a": "\xff"}\n', "line 2: byte 0xff"),
         (b"\n \n", "holds no records"),

@@ -37,7 +37,7 @@ class TaskSettings:
     column: str | None = None
     """The column of a table, JSON file or dataset that holds the text; tables need it, others take `text`."""
     data: str | None = None
-    """A published JSONL(.gz) file for kvpr or mdqa, read instead of generating examples."""
+    """A published file (JSON Lines or array) for kvpr or mdqa, read instead of generating examples."""
     keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto"
     """Length of generated kvpr keys and values; auto takes uuids unless fewer than four pairs would fit."""
     positions: int = POSITIONS
