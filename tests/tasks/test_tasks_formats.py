@@ -98,6 +98,13 @@ def test_a_table_of_one_column_is_known_by_its_name_or_by_the_column(tmp_path, w
     assert len(read(words, str(tmp_path / "a.txt"))) == 1
 
 
+def test_a_table_whose_columns_have_odd_names(tmp_path, words):
+    header = "What did you read, and why?,Q2: liked it?,3rd (%)\n"
+    path = put(tmp_path / "a", header.replace("read, and", "read and") + "some words here,yes,5\n" * 12)
+    with pytest.raises(BadFile, match="columns found: What did you read an"):
+        read(words, path)
+
+
 def test_a_table_with_spaces_behind_its_commas(tmp_path, words):
     content = "id, body\n" + "".join(f"{i}, text of row {i} here\n" for i in range(8))
     path = put(tmp_path / "a", content)
@@ -135,6 +142,10 @@ PROSE = [
     "for (i=0;i<9;i++)\n  a(i);\n  b(i);\n",
     "1984\n\nIt was a bright cold day, and the clocks were at it again.",
     "key: value, other\n- item, one\n- item, two\n",
+    "plain words, and plain words\n" * 100,
+    "It sat, and slept.\n" + "Then it woke, and ate.\n" * 20,
+    "Salt,pepper,thyme and more.\nOil,vinegar,wine and less.\n",
+    "left,right\n" * 30,
     "<b>Not</b> a page, only a word in bold.",
 ]
 

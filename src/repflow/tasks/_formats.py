@@ -19,12 +19,16 @@ HEAD = 1 << 20
 DEFAULT_COLUMN = "text"
 """Where records of named fields have their text unless told."""
 _RECORDS = 50
-_LEAST = {False: 2, True: 6}
-"""Records that make a table of lines with commas, tabs or the like; more where a space follows these, as in prose."""
+_LEAST = 2
+_LEAST_SPACED = 6
+_LEAST_REGULAR = 10
+"""Records that make a table of lines with commas, tabs or the like: more where a space follows these, as in prose,
+and where the first line holds no names."""
 _FITTING = 0.8
 _DELIMITERS = ",\t;|"
 _WIDEST = 2**31 - 1
-_NAME = re.compile(r"[^\W\d][\w.\-/#() ]{0,39}|\d{1,3}|")
+_NAME = re.compile(r"(?=.{1,40}$)[^\W\d][\w.\-/#()*%]*(?: [\w\-/#()*%]+){0,3}(?<!\.)|\d{1,3}|")
+"""What a column may be called: up to four words that end no sentence, a number, or nothing."""
 _OBJECT = re.compile(r'\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\})')
 _ARRAY = re.compile(r"\[\s*\{\s*(?:\"|\})")
 _MARKUP = re.compile(r"<!doctype\s+html|<html[\s>]|<\?xml\s", re.IGNORECASE)
@@ -143,9 +147,15 @@ class _Guess:
             read.pop()
         header = tuple(field.strip() for field in read[0])
         spaced = any(field.startswith(" ") for field in read[0][1:])
-        named = len(set(header)) == len(header) > 1 and all(map(_NAME.fullmatch, header)) and any(header)
-        fitting = sum(len(record) == len(header) for record in read) >= _FITTING * len(read)
-        return cls(header, delimiter, named and fitting and len(read) >= _LEAST[spaced])
+        named = all(map(_NAME.fullmatch, header)) and any(header)
+        fitting = sum(len(record) == len(header) for record in read)
+        if spaced:
+            likely = named and not any(" " in field for field in header) and len(read) >= _LEAST_SPACED
+        else:
+            regular = len(header) > 2 and fitting == len(read) >= _LEAST_REGULAR
+            likely = regular or (named and len(read) >= _LEAST)
+        heads = len(set(header)) == len(header) > 1 and read[0] not in read[1:]
+        return cls(header, delimiter, likely and heads and fitting >= _FITTING * len(read))
 
     def fits(self, column: str | None) -> bool:
         """Whether it is a table for all one can see, or has the column asked for."""
