@@ -34,11 +34,7 @@ class ByPosition(nn.Module):
         return self.inner(input_ids=tokens, attention_mask=keep)
 
 
-class TakesBatch(nn.Module):
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
+class TakesBatch(ByPosition):
     def forward(self, batch: Any) -> Any:
         return self.inner(**batch)
 

@@ -69,8 +69,8 @@ class Measuring:
         elif not step.weights.same(weights):
             raise BadSetting(
                 "the model's weights changed between two passes, and rows of both would be one number; call "
-                "flow.step(n) after every optimiser step, so that each has rows of its own; or give transformers' Trainer "
-                "a FlowCallback"
+                "flow.step(n) after every optimiser step, so that each has rows of its own; "
+                "transformers' Trainer takes a FlowCallback"
             )
         step.modes.add(self._model.training)
         if len(step.modes) > 1:
