@@ -234,22 +234,38 @@ def test_a_row_that_is_there_twice_is_not_guessed_at(make_run: MakeRun) -> None:
         compare(a, a)
 
 
-@pytest.mark.parametrize("n", [1, 2, 30])
+@pytest.mark.parametrize("n", [1, 7, 30])
 def test_few_examples_widen_the_paired_interval(make_run: MakeRun, noise: np.ndarray, n: int) -> None:
     a = make_run("a", layers([0.2], n_examples=30), run_info("m"), replicates=noisy([0.2], 0 * noise))
     b = make_run("b", layers([0.3], n_examples=n), run_info("m"), replicates=noisy([0.3], noise))
     row = compare(a, b).iloc[0]
     assert row["paired"]
     plain = np.percentile(0.1 + noise, [2.5, 97.5])
-    if n == 1:
+    if n < 8:
         assert math.isnan(row["difference_low"])
         assert math.isnan(row["difference_high"])
-    elif n == 2:
-        assert row["difference_low"] == pytest.approx(0.1 + noise.min(), abs=1e-6)
-        assert row["difference_high"] == pytest.approx(0.1 + noise.max(), abs=1e-6)
     else:
         assert noise.min() + 0.1 < row["difference_low"] < plain[0]
         assert plain[1] < row["difference_high"] < noise.max() + 0.1
+
+
+def test_the_paired_interval_counts_units_not_examples(make_run: MakeRun, noise: np.ndarray) -> None:
+    a = make_run("a", layers([0.2], n_examples=90, n_units=30), run_info("m"), replicates=noisy([0.2], 0 * noise))
+    for units, known in ((7, False), (30, True)):
+        rows = layers([0.3], n_examples=90, n_units=units)
+        b = make_run(f"b{units}", rows, run_info("m"), replicates=noisy([0.3], noise))
+        row = compare(a, b).iloc[0]
+        assert (row["n_units_a"], row["n_units_b"]) == (30, units)
+        assert math.isfinite(row["difference_low"]) == known
+
+
+def test_shares_that_differ_nowhere_have_a_paired_interval_of_some_width(make_run: MakeRun, noise: np.ndarray) -> None:
+    rows = layers([0.0], metric="dropped_share", n_examples=30, ci_low=0.0, ci_high=0.1)
+    a, b = (make_run(name, rows, run_info("m"), replicates=noisy([0.0], 0 * noise)) for name in "ab")
+    row = compare(a, b).iloc[0]
+    assert row["difference"] == 0
+    assert row["difference_low"] < -0.05
+    assert row["difference_high"] > 0.05
 
 
 def test_the_paired_interval_of_few_examples_covers_the_difference(make_run: MakeRun) -> None:

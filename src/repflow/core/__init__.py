@@ -19,7 +19,7 @@ from repflow.core.errors import (
 from repflow.core.intervals import MIN_UNITS, ROUGH_UNITS, interval
 from repflow.core.paths import local_path
 from repflow.core.probe_records import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
-from repflow.core.proportions import difference_limits, proportion, proportion_difference
+from repflow.core.proportions import SHARES, difference_limits, proportion, proportion_difference
 from repflow.core.protocols import Task, Tokenizer
 from repflow.core.records import (
     POLICIES,
@@ -41,6 +41,7 @@ __all__ = [
     "MIN_UNITS",
     "POLICIES",
     "ROUGH_UNITS",
+    "SHARES",
     "AblationRow",
     "AnswerRow",
     "BadFile",

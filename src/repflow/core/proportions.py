@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     Limited = tuple[np.ndarray | float, np.ndarray, np.ndarray, np.ndarray]
 
+SHARES = ("dropped_share",)
+"""Metrics of the tables of rows whose values lie in [0, 1] and may be 0 or 1 everywhere."""
+
 _PRIOR = 2.0
 """How many rare outcomes count as much as the guess that a unit's examples are all alike."""
 _NEAR = 10.0

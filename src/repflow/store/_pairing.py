@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from repflow.core import interval
+from repflow.core import SHARES, interval, proportion_difference
 from repflow.store._run import Run
 from repflow.store._units import usable_units
 
@@ -39,10 +39,20 @@ def paired_intervals(joined: "pd.DataFrame", run_a: Run, run_b: Run) -> tuple[np
             reasons[line] = reason
         if reason is None:
             of_a = _replicates(run_a, table)[group["row_a"].to_numpy()]
-            difference = _replicates(run_b, table)[group["row_b"].to_numpy()] - of_a
-            units = np.minimum(usable_units(group, "_a"), usable_units(group, "_b"))
-            low[lines], high[lines] = interval(difference, units)
+            of_b = _replicates(run_b, table)[group["row_b"].to_numpy()]
+            low[lines], high[lines] = _ends(group, of_a, of_b)
     return low, high, reasons
+
+
+def _ends(group: "pd.DataFrame", of_a: np.ndarray, of_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of b - a from the replicates [rows, B] of both."""
+    units = np.minimum(usable_units(group, "_a"), usable_units(group, "_b"))
+    low, high = interval(of_b - of_a, units)
+    shares = group["metric"].isin(SHARES).to_numpy(dtype=bool)
+    if shares.any():
+        a, b = (group[name].to_numpy(dtype=np.float64)[shares] for name in ("value_a", "value_b"))
+        low[shares], high[shares] = proportion_difference(a, of_a[shares], b, of_b[shares], units[shares])
+    return low, high
 
 
 def _replicates(run: Run, table: str) -> np.ndarray:

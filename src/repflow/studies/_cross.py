@@ -66,7 +66,8 @@ def _compare(tables: Tables, a: Measured, b: Measured, settings: MeasureSettings
         warn(f"{names}: no CKA between them, their tokenizers cut the task into different examples")
         return
     draws = (settings.seed, settings.replicates, settings.permutations)
-    units, usable = a.units.of | b.units.of, min(a.units.usable, b.units.usable) > 0
+    units = {**(a.units.of or {}), **(b.units.of or {})}
+    usable = min(a.units.usable, b.units.usable) > 0
     sides = (a.origin, b.origin, a.sites, b.sites)
     try:
         if a.examples is not None and b.examples is not None:

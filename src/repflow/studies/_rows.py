@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from repflow.core import LayerRow, Origin, PairRow, PathRow, Site, interval, proportion
+from repflow.core import SHARES, LayerRow, Origin, PairRow, PathRow, Site, interval, proportion
 from repflow.metrics import Counts, CrossCka, Metric, Options, example_cka
 from repflow.metrics.metric import PerSite
 from repflow.metrics.path import CELLS
@@ -17,8 +17,6 @@ from repflow.metrics.token_cka import HsicSums
 from repflow.studies._units import Behind, Rests, Units
 
 Array = np.ndarray
-PROPORTIONS = ("dropped_share",)
-"""Metrics whose values lie in [0, 1] and may all be 0 or 1."""
 
 
 @dataclass
@@ -160,7 +158,7 @@ def _layers(
 
 def _limits(metric: str, values: Array, units: Array) -> tuple[Array, Array]:
     """Of values [..., 1 + B]."""
-    if metric in PROPORTIONS:
+    if metric in SHARES:
         return proportion(values[..., 0], values[..., 1:], units)
     return interval(values[..., 1:], units)
 

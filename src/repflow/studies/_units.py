@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -22,10 +22,13 @@ _ALIKE = 1e-20
 class Units:
     """The resampling units behind a measurement."""
 
-    of: Mapping[int, int]
-    """Unit by example id, of the examples measured."""
+    examples: int
+    n: int
+    """Different units."""
     effective: float
     """Independent examples that would say as much."""
+    of: Mapping[int, int] | None = None
+    """Unit by example id; None where it was not kept."""
     autocorrelation: float = math.nan
     """Lag-1, of a headline number between neighbouring examples of one source; NaN where it was not measured."""
     between: float = math.nan
@@ -33,10 +36,12 @@ class Units:
     headline: str = ""
     """What number that is."""
 
-    @property
-    def n(self) -> int:
-        """Different units."""
-        return len(set(self.of.values()))
+    @classmethod
+    def of_sizes(cls, sizes: Iterable[int], of: Mapping[int, int] | None = None) -> "Units":
+        """Units of so many examples each: worth (sum of sizes)^2 / sum of squared sizes."""
+        counted = np.array(list(sizes), dtype=np.float64)
+        whole = float(counted.sum())
+        return cls(int(whole), len(counted), whole**2 / float(counted @ counted) if whole else 0.0, of)
 
     @property
     def usable(self) -> int:
@@ -55,7 +60,7 @@ class Units:
 
     def warn(self, warn: Callable[[str], None], where: str) -> None:
         """Say so where they are too few for an interval, or for a good one."""
-        told = f"{where}: {_told(self.n, len(self.of))}"
+        told = f"{where}: {_told(self.n, self.examples)}"
         if self.effective < self.n - 0.5:
             told += f", worth {self.effective:.1f} independent ones"
             if self.between > 0:
@@ -109,10 +114,9 @@ def units_of(examples: Sequence[Example], course: Course | None = None, headline
     squared sizes; and at most n (1 - r) / (1 + r) of n units where neighbours' means correlate by r, beyond chance.
     """
     of = {example.id: example.unit_id for example in examples}
-    sizes = np.array(list(Counter(of.values()).values()), dtype=np.float64)
-    effective = float(sizes.sum() ** 2 / np.square(sizes).sum()) if len(sizes) else 0.0
+    units = Units.of_sizes(Counter(of.values()).values(), of)
     if course is None:
-        return Units(of, effective)
+        return units
     values = dict(zip(course.ids.tolist(), course.values.tolist(), strict=True))
     ordered = [
         (example.source, example.unit_id, values[example.id])
@@ -122,9 +126,10 @@ def units_of(examples: Sequence[Example], course: Course | None = None, headline
     means = [(*unit, float(np.mean([row[2] for row in rows]))) for unit, rows in groupby(ordered, lambda row: row[:2])]
     alike, _ = autocorrelation([(source, value) for source, _, value in ordered])
     between, pairs = autocorrelation([(source, value) for source, _, value in means])
+    effective = units.effective
     if pairs and between > _CHANCE / math.sqrt(pairs):
-        effective = min(effective, len(sizes) * (1 - between) / (1 + between))
-    return Units(of, effective, alike, between, headline)
+        effective = min(effective, units.n * (1 - between) / (1 + between))
+    return replace(units, effective=effective, autocorrelation=alike, between=between, headline=headline)
 
 
 def autocorrelation(ordered: Sequence[tuple[str, float]]) -> tuple[float, int]:

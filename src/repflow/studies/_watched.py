@@ -1,5 +1,6 @@
 """What a watched model shows, pass by pass."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ class Step:
     examples: int = 0
     """Rows measured, which number them."""
     weights: Weights | None = None
+    units: Counter[int] = field(default_factory=Counter[int])
+    """Examples of each unit, where units are given."""
     modes: set[bool] = field(default_factory=set[bool])
     """Whether the model was in training mode."""
 
@@ -45,6 +48,8 @@ class Measuring:
         self.options = options
         self.steps: dict[int | None, Step] = {}
         self.now: int | None = None
+        self.units: tuple[int, ...] | None = None
+        """Of the rows of the next pass."""
         self.warnings: dict[str, None] = {}
         self._model = model
         self._special = tuple(special_ids)
@@ -118,6 +123,7 @@ class Measuring:
         self.warnings[text] = None
 
     def _start(self, states: Tensor, called: Sequence[Given]) -> None:
+        given, self.units = self.units, None
         n, t = states.shape[:2]
         if not n or not t:
             self._left_out = True
@@ -136,8 +142,20 @@ class Measuring:
         if not len(tokens.real):
             self._left_out = True
             return
-        first, device = self.steps[self.now].examples, states.device
-        ids = tuple(range(first, first + len(tokens.real)))
+        step, device = self.steps[self.now], states.device
+        ids = tuple(range(step.examples, step.examples + len(tokens.real)))
         special = tokens.special(self._special, "watch")
-        batch = Batch(ids, tokens.real.to(device), special.to(device), self.sites, self.options)
+        units = self._units(step, given, len(ids))
+        batch = Batch(ids, tokens.real.to(device), special.to(device), self.sites, self.options, units)
         self._session = Session(self.metrics, batch, rooms=self._rooms)
+
+    def _units(self, step: Step, units: tuple[int, ...] | None, examples: int) -> tuple[int, ...] | None:
+        """The units given for a pass. Raises BadSetting where they do not fit it."""
+        if units is not None and len(units) != examples:
+            raise BadSetting(
+                f"flow.units was given {len(units)} units, the pass has {examples} examples; give one each"
+            )
+        if step.examples and (units is None) != (not step.units):
+            raise BadSetting("some passes of a step were given units and others not; call flow.units before each pass")
+        step.units.update(units or ())
+        return units

@@ -18,7 +18,7 @@ from repflow.metrics.states import Means, observe_means
 from repflow.studies._units import Behind, Units, units_of
 from repflow.studies.dynamics_settings import DynamicsMeasureSettings
 
-SHARES = ("share_above_0.999", "share_beyond")
+_SHARES = ("share_above_0.999", "share_beyond")
 """Statistics in [0, 1] that may be 0 or 1 in every example."""
 
 
@@ -27,7 +27,7 @@ def transition_rows(
 ) -> Iterator[TransitionRow]:
     """One row a block, quantity and statistic."""
     limits = {
-        (quantity, statistic): _ends(cells.numpy(), units.usable, statistic in SHARES)
+        (quantity, statistic): _ends(cells.numpy(), units.usable, statistic in _SHARES)
         for (quantity, statistic), cells in values.items()
     }
     for i, mixer in enumerate(found):
@@ -72,7 +72,7 @@ def block_bound_rows(origin: Origin, found: Sequence[Bound]) -> Iterator[BoundRo
 def path_bound_rows(origin: Origin, state: PathUse, policies: Sequence[str], units: Units) -> Iterator[BoundRow]:
     """One row an inequality and token policy."""
     values = state.value()
-    behind = Behind(len(units.of), units)
+    behind = Behind(units.examples, units)
     n = behind.units(state.count[:, 2].numpy(), state.weight[:, 2].numpy())
     low, high = interval(values[:, 2, :, 1:].numpy(), n * behind.usable)
     for i, name in enumerate(BOUNDS):

@@ -12,6 +12,7 @@ from repflow.metrics import DEFAULT, Options, measurable, named
 from repflow.models import find_taps
 from repflow.models.wrappers import unwrapped
 from repflow.studies._rows import Tables, tables_of
+from repflow.studies._units import Units
 from repflow.studies._watched import Measuring
 
 if TYPE_CHECKING:
@@ -37,6 +38,16 @@ class Watch:
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
             raise BadSetting(f"flow.step takes the number of a step, 0 or more, got {n!r}")
         self._measuring.now = n
+
+    def units(self, of: Sequence[int]) -> None:
+        """The rows of the next pass are of these units, documents say, which are resampled whole; one number a row.
+
+        Without it each row is a unit of its own: intervals of windows of one text are then too narrow.
+        Raises BadSetting for anything but whole numbers; the pass raises it where there are more rows or fewer.
+        """
+        if isinstance(of, str) or not all(isinstance(unit, int) and not isinstance(unit, bool) for unit in of):
+            raise BadSetting(f"flow.units takes a whole number for each row of the next pass, got {of!r}")
+        self._measuring.units = tuple(of)
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -88,8 +99,9 @@ class Watch:
             )
         tables, watched = Tables(), self._measuring
         for step, states in self._measured:
-            origin = Origin("model", "", "", "watch", 0, step)
-            tables.extend(tables_of(origin, self.sites, watched.metrics, states, watched.options))
+            origin, sizes = Origin("model", "", "", "watch", 0, step), watched.steps[step].units
+            units = Units.of_sizes(sizes.values()) if sizes else None
+            tables.extend(tables_of(origin, self.sites, watched.metrics, states, watched.options, units))
         return tables
 
 
