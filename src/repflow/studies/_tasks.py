@@ -56,8 +56,9 @@ def assignments(settings: TaskSettings) -> list[Assignment]:
 def _concerning(name: str, settings: TaskSettings) -> dict[str, Any]:
     """The settings that a task takes."""
     if name == "text":
-        return {"text": settings.text, "pack": settings.pack, "column": settings.column}
+        return {"text": settings.text, "pack": settings.pack, "column": settings.column, "bos": settings.bos}
     retrieval = {"data": settings.data, "positions": settings.positions, "items": settings.items}
+    retrieval |= {"bos": settings.bos}
     if name != "kvpr":
         return retrieval
     return retrieval | {"keys": settings.keys, "smallest": min(settings.context)}

@@ -101,6 +101,7 @@ def probe_assignments(settings: ProbeSettings) -> list[Assignment]:
     """Every task at every context, the gold of each group at every position. Raises BadSetting."""
     task = settings.task
     retrieval: dict[str, Any] = {"data": task.data, "positions": task.positions, "items": task.items, "crossed": True}
+    retrieval |= {"bos": task.bos}
     kvpr = {"keys": task.keys, "smallest": min(task.context)}
     tasks = [make_task(name, **retrieval, **(kvpr if name == "kvpr" else {})) for name in task.task]
     return [Assignment(made, context) for made in tasks for context in task.context]

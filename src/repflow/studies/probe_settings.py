@@ -31,6 +31,8 @@ class ProbeTaskSettings:
     """How many evenly spaced places the gold pair or document takes: the classes of the probes."""
     items: int | None = None
     """Pairs or documents a prompt has exactly; without it as many as --context holds."""
+    bos: bool = False
+    """Begin every prompt with the tokenizer's BOS; without it a prompt begins as the tokenizer has it."""
 
     def __post_init__(self) -> None:
         for task in self.task:

@@ -44,6 +44,8 @@ class TaskSettings:
     """How many evenly spaced places the gold pair or document takes, in turn."""
     items: int | None = None
     """Pairs or documents a prompt has exactly; without it as many as --context holds."""
+    bos: bool = False
+    """Begin every example with the tokenizer's BOS; else packed text has none, and a prompt what its tokenizer adds."""
 
     def __post_init__(self) -> None:
         at_least("examples", self.examples, 1)

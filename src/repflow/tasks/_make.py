@@ -21,6 +21,7 @@ def make_task(
     crossed: bool = False,
     smallest: int | None = None,
     items: int | None = None,
+    bos: bool = False,
 ) -> TextTask | KvprTask | MdqaTask:
     """The task of that name with the settings that concern it.
 
@@ -31,15 +32,15 @@ def make_task(
         _refuse(name, gold is not None or crossed or positions != 5, "positions, gold and crossed", "text has no gold")
         _refuse(name, items is not None, "items", "they are the pairs of kvpr and the documents of mdqa")
         _refuse(name, keys != "auto", "keys", "they are for kvpr")
-        return TextTask(text, pack, column)
+        return TextTask(text, pack, column, bos)
     if name not in TASKS:
         raise unknown("task", name, TASKS)
     _refuse(name, bool(text), "text", "name the file with --data")
     _refuse(name, not pack or column is not None, "pack and column", "they are for text")
     if name == "kvpr":
-        return KvprTask(data, keys, positions, gold, crossed, items, smallest)
+        return KvprTask(data, keys, positions, gold, crossed, items, smallest, bos)
     _refuse(name, keys != "auto", "keys", "they are for kvpr")
-    return MdqaTask(data, positions, gold, crossed, items)
+    return MdqaTask(data, positions, gold, crossed, items, bos)
 
 
 def _refuse(task: str, given: bool, setting: str, advice: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadSetting, Example, NotEnoughData, Tokenizer, unknown
+from repflow.tasks._bos import WithBos
 from repflow.tasks._places import arrange, arrivals, check_places, places_of
 from repflow.tasks._prompts import Prompt, Question, assemble, check_items, check_size
 from repflow.tasks.files import sha256_of
@@ -45,6 +46,8 @@ class KvprTask:
     """Exactly so many pairs in every prompt, at least 2; None: as many as the context holds."""
     smallest: int | None = None
     """The context for which `auto` chooses, None for the one built: one choice keeps several contexts nested."""
+    bos: bool = False
+    """Begin every prompt with the tokenizer's BOS; else it begins as the tokenizer has it."""
 
     def __post_init__(self) -> None:
         check_places(self.positions, self.gold, self.crossed)
@@ -68,6 +71,7 @@ class KvprTask:
     def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
         """The first n examples. Raises NotEnoughData where the context or a record holds too few pairs."""
         check_size(n, context)
+        tokenizer = WithBos(tokenizer) if self.bos else tokenizer
         if self.items is not None and self.items > context:
             raise NotEnoughData(
                 f"a context of {context} tokens holds fewer pairs than items {self.items}; lower --items"
@@ -137,7 +141,7 @@ class KvprTask:
     def describe(self) -> dict[str, Any]:
         """The settings, and the name and sha256 of the file, for run.json."""
         settings: dict[str, Any] = {"name": self.name, "positions": self.positions, "gold": self.gold}
-        settings |= {"crossed": self.crossed, "items": self.items, "keys": self.keys, "data": None}
+        settings |= {"crossed": self.crossed, "items": self.items, "keys": self.keys, "bos": self.bos, "data": None}
         if self.data is not None:
             settings["data"] = {"file": Path(self.data).name, "sha256": sha256_of(Path(self.data))}
         return settings

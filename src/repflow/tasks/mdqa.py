@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import Example, NotEnoughData, Tokenizer
+from repflow.tasks._bos import WithBos
 from repflow.tasks._places import arrange, arrivals, check_places, places_of
 from repflow.tasks._prompts import Prompt, Question, assemble, check_items, check_size
 from repflow.tasks.files import sha256_of, shipped
@@ -41,6 +42,8 @@ class MdqaTask:
     """Every question once at every place: example id = group x positions + place."""
     items: int | None = None
     """Exactly so many documents in every prompt, at least 2; None: as many as the context holds."""
+    bos: bool = False
+    """Begin every prompt with the tokenizer's BOS; else it begins as the tokenizer has it."""
 
     def __post_init__(self) -> None:
         check_places(self.positions, self.gold, self.crossed)
@@ -64,6 +67,7 @@ class MdqaTask:
     def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
         """The first n examples. Raises NotEnoughData where none of the first 100 questions fits the context."""
         check_size(n, context)
+        tokenizer = WithBos(tokenizer) if self.bos else tokenizer
         pool = read_questions(self.path)
         examples = list(islice(self._examples(pool, tokenizer, context, seed), n))
         if not examples:
@@ -116,6 +120,7 @@ class MdqaTask:
         return settings | {
             "crossed": self.crossed,
             "items": self.items,
+            "bos": self.bos,
             "data": {"file": name, "sha256": sha256_of(self.path)},
         }
 

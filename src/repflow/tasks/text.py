@@ -8,6 +8,7 @@ from typing import Any
 
 from repflow.core import BadSetting, Example, NotEnoughData, Tokenizer
 from repflow.tasks._blocks import LEAST_BLOCKS
+from repflow.tasks._bos import WithBos, bos_of
 from repflow.tasks._prompts import check_size
 from repflow.tasks._sources import Source, facts, read_source
 from repflow.tasks._tokens import encode
@@ -40,6 +41,9 @@ class TextTask:
     pack: bool = True
     column: str | None = None
     """The column that holds the text; None takes `text` of JSON files, parquet files and datasets."""
+    bos: bool = False
+    """Begin every example with the tokenizer's BOS, counted in its `context` tokens; else a piece has no special token,
+    and a document those that the tokenizer gives it."""
 
     @property
     def name(self) -> str:
@@ -51,7 +55,7 @@ class TextTask:
 
     def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
         """The first n examples. Raises NotEnoughData where there is not one."""
-        check_size(n, context, LEAST_TOKENS)
+        check_size(n, context, LEAST_TOKENS + self.bos)
         read = self._read()
         first = accumulate((count_units(source, self.pack) for source in read), initial=0)
         drawn = [
@@ -72,11 +76,15 @@ class TextTask:
     def _drawn(
         self, tokenizer: Tokenizer, source: Source, context: int, seed: str, label: str, first_unit: int
     ) -> Iterator[Example]:
+        lead: tuple[int, ...] = ()
         if self.pack:
-            pieces = windows(tokenizer, source, context, seed)
+            lead = (bos_of(tokenizer),) if self.bos else ()
+            pieces = windows(tokenizer, source, context - len(lead), seed)
         else:
+            tokenizer = WithBos(tokenizer) if self.bos else tokenizer
             pieces = documents(tokenizer, source, context, LEAST_TOKENS, seed)
-        for ids, unit in pieces:
+        for piece, unit in pieces:
+            ids = lead + piece
             yield Example(id=0, ids=ids, prompt=tokenizer.decode(ids), unit=first_unit + unit, source=label)
 
     def _nothing(self, tokenizer: Tokenizer, read: Sequence[Source], context: int) -> NotEnoughData:
@@ -86,7 +94,8 @@ class TextTask:
         held = max(len(encode(tokenizer, source.held.text, special=False)) for source in read)
         longest = "the longest has " if len(read) > 1 else ""
         return NotEnoughData(
-            f"{names}: {longest}{held} tokens, fewer than one piece of {context}; lower --context or give more text"
+            f"{names}: {longest}{held} tokens, fewer than one piece of {context - self.bos}; lower --context or give "
+            "more text"
         )
 
     def _label(self, source: str) -> str:
@@ -97,8 +106,8 @@ class TextTask:
         sources = [facts(source, self.column) for source in self.sources]
         if not self.text:
             sources = [known | {"file": f"built in: {known['file']}"} for known in sources]
-        settings = {"name": self.name, "pack": self.pack, "column": self.column, "text": sources}
-        return settings | {"notes": self._notes()}
+        settings = {"name": self.name, "pack": self.pack, "column": self.column, "bos": self.bos}
+        return settings | {"text": sources, "notes": self._notes()}
 
     def _notes(self) -> list[str]:
         read = self._read()
