@@ -35,13 +35,13 @@ def test_lognormal_values_are_covered_from_thirty_units(units: int) -> None:
 
 @pytest.mark.parametrize("units", [8, 30])
 def test_neighbours_that_are_alike_are_covered_by_units_and_not_without(units: int) -> None:
-    """AR(1) of rho 0.6 in units of 8: what the text task's rule makes of it."""
+    """AR(1) of rho 0.6 in units of 12, whose neighbouring means correlate by 0.09."""
     draw = np.random.default_rng(units)
-    series = draw.normal(size=(1500, 8 * units))
+    series = draw.normal(size=(1500, 12 * units))
     series[:, 0] /= math.sqrt(1 - 0.6**2)
     for place in range(1, series.shape[1]):
         series[:, place] += 0.6 * series[:, place - 1]
-    assert _covered(series.reshape(1500, units, 8), 0.0, draw) >= 0.92
+    assert _covered(series.reshape(1500, units, 12), 0.0, draw) >= 0.92
     assert _covered(series[:, :units, None], 0.0, draw) <= 0.85
 
 
