@@ -1,7 +1,7 @@
 """What a subject reads of a task for its probes: the examples, and the states and answers, gathered shard by shard."""
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from repflow.store import RunWriter
 from repflow.studies._preflight import job_key
 from repflow.studies._tasks import Assignment
 from repflow.studies.jobs import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, advice, check_ids, check_length
+from repflow.studies.probe_groups import told_apart
 from repflow.studies.probe_settings import ProbeSettings
 from repflow.tasks import examples_sha256, kvpr_correct, longest, make_task, mdqa_correct
 
@@ -65,36 +66,7 @@ class ProbeReading:
 
         On both sides of a split they would be a leak.
         """
-        return _told_apart(self.examples)
-
-
-def _told_apart(examples: Sequence[Example]) -> tuple[int, ...]:
-    """For each example the first of the groups that are linked with its own, by a gold or a unit they share.
-
-    Golds are compared where the groups have them at their first position.
-    """
-    first: dict[Hashable, int] = {}
-    linked: dict[int, int] = {}
-    for example in examples:
-        golds: list[Hashable] = []
-        if example.group not in linked:
-            assert example.gold_span is not None, "an example without a gold"
-            linked[example.group] = example.group
-            golds = [example.ids[slice(*example.gold_span)]]
-        for shared in (*golds, ("unit", example.unit)) if example.unit is not None else golds:
-            _link(linked, example.group, first.setdefault(shared, example.group))
-    return tuple(_root(linked, example.group) for example in examples)
-
-
-def _root(linked: dict[int, int], group: int) -> int:
-    while linked[group] != group:
-        group = linked[group]
-    return group
-
-
-def _link(linked: dict[int, int], one: int, other: int) -> None:
-    first, second = sorted((_root(linked, one), _root(linked, other)))
-    linked[second] = first
+        return told_apart(self.examples)
 
 
 def probe_assignments(settings: ProbeSettings) -> list[Assignment]:
