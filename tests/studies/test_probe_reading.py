@@ -42,7 +42,10 @@ def test_a_question_asked_twice_stays_on_one_side_of_a_split(tmp_path: Path) -> 
     run = repflow.probe("config:gpt2,layers=1,width=16", data=data, out=tmp_path / "run", **SETTINGS)
     assert run.table("probe_summary")["n_groups"].tolist() == [7]
     assert run.table("probe_summary")["n_examples"].tolist() == [24]
-    assert any("5 of 12 questions or sets of pairs have the gold or the passage of another" in line for line in run.info["warnings"])
+    assert any(
+        "5 of 12 questions or sets of pairs have the gold or the passage of another" in line
+        for line in run.info["warnings"]
+    )
 
 
 def test_too_few_different_questions_are_refused(tmp_path: Path) -> None:
