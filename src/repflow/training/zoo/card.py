@@ -10,6 +10,7 @@ from repflow.engines import Progress
 from repflow.models import Loaded, load
 from repflow.store import write_file
 from repflow.training.zoo.corpus import HELD_OUT
+from repflow.training.zoo.curriculum import Span
 from repflow.training.zoo.evaluate import Retrieval, TextLoss, learnt_to_retrieve, prose_loss, retrieval, text_loss
 from repflow.training.zoo.folder import MARKER, Training
 from repflow.training.zoo.recipes import BLOCKS, POSITIONS, WIDTH, recipe
@@ -65,6 +66,8 @@ def card(facts: dict[str, Any], reached: Reached) -> str:
     name = facts["model"]
     settings = facts["settings"]
     learning = LearningSettings(**{**settings, "lengths": tuple(settings["lengths"])})
+    plan = learning.plan
+    tokens = sum(span.tokens for span in plan)
     last = facts["log"][-1]["loss"]
     return f"""---
 license: apache-2.0
@@ -76,9 +79,9 @@ pipeline_tag: text-generation
 # {name}
 
 {recipe(name).about}. {BLOCKS} blocks, width {WIDTH}, {reached.parameters:,} parameters,
-trained on contexts of up to {max(learning.lengths):,} tokens.
+trained on contexts of up to {max(span.stage.length for span in plan):,} tokens.
 
-One of five small models that come with repflow and differ in nothing but the architecture: the same vocabulary, the
+One of the small models that come with repflow and differ in nothing but the architecture: the same vocabulary, the
 same data in the same order, the same number of steps. They exist to compare how representations flow through depth;
 as language models they are of no use.
 
@@ -86,14 +89,13 @@ as language models they are of no use.
 
 {_listed(facts["files"])}
 
-mixed with generated episodes of key-value retrieval and of questions about documents: of ten rows five are text, three
-keys and values, two documents. One question in ten, and all of {HELD_OUT}, was kept out. sha256 of texts and questions:
-`{facts["corpus"]}`.
+mixed with generated rows that ask for values of keys, and with questions about documents. One question in ten, and all
+of {HELD_OUT}, was kept out. sha256 of texts and questions: `{facts["corpus"]}`.
 
-| tokens | steps | tokens a step | row lengths | learning rate | seed | loss of the last steps |
-|---|---|---|---|---|---|---|
-| {facts["steps"] * learning.batch_tokens:,} | {facts["steps"]:,} | {learning.batch_tokens:,} | \
-{", ".join(map(str, learning.lengths))} | {learning.learning_rate:g} | {learning.seed} | {float(last):.3f} |
+{_stages(plan)}
+
+{tokens:,} tokens in {facts["steps"]:,} steps, learning rate {learning.learning_rate:g}, seed {learning.seed}, loss of
+the last steps {float(last):.3f}. Of rows that ask, only the answers are learnt.
 
     repflow train zoo {name} --data DATA {options(learning)}
 
@@ -108,6 +110,17 @@ keys and values, two documents. One question in ten, and all of {HELD_OUT}, was 
 The weights are under the Apache License 2.0. The texts they learnt from are in the public domain or under their own
 licences (Wikipedia passages: CC BY-SA 3.0; TinyStories: CDLA-Sharing-1.0); none of them is part of this package.
 """
+
+
+def _stages(plan: list[Span]) -> str:
+    head = "| stage | tokens | row length | tokens a step | rows of text | most pairs | other rows, with weights |"
+    rows = [
+        f"| {s.name} | {span.tokens:,} | {s.length:,} | {s.batch_tokens:,} | {s.text}% | {s.pairs} "
+        f"| {', '.join(f'{kind} {weight:g}' for kind, weight in s.rows.items())} |"
+        for span in plan
+        for s in [span.stage]
+    ]
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
 
 
 def told_reached(reached: Reached) -> str:

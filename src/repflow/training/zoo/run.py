@@ -1,10 +1,12 @@
 """train zoo: from a data folder to trained models, their cards, and how their flow came about."""
 
 import importlib.util
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,21 @@ from repflow.models.kernels import parallel_scan
 from repflow.models.quiet import quiet
 from repflow.training.zoo.card import SPLIT, write_card
 from repflow.training.zoo.corpus import HELD_OUT, Corpus, need_tokens, read_corpus, tokenizer_texts
-from repflow.training.zoo.episodes import document_episode, key_value_episode
+from repflow.training.zoo.curriculum import rate
+from repflow.training.zoo.episodes import Episode, document_episode, prompt_episode
 from repflow.training.zoo.evaluate import held_out_pieces
 from repflow.training.zoo.folder import Training
 from repflow.training.zoo.recipes import recipe
 from repflow.training.zoo.settings import LearningSettings, PlaceSettings, ZooSettings, filled, told
-from repflow.training.zoo.stream import TextPieces, ZooStream, stages
+from repflow.training.zoo.stream import TextPieces, ZooStream
 from repflow.training.zoo.trainer import Snapshots, StopAtNonFinite, Telling, TimeBudget, log_steps, train
 from repflow.training.zoo.vocabulary import make_tokenizer
+
+VOCABULARY_SEED = 0
+"""Of the samples that the one tokenizer of all trainings is made from."""
+_ON_GPU = 81_920
+"""Tokens that a GPU computes at once."""
+_LOGGED = ("step", "loss", "answers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
     learning, place = filled(settings.learning), _absolute(settings.place)
     cpu = _on_cpu(place.device)
     corpus = read_corpus(place.data)
-    tokenizer = make_tokenizer(tokenizer_texts(corpus), learning.seed)
+    tokenizer = make_tokenizer(tokenizer_texts(corpus), VOCABULARY_SEED)
     stream = zoo_stream(corpus, tokenizer, learning)
     if (place.data / HELD_OUT).is_dir():
         # What is wrong with the text is said before the training, not after it.
@@ -91,16 +100,15 @@ def zoo_stream(corpus: Corpus, tokenizer: Any, learning: LearningSettings) -> Zo
     encoded = [tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in corpus.texts]
     end = [tokenizer.eos_token_id]
     ids = np.concatenate([np.asarray(tokens + end, dtype=np.uint16) for tokens in encoded])
-    need_tokens(len(ids), learning.batch_tokens)
-    documents = document_episode(corpus.questions) if corpus.questions else key_value_episode
-    return ZooStream(
-        tokenizer,
-        TextPieces(ids, learning.seed),
-        {"K": key_value_episode, "M": documents},
-        plan=stages(learning.steps, learning.lengths),
-        batch_tokens=learning.batch_tokens,
-        seed=learning.seed,
-    )
+    plan = learning.plan
+    need_tokens(len(ids), max(span.stage.batch_tokens for span in plan))
+    documents = document_episode(corpus.questions) if corpus.questions else _prompt_instead
+    return ZooStream(tokenizer, TextPieces(ids, learning.seed), documents, plan=plan, seed=learning.seed)
+
+
+def _prompt_instead(rng: random.Random, tokens: int) -> Episode:
+    """For a corpus without questions."""
+    return prompt_episode(rng, tokens, most=16, divided=False, style="hex4")
 
 
 def _claimed(course: _Course, name: str, training: Training) -> bool:
@@ -128,13 +136,13 @@ def _train_one(course: _Course, name: str, training: Training, config: Any, fact
         model = random_model(config, course.learning.seed)
         trainer = _trained(course, name, training, model, training.newest_checkpoint())
         reached = trainer.state.global_step
-        if reached == course.learning.steps:
+        if reached == len(course.stream):
             # Trainer switches the cache off in the config; whoever generates from the model wants it.
             model.config.use_cache = True
             model.to(torch.bfloat16).save_pretrained(training.model)
             course.tokenizer.save_pretrained(training.model)
-    if reached < course.learning.steps:
-        course.progress.note(f"{name}: time is up at step {reached} of {course.learning.steps}; go on with --resume")
+    if reached < len(course.stream):
+        course.progress.note(f"{name}: time is up at step {reached} of {len(course.stream)}; go on with --resume")
         return False
     training.mark(
         facts,
@@ -142,18 +150,19 @@ def _train_one(course: _Course, name: str, training: Training, config: Any, fact
         steps=reached,
         minutes=round((time.monotonic() - begun) / 60, 1),
         files=list(course.corpus.files),
-        log=[{k: entry[k] for k in ("step", "loss")} for entry in trainer.state.log_history if "loss" in entry],
+        log=[{k: entry[k] for k in _LOGGED if k in entry} for entry in trainer.state.log_history if "loss" in entry],
         versions=environment_facts(),
     )
     return True
 
 
 def _trained(course: _Course, name: str, training: Training, model: Any, checkpoint: Path | None) -> Any:
-    learning = course.learning
+    learning, plan = course.learning, course.learning.plan
+    steps = plan[-1].last
     callbacks = [
         StopAtNonFinite(),
-        Snapshots(training.snapshots, log_steps(learning.steps), course.tokenizer),
-        Telling(course.progress, name),
+        Snapshots(training.snapshots, log_steps(steps), course.tokenizer),
+        Telling(course.progress, name, plan),
     ]
     if course.deadline is not None:
         callbacks.append(TimeBudget(course.deadline))
@@ -166,9 +175,10 @@ def _trained(course: _Course, name: str, training: Training, model: Any, checkpo
             model,
             course.stream,
             training.checkpoints,
-            steps=learning.steps,
-            micro_tokens=learning.micro_tokens or (_micro_tokens(model) if course.cpu else learning.batch_tokens),
+            steps=steps,
+            micro_tokens=learning.micro_tokens or (_micro_tokens(model) if course.cpu else _ON_GPU),
             learning_rate=learning.learning_rate,
+            rate=partial(rate, plan),
             seed=learning.seed,
             cpu=course.cpu,
             callbacks=callbacks,

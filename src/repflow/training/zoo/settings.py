@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from repflow.core import BadSetting
+from repflow.training.zoo.curriculum import CURRICULUM, Span, spans, with_lengths
 from repflow.training.zoo.recipes import POSITIONS, RECIPES, recipe
 
 LARGEST_SEED = 2**32 - 1
@@ -15,19 +16,19 @@ class LearningSettings:
     """What decides what the weights become. The preset fills what is not given."""
 
     preset: Literal["cpu", "gpu", "smoke"] = "cpu"
-    """cpu: 3M tokens; gpu: 300M tokens in large batches; smoke: a minute's test of everything."""
+    """cpu: half an hour to an hour a model on one core; gpu: large batches; smoke: a minute's test of everything."""
     tokens: int = 0
-    """Tokens to train on, in all; 0 takes the preset's."""
+    """Tokens to train on, in all, shared among the stages of the curriculum; 0 takes the preset's."""
     batch_tokens: int = 0
-    """Tokens a step; 0 takes the preset's."""
+    """Tokens a step; 0 takes every stage's own."""
     micro_tokens: int = 0
     """Tokens computed at once, of a step's; moves results by roundings. 0: up to 1,024 on a CPU, all on a GPU."""
     lengths: tuple[int, ...] = ()
-    """Lengths of the rows, growing in equal shares of the training; without it the preset's."""
+    """Lengths of the rows, growing in equal shares of the training, in place of the stages of the curriculum."""
     learning_rate: float = 2e-3
-    """Highest learning rate, reached after a twentieth of the steps and lowered along a cosine to a tenth."""
+    """Highest learning rate, reached after a fiftieth of the tokens; it falls over the last quarter."""
     seed: int = 0
-    """Seeds weights, vocabulary and data."""
+    """Seeds weights and data."""
 
     def __post_init__(self) -> None:
         for name in ("tokens", "batch_tokens", "micro_tokens", "seed"):
@@ -42,8 +43,12 @@ class LearningSettings:
                 raise BadSetting(f"--lengths must be between 2 and {POSITIONS}, got {length}")
 
     @property
-    def steps(self) -> int:
-        return max(1, round(self.tokens / self.batch_tokens))
+    def plan(self) -> list[Span]:
+        """The stages as steps."""
+        stages = with_lengths(self.lengths) if self.lengths else CURRICULUM
+        if self.batch_tokens:
+            stages = tuple(replace(stage, batch_tokens=self.batch_tokens) for stage in stages)
+        return spans(stages, self.tokens)
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ class ZooSettings:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "cpu": {"tokens": 3_000_000, "batch_tokens": 2_048, "lengths": (128, 256, 512, 1024)},
-    "gpu": {"tokens": 300_000_000, "batch_tokens": 65_536, "lengths": (128, 256, 512, 1024)},
+    "cpu": {"tokens": 4_000_000},
+    "gpu": {"tokens": 300_000_000, "batch_tokens": 81_920},
     "smoke": {"tokens": 120_000, "batch_tokens": 512, "lengths": (32, 64)},
 }
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from repflow.engines import Progress
 from repflow.training.errors import Diverged
+from repflow.training.zoo.curriculum import Span, tokens_until
 from repflow.training.zoo.stream import IGNORED, ZooStream
 
 CHECKPOINTS = 20
@@ -32,22 +33,20 @@ def train(
     steps: int,
     micro_tokens: int,
     learning_rate: float,
+    rate: Callable[[int], float],
     seed: int,
     cpu: bool,
     callbacks: Sequence[TrainerCallback],
     checkpoint: Path | None,
 ) -> Trainer:
-    """Trains the model in place, from `checkpoint` on where there is one."""
+    """Trains the model in place, from `checkpoint` on where there is one; `rate` is a step's share of the highest."""
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
         per_device_train_batch_size=1,
         learning_rate=learning_rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": 0.1},
-        warmup_steps=max(1, steps // 20),
         weight_decay=0.1,
-        adam_beta2=0.95,
+        adam_beta2=0.98,
         max_grad_norm=1.0,
         logging_steps=max(1, steps // 100),
         save_steps=max(1, math.ceil(steps / CHECKPOINTS)),
@@ -63,11 +62,11 @@ def train(
     )
     trainer = _RowwiseTrainer(
         micro_tokens,
+        rate,
         model=model,
         args=arguments,
         train_dataset=stream,
         data_collator=_only,
-        compute_loss_func=token_loss,
         callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)
@@ -76,24 +75,64 @@ def train(
 
 
 class _RowwiseTrainer(Trainer):
-    """Computes a step in micro-batches of whole rows: as many as fit `micro_tokens`, one at least."""
+    """Computes a step in micro-batches of whole rows, as many as fit `micro_tokens`, one at least.
 
-    def __init__(self, micro_tokens: int, **options: Any) -> None:
+    Logits are computed where there are labels. The log says which share of the answers was right since it last spoke.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, micro_tokens: int, rate: Callable[[int], float], **options: Any) -> None:
         super().__init__(**options)
         self._micro_tokens = micro_tokens
+        self._rate = rate
+        self._answers = self._right = 0
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        del num_training_steps
+        if self.lr_scheduler is None:
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, self._rate)
+        return self.lr_scheduler
 
     def training_step(
         self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         n, length = inputs["input_ids"].shape
         rows = max(1, self._micro_tokens // length)
+        count = (inputs["labels"][:, 1:] != IGNORED).sum()
         losses = [
             super(_RowwiseTrainer, self).training_step(
-                model, {name: tensor[first : first + rows] for name, tensor in inputs.items()}, num_items_in_batch
+                model, {name: tensor[first : first + rows] for name, tensor in inputs.items()}, count
             )
             for first in range(0, n, rows)
         ]
+        del num_items_in_batch
         return torch.stack(losses).sum()
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        bare = self.accelerator.unwrap_model(model)
+        learnt = inputs["labels"][:, 1:] != IGNORED
+        targets = inputs["labels"][:, 1:][learnt]
+        with self.accelerator.autocast():
+            states = bare.base_model(input_ids=inputs["input_ids"], use_cache=False)[0][:, :-1]
+            logits = bare.get_output_embeddings()(states[learnt])
+        asked = inputs["asked"][:, None].expand_as(learnt)[learnt]
+        self._answers += int(asked.sum())
+        self._right += int((logits.detach().argmax(-1) == targets)[asked].sum())
+        loss = token_loss(logits, targets, num_items_in_batch if num_items_in_batch is not None else len(targets))
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs and self._answers:
+            logs["answers"] = self._right / self._answers
+            self._answers = self._right = 0
+        super().log(logs, start_time)
 
 
 def _only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -101,14 +140,9 @@ def _only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return items[0]
 
 
-def token_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int) -> Tensor:
-    """Next-token loss in nats, summed over the tokens that have labels and divided by the step's number of them."""
-    logits = outputs["logits"][:, :-1].float()
-    targets = labels[:, 1:]
-    total = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return total / num_items_in_batch
+def token_loss(logits: Tensor, targets: Tensor, n: Tensor | int) -> Tensor:
+    """Loss in nats of logits [tokens, vocabulary], summed over the tokens and divided by n, those of the whole step."""
+    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum") / n
 
 
 class StopAtNonFinite(TrainerCallback):
@@ -146,22 +180,35 @@ class Snapshots(TrainerCallback):
 
 
 class Telling(TrainerCallback):
-    """Reports the steps and the loss of a training."""
+    """Reports the steps of a training, its stage, tokens, speed and loss, and the answers that were right."""
 
-    def __init__(self, progress: Progress, name: str) -> None:
+    def __init__(self, progress: Progress, name: str, plan: Sequence[Span]) -> None:
         self._progress = progress
         self._name = name
+        self._plan = plan
         self._told = 0
+        self._spoke = (0, 0.0)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         del args, control, kwargs
         self._told = state.global_step
+        self._spoke = (tokens_until(self._plan, state.global_step), time.perf_counter())
         self._progress.begin(f"training {self._name}", state.max_steps - state.global_step, "step")
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         del args, control
-        if "loss" in kwargs["logs"]:
-            self._progress.note(f"{self._name}: step {state.global_step}, loss {float(kwargs['logs']['loss']):.3f}")
+        logs = kwargs["logs"]
+        if "loss" not in logs:
+            return
+        tokens, now = tokens_until(self._plan, state.global_step), time.perf_counter()
+        speed = (tokens - self._spoke[0]) / (now - self._spoke[1])
+        self._spoke = (tokens, now)
+        stage = next(span.stage.name for span in self._plan if state.global_step <= span.last)
+        answers = f", {logs['answers']:.0%} of answers right" if "answers" in logs else ""
+        self._progress.note(
+            f"{self._name}: step {state.global_step}, stage {stage}, {tokens:,} tokens, loss {float(logs['loss']):.3f}"
+            f"{answers}, {speed:,.0f} tokens/s"
+        )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         del args, control, kwargs
