@@ -16,6 +16,7 @@ import torch
 from repflow.core import BadFile, BadSetting, Interrupted, local_path
 from repflow.engines import Progress
 from repflow.models import environment_facts
+from repflow.models.compiled import compiled_scans
 from repflow.models.initialise import random_model
 from repflow.models.kernels import parallel_scan
 from repflow.models.quiet import quiet
@@ -166,10 +167,10 @@ def _trained(course: _Course, name: str, training: Training, model: Any, checkpo
     ]
     if course.deadline is not None:
         callbacks.append(TimeBudget(course.deadline))
-    with parallel_scan(model) as mixers:
-        if not mixers and model.config.model_type == "mamba":
+    with parallel_scan(model) as mixers, compiled_scans(model) as compiled:
+        if not mixers and not compiled and model.config.model_type == "mamba":
             course.progress.note(
-                "mambapy is not installed: Mamba trains many times slower; pip install 'repflow[train]'"
+                "neither numba nor mambapy is installed: Mamba trains many times slower; pip install 'repflow[cpu]'"
             )
         return train(
             model,
