@@ -47,7 +47,7 @@ def test_a_folder_without_text(tmp_path: Path, out: Path, capsys: pytest.Capture
 
 def test_less_text_than_a_batch(data: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(capsys, out, "pythia-tiny", "--data", data, "--preset", "gpu")
-    assert "tokens, one batch takes 65536; add text to --data or lower --batch-tokens" in line
+    assert "tokens, one batch takes 81920; add text to --data or lower --batch-tokens" in line
 
 
 def test_a_batch_that_holds_no_whole_rows(data: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:

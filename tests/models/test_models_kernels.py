@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 import torch
 
-from repflow.models import environment_facts, kernel_choices, load
+from repflow.models import compiled, environment_facts, kernel_choices, load
 from repflow.models.families import FAMILIES
 from repflow.models.kernels import parallel_scan
 
@@ -17,11 +17,19 @@ def test_every_family_has_a_choice_with_a_reason() -> None:
     assert {choice.family for choice in choices} == set(FAMILIES)
     assert all(choice.kernel and choice.reason for choice in choices)
     by_family = {choice.family: choice.kernel for choice in choices}
-    assert "sequential" in by_family["mamba"]
+    assert ("numba" if compiled.available() else "sequential") in by_family["mamba"]
     assert "chunked" in by_family["mamba2"]
     assert "sdpa" in by_family["llama"]
     assert "sdpa" in by_family["jamba"]
     assert "scan" in by_family["jamba"]
+
+
+def test_without_numba_the_selective_scan_is_sequential(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    found = {choice.family: choice for choice in kernel_choices("cpu")}
+    for family in ("mamba", "falcon_mamba", "jamba"):
+        assert "sequential" in found[family].kernel
+        assert found[family].advice == "pip install 'repflow[cpu]'"
 
 
 @needs_mambapy

@@ -35,8 +35,8 @@ def read_card(subject):
         return json.load(numbers), card.read()
 
 
-def test_every_recipe_is_shipped_and_nothing_else():
-    assert tuple(RECIPES) == TRAINED
+def test_whatever_is_shipped_can_be_trained_again():
+    assert set(TRAINED) <= set(RECIPES)
 
 
 def test_loads_offline_with_the_promised_shape(subject):

@@ -1,7 +1,6 @@
 """One training: micro-batches, loss, schedule, snapshots, what stops it."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +16,14 @@ from repflow.models.initialise import random_model
 from repflow.models.quiet import quiet
 from repflow.training.errors import Diverged
 from repflow.training.zoo import trainer as module
-from repflow.training.zoo.episodes import key_value_episode
-from repflow.training.zoo.stream import IGNORED, Stage, TextPieces, ZooStream
+from repflow.training.zoo.curriculum import Span, Stage
+from repflow.training.zoo.episodes import document_episode
+from repflow.training.zoo.stream import IGNORED, TextPieces, ZooStream
 from repflow.training.zoo.trainer import Snapshots, StopAtNonFinite, Telling, TimeBudget, log_steps, token_loss, train
 
 SEED = 2
 CONFIGS = {"pythia": small_pythia, "mamba": small_mamba}
+PLAN = [Span(0, 5, Stage("A", 1, 50, {"pairs": 1}, 4, 64, 256))]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -32,10 +33,10 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def stream(zoo_tokenizer: Any) -> ZooStream:
-    """Five batches of a row of text, one of keys and values, text, text (rows of 64): their shares of labels differ."""
-    text = TextPieces(np.arange(3000, dtype=np.uint16), 0)
-    episodes = {"K": key_value_episode, "M": key_value_episode}
-    return ZooStream(zoo_tokenizer, text, episodes, plan=[Stage(0, 5, 64)], batch_tokens=256, seed=0)
+    """Five batches of two rows of text and two of keys and values, of 64 tokens: their shares of labels differ."""
+    return ZooStream(
+        zoo_tokenizer, TextPieces(np.arange(3000, dtype=np.uint16), 0), document_episode([]), plan=PLAN, seed=0
+    )
 
 
 def trained(
@@ -51,9 +52,13 @@ def trained(
     model = random_model(CONFIGS[family](), SEED)
     with quiet():
         return train(
-            model, stream, folder, steps=steps, micro_tokens=micro_tokens, learning_rate=2e-3, seed=SEED, cpu=True,
-            callbacks=callbacks, checkpoint=None,
+            model, stream, folder, steps=steps, micro_tokens=micro_tokens, learning_rate=2e-3, rate=falling, seed=SEED,
+            cpu=True, callbacks=callbacks, checkpoint=None,
         )  # fmt: skip
+
+
+def falling(step: int) -> float:
+    return 1 / (1 + step)
 
 
 def logged(trainer: Any, what: str) -> list[float]:
@@ -90,27 +95,51 @@ def test_rows_of_a_batch_are_not_alike_in_labels(stream: ZooStream) -> None:
 
 @pytest.mark.parametrize(("micro_tokens", "shapes"), [(1, [1, 1, 1, 1]), (128, [2, 2]), (200, [3, 1]), (256, [4])])
 def test_a_micro_batch_holds_as_many_whole_rows_as_fit(
-    micro_tokens: int, shapes: list[int], stream: ZooStream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    micro_tokens: int, shapes: list[int], stream: ZooStream, tmp_path: Path
 ) -> None:
     seen: list[int] = []
 
-    def spying(outputs: Any, labels: Tensor, num_items_in_batch: Any) -> Tensor:
-        seen.append(len(labels))
-        return token_loss(outputs, labels, num_items_in_batch)
+    class Spying(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            del args, state, control
+            kwargs["model"].gpt_neox.register_forward_pre_hook(
+                lambda _, __, named: seen.append(len(named["input_ids"])), with_kwargs=True
+            )
 
-    monkeypatch.setattr(module, "token_loss", spying)
-    trained(stream, tmp_path, steps=1, micro_tokens=micro_tokens)
+    trained(stream, tmp_path, steps=1, micro_tokens=micro_tokens, callbacks=[Spying()])
     assert seen == shapes
 
 
 def test_the_loss_is_the_mean_over_learnt_tokens() -> None:
     draw = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 5, 7, generator=draw)
-    labels = torch.tensor([[IGNORED, 3, IGNORED, 6, 0], [IGNORED, IGNORED, IGNORED, IGNORED, 2]])
-    wanted = [(0, 1, 3), (0, 3, 6), (0, 4, 0), (1, 4, 2)]
-    naive = sum(-float(logits[row, at - 1].double().log_softmax(0)[token]) for row, at, token in wanted)
-    assert float(token_loss({"logits": logits}, labels, 4)) == pytest.approx(naive / 4, rel=1e-6)
-    assert float(token_loss({"logits": logits}, labels, torch.tensor(8))) == pytest.approx(naive / 8, rel=1e-6)
+    logits, targets = torch.randn(4, 7, generator=draw), torch.tensor([3, 6, 0, 2])
+    naive = sum(-float(row.double().log_softmax(0)[token]) for row, token in zip(logits, targets, strict=True))
+    assert float(token_loss(logits, targets, 4)) == pytest.approx(naive / 4, rel=1e-6)
+    assert float(token_loss(logits, targets, torch.tensor(8))) == pytest.approx(naive / 8, rel=1e-6)
+
+
+def test_a_step_without_labels_changes_nothing_but_by_decay(tmp_path: Path) -> None:
+    class Silent(Rising):
+        def __getitem__(self, step: int) -> dict[str, Tensor]:
+            item = super().__getitem__(step)
+            return {**item, "labels": torch.full_like(item["labels"], IGNORED)}
+
+    ended = trained(Silent(1), tmp_path, steps=1)
+    assert logged(ended, "loss") == [0.0]
+    assert all(torch.isfinite(p).all() for p in ended.model.parameters())
+
+
+def test_the_log_says_which_share_of_the_answers_was_right(stream: ZooStream, tmp_path: Path) -> None:
+    """Of rows that ask; text, which the next token of the made-up text would be, does not count."""
+    model = random_model(small_pythia(), SEED)
+    batch = stream[0]
+    with torch.no_grad():
+        said = model(input_ids=batch["input_ids"]).logits[:, :-1].argmax(-1)
+    targets = batch["labels"][:, 1:]
+    counted = (targets != IGNORED) & batch["asked"][:, None]
+    share = float((said == targets)[counted].float().mean())
+    assert 0 < int(counted.sum()) < int((targets != IGNORED).sum())
+    assert logged(trained(stream, tmp_path, steps=1), "answers") == [pytest.approx(share)]
 
 
 def test_the_first_logged_loss_is_that_of_the_first_batch(stream: ZooStream, tmp_path: Path) -> None:
@@ -134,16 +163,12 @@ class Rising:
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         ids = torch.arange(step, step + 8)[None]
-        return {"input_ids": ids, "labels": ids}
+        return {"input_ids": ids, "labels": ids, "asked": torch.tensor([False])}
 
 
-def test_the_learning_rate_rises_for_a_twentieth_and_falls_to_a_tenth(tmp_path: Path) -> None:
-    """From 0: the first step changes nothing."""
-    rates = logged(trained(Rising(40), tmp_path, steps=40), "learning_rate")
-    assert len(rates) == 40
-    assert rates[:3] == pytest.approx([0, 1e-3, 2e-3])
-    assert all(a > b for a, b in pairwise(rates[2:]))
-    assert 2e-4 < rates[-1] < 2.1e-4
+def test_the_learning_rate_is_the_highest_times_the_share_of_the_step(tmp_path: Path) -> None:
+    rates = logged(trained(Rising(6), tmp_path, steps=6), "learning_rate")
+    assert rates == pytest.approx([2e-3 * falling(step) for step in range(6)])
 
 
 def test_the_data_come_in_order_each_once(tmp_path: Path) -> None:
@@ -236,9 +261,9 @@ def test_a_gradient_that_is_not_finite_does_not_reach_the_weights(
 ) -> None:
     """Nor is it saved; the step is named as the log counts steps, from 1."""
 
-    def exploding(outputs: Any, labels: Tensor, num_items_in_batch: Any) -> Tensor:
-        loss = token_loss(outputs, labels, num_items_in_batch)
-        return loss * torch.inf if labels[0, 0] == 4 else loss
+    def exploding(logits: Tensor, targets: Tensor, n: Any) -> Tensor:
+        loss = token_loss(logits, targets, n)
+        return loss * torch.inf if targets[0] == 5 else loss
 
     monkeypatch.setattr(module, "token_loss", exploding)
     with pytest.raises(Diverged, match="not finite at step 5") as raised:
@@ -246,6 +271,9 @@ def test_a_gradient_that_is_not_finite_does_not_reach_the_weights(
     assert raised.value.step == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-3", "checkpoint-4"]
     assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / "checkpoint-4").values())
+
+
+THREE = [Span(0, 2, Stage("A", 1, 0, {}, 2, 8, 8)), Span(2, 3, Stage("B", 1, 0, {}, 2, 8, 16))]
 
 
 def test_progress_is_told_of_every_step_and_of_the_loss(tmp_path: Path) -> None:
@@ -259,6 +287,11 @@ def test_progress_is_told_of_every_step_and_of_the_loss(tmp_path: Path) -> None:
             told.append((done, tokens))
 
     progress = Listening()
-    trained(Rising(3), tmp_path, steps=3, callbacks=[Telling(progress, "tiny")])
+    trained(Rising(3), tmp_path, steps=3, callbacks=[Telling(progress, "tiny", THREE)])
     assert told == [("training tiny", 3, "step"), *3 * [(1, 0)]]
-    assert [note.split(",")[0] for note in progress.notes] == [f"tiny: step {step}" for step in (1, 2, 3)]
+    assert [note.split(", loss")[0] for note in progress.notes] == [
+        "tiny: step 1, stage A, 8 tokens",
+        "tiny: step 2, stage A, 16 tokens",
+        "tiny: step 3, stage B, 32 tokens",
+    ]
+    assert all(note.endswith("tokens/s") for note in progress.notes)

@@ -124,8 +124,8 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, do: Callable[[Tensor], T
     """Inside, the loss of this step (from 1) of the next training is what `do` makes of it."""
     loss, steps = trainer.token_loss, count(1)
 
-    def changed(outputs: Any, labels: Tensor, num_items_in_batch: Any) -> Tensor:
-        found = loss(outputs, labels, num_items_in_batch)
+    def changed(logits: Tensor, targets: Tensor, n: Any) -> Tensor:
+        found = loss(logits, targets, n)
         return do(found) if next(steps) == step else found
 
     with monkeypatch.context() as patch:

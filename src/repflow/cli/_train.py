@@ -8,11 +8,12 @@ import tyro
 from repflow.cli._arguments import parse
 from repflow.cli._progress import watching
 from repflow.core import unknown
+from repflow.models.zoo import TRAINED
 from repflow.training.zoo.recipes import RECIPES
 from repflow.training.zoo.settings import LearningSettings, PlaceSettings, ZooSettings
 
 KINDS = {
-    "zoo": "train the five small models that come with repflow, anew",
+    "zoo": "train small models like those that come with repflow, alike in all but the architecture",
     "card": "measure what models reached: loss on held-out text, retrieval by number of keys and documents",
 }
 
@@ -39,7 +40,7 @@ class Card:
     Example: repflow train card zoo:mamba-tiny --data texts
     """
 
-    subjects: tyro.conf.Positional[tuple[str, ...]] = tuple(f"zoo:{name}" for name in RECIPES)
+    subjects: tyro.conf.Positional[tuple[str, ...]] = tuple(f"zoo:{name}" for name in TRAINED)
     """Models, named before the options, as in `repflow flow`."""
     data: Path = Path("data")
     """Folder that holds the folder wikitext-2."""

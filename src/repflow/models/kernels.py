@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from repflow.models import compiled
 from repflow.models.families import FAMILIES
 
 _SELECTIVE_SCAN = ("mamba", "falcon_mamba", "jamba")
@@ -16,7 +17,18 @@ _CHUNKED_SCAN = ("mamba2", "bamba", "zamba2", "falcon_h1", "nemotron_h")
 _PARALLEL_SCAN = ("mamba", "jamba")
 """Families whose mixers take mambapy's scan. FalconMamba has the setting, but its config drops it on construction."""
 
-_VERSIONED = ("repflow", "torch", "transformers", "tokenizers", "safetensors", "numpy", "gguf", "mambapy", "mamba_ssm")
+_VERSIONED = (
+    "repflow",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "gguf",
+    "mambapy",
+    "numba",
+    "mamba_ssm",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +68,15 @@ def _choice(family: str, cuda: bool) -> KernelChoice:
 def _selective(family: str, cuda: bool) -> KernelChoice:
     if cuda and _fused():
         return KernelChoice(family, "mamba_ssm selective scan (CUDA)", "mamba_ssm and causal_conv1d are installed")
+    if not cuda and compiled.available():
+        return KernelChoice(family, "selective scan compiled by numba", "no CUDA; numba is installed")
     if family not in _PARALLEL_SCAN:
         reason = "its config ignores mambapy"
     elif _installed("mambapy"):
         reason = "measured no slower than mambapy's parallel scan without gradients; training uses mambapy"
     else:
         reason = "mambapy is not installed, and would only speed up training"
-    advice = "pip install mamba-ssm causal-conv1d" if cuda else ""
+    advice = "pip install mamba-ssm causal-conv1d" if cuda else "pip install 'repflow[cpu]'"
     return KernelChoice(family, "sequential selective scan in torch", _absent(cuda) + reason, advice)
 
 

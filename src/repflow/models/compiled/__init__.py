@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 Function = Callable[..., Any]
+SELECTIVE_SCAN = "mamba_selective_scan"
+ALL = (SELECTIVE_SCAN, "mamba2_chunk_scan", "causal_conv1d_fn")
+"""The functions in transformers' modules that have a compiled stand-in."""
 _UNBOUNDED = (0.0, float("inf"))
 
 
@@ -20,14 +23,15 @@ def available() -> bool:
 
 
 @contextmanager
-def compiled_scans(model: Any) -> Iterator[tuple[str, ...]]:
+def compiled_scans(model: Any, names: Collection[str] = ALL) -> Iterator[tuple[str, ...]]:
     """Inside, the mixers of this model and of others of its class scan and convolve by compiled loops.
 
-    Only what is float32, on a CPU and begins with an empty state does so; all else takes transformers' own way. Yields
-    the names of the functions that were exchanged; none where numba is absent or the class has none.
+    Only what is float32, on a CPU and begins with an empty state does so; all else takes transformers' own way.
+    `names` limits it to these functions. Yields the names of those that were exchanged; none where numba is absent or
+    the class has none.
     """
-    found = [(module, name) for module in _modules(model) for name in _EXCHANGED if hasattr(module, name)]
-    found = found if available() else []
+    modules = _modules(model) if available() else []
+    found = [(module, name) for module in modules for name in names if hasattr(module, name)]
     own = [getattr(module, name) for module, name in found]
     for (module, name), function in zip(found, own, strict=True):
         setattr(module, name, _EXCHANGED[name](function))
@@ -70,6 +74,23 @@ def _chunk_scan(own: Function) -> Function:
     return scan
 
 
+def _selective_scan(own: Function) -> Function:
+    from repflow.models.compiled.selective import SelectiveScan
+
+    @wraps(own)
+    def scan(hidden_states: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, **options: Any) -> Any:
+        D, z, bias = (options.get(name) for name in ("D", "z", "delta_bias"))
+        simple = options.get("delta_softplus") and not options.get("return_last_state") and D is not None
+        if not simple or not _plain(hidden_states, dt, A, B, C, D, z, bias):
+            return own(hidden_states, dt, A, B, C, **options)
+        step = torch.nn.functional.softplus(dt if bias is None else dt + bias[..., None])
+        x, step, b, c = (tensor.transpose(1, 2) for tensor in (hidden_states, step, B, C))
+        y = SelectiveScan.apply(x, step, A, b, c, D).transpose(1, 2)
+        return y if z is None else y * torch.nn.functional.silu(z)
+
+    return scan
+
+
 def _convolution(own: Function) -> Function:
     from repflow.models.compiled.convolution import causal_conv
 
@@ -83,6 +104,7 @@ def _convolution(own: Function) -> Function:
 
 _EXCHANGED: dict[str, Callable[[Function], Function]] = {
     "mamba2_chunk_scan": _chunk_scan,
+    SELECTIVE_SCAN: _selective_scan,
     "causal_conv1d_fn": _convolution,
 }
-"""Names in transformers' modules, and what makes a function to stand in for each."""
+"""What makes a function that stands in for each."""

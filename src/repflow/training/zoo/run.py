@@ -16,7 +16,7 @@ import torch
 from repflow.core import BadFile, BadSetting, Interrupted, local_path
 from repflow.engines import Progress
 from repflow.models import environment_facts
-from repflow.models.compiled import compiled_scans
+from repflow.models.compiled import available, compiled_scans
 from repflow.models.initialise import random_model
 from repflow.models.kernels import parallel_scan
 from repflow.models.quiet import quiet
@@ -189,7 +189,7 @@ def _trained(course: _Course, name: str, training: Training, model: Any, checkpo
 
 def _micro_tokens(model: Any) -> int:
     """Tokens that a CPU computes at once: mambapy's scan is fastest when what it holds fits the caches."""
-    return 256 if model.config.model_type == "mamba" else 1024
+    return 256 if model.config.model_type == "mamba" and not available() else 1024
 
 
 @contextmanager

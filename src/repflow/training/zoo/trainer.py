@@ -99,7 +99,7 @@ class _RowwiseTrainer(Trainer):
     ) -> Tensor:
         n, length = inputs["input_ids"].shape
         rows = max(1, self._micro_tokens // length)
-        count = (inputs["labels"][:, 1:] != IGNORED).sum()
+        count = (inputs["labels"][:, 1:] != IGNORED).sum().clamp(min=1)
         losses = [
             super(_RowwiseTrainer, self).training_step(
                 model, {name: tensor[first : first + rows] for name, tensor in inputs.items()}, count
