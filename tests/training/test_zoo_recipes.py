@@ -8,8 +8,7 @@ import torch
 
 from repflow.core import UnknownName, sites_for
 from repflow.models import load
-from repflow.models.initialise import random_model
-from repflow.training.zoo.recipes import BLOCKS, POSITIONS, RECIPES, VOCABULARY, WIDTH, recipe
+from repflow.training.zoo.recipes import BLOCKS, POSITIONS, RECIPES, VOCABULARY, WIDTH, first_weights, recipe
 
 FAMILIES = {
     "pythia-tiny": "gpt_neox",
@@ -27,7 +26,7 @@ def _one_thread() -> None:
 
 
 def built(name: str) -> Any:
-    return random_model(recipe(name).config(), seed=0)
+    return first_weights(recipe(name).config(), seed=0)
 
 
 def test_they_are_of_one_size() -> None:

@@ -135,7 +135,7 @@ def test_mambapy_scans_while_training_and_no_longer(
     def switched() -> list[bool]:
         return [block.mixer.use_mambapy for block in models[0].backbone.layers]
 
-    monkeypatch.setattr(run, "random_model", watched)
+    monkeypatch.setattr(run, "first_weights", watched)
     with at_step(monkeypatch, 2, lambda loss: during.update(switched()) or loss):
         assert zoo(data, tmp_path, names=[SSM_NAME]) == 0
     assert during == {True}

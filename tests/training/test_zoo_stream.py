@@ -72,9 +72,9 @@ def test_an_item_is_a_pure_function_of_its_number(make: Make) -> None:
 @pytest.mark.parametrize("kind", ["text", *KINDS, "pairs/divided", "object/divided", "prompt/divided"])
 def test_another_seed_makes_other_rows_of_every_kind(kind: str, make: Make) -> None:
     only = stage(128, 100, {}, 256) if kind == "text" else stage(128, 0, {kind: 1}, 256)
-    plan = [Span(0, 3, only)]
+    plan = [Span(0, 12, only)]
     mine, other = (torch.cat([ids for ids, _, _ in rows(make(plan, seed), plan, [kind])]) for seed in (3, 4))
-    assert mine.shape == other.shape == (768,)
+    assert mine.shape == other.shape == (3072,)
     assert not torch.equal(mine, other)
 
 

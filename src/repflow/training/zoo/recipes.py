@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repflow.core import unknown
+from repflow.models.initialise import random_model
 
 WIDTH = 128
 BLOCKS = 12
@@ -137,3 +138,15 @@ def recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise unknown("zoo model to train", name, RECIPES)
     return RECIPES[name]
+
+
+def first_weights(config: Any, seed: int) -> Any:
+    """The model of this config before its first step, in float32.
+
+    transformers shrinks Mamba-2's output projections by `rescale_prenorm_residual` whenever it makes the class, also
+    where it then reads saved weights. So what is saved does not ask for it again.
+    """
+    model = random_model(config, seed)
+    if getattr(model.config, "rescale_prenorm_residual", False):
+        model.config.rescale_prenorm_residual = False
+    return model

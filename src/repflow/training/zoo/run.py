@@ -17,7 +17,6 @@ from repflow.core import BadFile, BadSetting, Interrupted, local_path
 from repflow.engines import Progress
 from repflow.models import environment_facts
 from repflow.models.compiled import available, compiled_scans
-from repflow.models.initialise import random_model
 from repflow.models.kernels import parallel_scan
 from repflow.models.quiet import quiet
 from repflow.training.zoo.card import SPLIT, write_card
@@ -26,7 +25,7 @@ from repflow.training.zoo.curriculum import rate
 from repflow.training.zoo.episodes import Episode, document_episode, prompt_episode
 from repflow.training.zoo.evaluate import held_out_pieces
 from repflow.training.zoo.folder import Training
-from repflow.training.zoo.recipes import recipe
+from repflow.training.zoo.recipes import first_weights, recipe
 from repflow.training.zoo.settings import LearningSettings, PlaceSettings, ZooSettings, filled, told
 from repflow.training.zoo.stream import TextPieces, ZooStream
 from repflow.training.zoo.trainer import Snapshots, StopAtNonFinite, Telling, TimeBudget, log_steps, train
@@ -134,7 +133,7 @@ def _train_one(course: _Course, name: str, training: Training, config: Any, fact
     """Whether the model is now trained to the end."""
     begun = time.monotonic()
     with quiet():
-        model = random_model(config, course.learning.seed)
+        model = first_weights(config, course.learning.seed)
         trainer = _trained(course, name, training, model, training.newest_checkpoint())
         reached = trainer.state.global_step
         if reached == len(course.stream):
