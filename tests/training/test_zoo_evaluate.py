@@ -24,10 +24,12 @@ from repflow.training.zoo import evaluate
 from repflow.training.zoo.card import Reached, told_reached
 from repflow.training.zoo.card import evaluate as card_numbers
 from repflow.training.zoo.evaluate import (
+    GATE,
     Retrieval,
     TextLoss,
     learnt_to_retrieve,
     retrieval,
+    retrieves,
     text_loss,
     unigram_entropy,
     wilson,
@@ -162,7 +164,9 @@ def test_who_knows_is_always_right_and_who_does_not_never(
         facts=SimpleNamespace(label="knowing"),
     )
     found = retrieval(knowing, Quiet())
+    assert retrieves(found) is right
     assert [(r.task, r.items) for r in found] == [
+        (GATE, 2),
         *(("kvpr", n) for n in (4, 8, 16, 32)),
         *(("mdqa", n) for n in (2, 3, 5)),
     ]
@@ -185,7 +189,11 @@ def test_prompts_hold_as_many_items_as_they_say(zoo_tokenizer: Any, monkeypatch:
         len(re.findall(r'^ ?\{?"\w+": "\w+"', text, re.M) or re.findall(r"^Document \[", text, re.M))
         for text in prompts
     ]
-    assert counts == [n for n in (4, 8, 16, 32, 2, 3, 5) for _ in range(5)]
+    assert counts == [n for n in (2, 4, 8, 16, 32, 2, 3, 5) for _ in range(5)]
+    apart = [re.search(r"\}\n\n((?:\w+ ?)+)\n\nKey", text) for text in prompts]
+    words = [len(found[1].split()) for found in apart if found]
+    assert len(words) == 5
+    assert set(words) <= {3, 4, 5}
     assert len(set(prompts)) == len(prompts)
 
 
@@ -212,6 +220,17 @@ def test_the_verdict_names_where_it_learnt_to_retrieve_and_nothing_else() -> Non
     none = told_reached(reached(Retrieval("kvpr", 4, 15, 60)))
     assert "It has **not** learnt to retrieve" in none
     assert "| wikitext-2, valid | not measured: the data folder had none |" in none
+
+
+def test_the_gate_decides_who_is_said_to_retrieve() -> None:
+    """Above 80%; a card from before the gate says nothing."""
+    others = Retrieval("kvpr", 4, 60, 60)
+    assert retrieves([others]) is None
+    assert retrieves([Retrieval(GATE, 2, 48, 60), others]) is False
+    assert retrieves([Retrieval(GATE, 2, 49, 60), others]) is True
+    assert "It **retrieves**" in told_reached(reached(Retrieval(GATE, 2, 60, 60)))
+    assert "It **does not retrieve**" in told_reached(reached(Retrieval(GATE, 2, 30, 60), others))
+    assert "retrieves" not in told_reached(reached(others))
 
 
 def test_a_card_needs_a_folder_and_as_many_positions_as_it_reads(subject: Loaded, tmp_path: Path) -> None:

@@ -11,7 +11,16 @@ from repflow.models import Loaded, load
 from repflow.store import write_file
 from repflow.training.zoo.corpus import HELD_OUT
 from repflow.training.zoo.curriculum import Span
-from repflow.training.zoo.evaluate import Retrieval, TextLoss, learnt_to_retrieve, prose_loss, retrieval, text_loss
+from repflow.training.zoo.evaluate import (
+    RETRIEVES,
+    Retrieval,
+    TextLoss,
+    learnt_to_retrieve,
+    prose_loss,
+    retrieval,
+    retrieves,
+    text_loss,
+)
 from repflow.training.zoo.folder import MARKER, Training
 from repflow.training.zoo.recipes import BLOCKS, POSITIONS, WIDTH, recipe
 from repflow.training.zoo.settings import LearningSettings, options
@@ -19,6 +28,9 @@ from repflow.training.zoo.settings import LearningSettings, options
 SPLIT = "valid"
 CARD = "README.md"
 NUMBERS = "card.json"
+_GATE = (
+    "with two pairs and a few words before the question, where saying the last value again is right half of the time,"
+)
 
 
 @dataclass(frozen=True)
@@ -164,4 +176,9 @@ def _retrieval(found: tuple[Retrieval, ...]) -> str:
     else:
         places = ", ".join(f"{r.task} with {r.items}" for r in able)
         verdict = f"It is clearly above naming one of the items at random on {places}; nowhere else."
+    passed = retrieves(found)
+    if passed is not None:
+        verdict += (
+            f"\nIt **{'retrieves' if passed else 'does not retrieve'}**: {_GATE} above {RETRIEVES:.0%} is asked for."
+        )
     return f"{table}\n\n{verdict}\nAnswers are greedy; kvpr has keys of four digits, mdqa repflow's own documents."

@@ -1,8 +1,9 @@
 """What a model reached: next-token loss on held-out text, and retrieval by number of pairs or documents."""
 
 import math
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ PAIRS = (4, 8, 16, 32)
 DOCUMENTS = (2, 3, 5)
 EXAMPLES = 60
 SEED = 1
+GATE = "kvpr, words before the question"
+RETRIEVES = 0.8
+"""Share of right answers at the gate above which a model is said to retrieve."""
+_WORDS = ("river", "lamp", "stone", "cloud", "garden", "window", "paper", "bridge")
 _NEW_TOKENS = 24
 _ROWS = 2
 
@@ -125,7 +130,41 @@ def retrieval(subject: Loaded, progress: Progress) -> list[Retrieval]:
     """Accuracy of greedy answers: generated keys of 4 digits, and the package's own documents."""
     tasks = [("kvpr", n, KvprTask(keys="hex4", items=n)) for n in PAIRS]
     tasks += [("mdqa", n, MdqaTask(items=n)) for n in DOCUMENTS]
-    return [_answered(subject, name, items, task, progress) for name, items, task in tasks]
+    return [gate(subject, progress), *(_answered(subject, name, items, task, progress) for name, items, task in tasks)]
+
+
+def gate(subject: Loaded, progress: Progress) -> Retrieval:
+    """Answers with two pairs when 3 to 5 other words stand between them and the question.
+
+    A model that only says the last value again, or what stood beside the last key, is right half of the time.
+    """
+    return _answered(subject, GATE, 2, _Apart(KvprTask(keys="hex4", items=2)), progress)
+
+
+def retrieves(found: Sequence[Retrieval]) -> bool | None:
+    """Whether a model passes the gate, so that it may be said to retrieve; None where that was not measured."""
+    tried = [r for r in found if r.task == GATE]
+    return all(r.accuracy > RETRIEVES for r in tried) if tried else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """The task's prompts with words before the question."""
+
+    task: KvprTask
+
+    def build(self, tokenizer: Any, *, n: int, context: int, seed: int) -> list[Example]:
+        rng = random.Random(f"repflow gate {seed}")
+        return [
+            self._apart(example, tokenizer, rng)
+            for example in self.task.build(tokenizer, n=n, context=context, seed=seed)
+        ]
+
+    def _apart(self, example: Example, tokenizer: Any, rng: random.Random) -> Example:
+        object_, mark, question = tokenizer.decode(example.ids).rpartition("}\n\n")
+        between = " ".join(rng.choices(_WORDS, k=rng.randint(3, 5)))
+        text = f"{object_}{mark}{between}\n\n{question}"
+        return replace(example, ids=tuple(tokenizer(text, add_special_tokens=False)["input_ids"]))
 
 
 def _answered(subject: Loaded, name: str, items: int, task: Any, progress: Progress) -> Retrieval:
@@ -134,7 +173,7 @@ def _answered(subject: Loaded, name: str, items: int, task: Any, progress: Progr
     progress.begin(f"{subject.facts.label} on {name} with {items}", len(examples))
     said = greedy(subject, [example.ids for example in examples], new_tokens=_NEW_TOKENS)
     progress.advance(len(examples), sum(len(example.ids) for example in examples))
-    right = kvpr_correct if name == "kvpr" else mdqa_correct
+    right = mdqa_correct if name == "mdqa" else kvpr_correct
     score = sum(right(text.lstrip(), example) for text, example in zip(said, examples, strict=True))
     return Retrieval(name, items, score, len(examples))
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -192,7 +193,7 @@ class Telling(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         del args, control, kwargs
         self._told = state.global_step
-        self._spoke = (tokens_until(self._plan, state.global_step), time.perf_counter())
+        self._spoke = (tokens_until(self._plan, state.global_step), perf_counter())
         self._progress.begin(f"training {self._name}", state.max_steps - state.global_step, "step")
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -200,7 +201,7 @@ class Telling(TrainerCallback):
         logs = kwargs["logs"]
         if "loss" not in logs:
             return
-        tokens, now = tokens_until(self._plan, state.global_step), time.perf_counter()
+        tokens, now = tokens_until(self._plan, state.global_step), perf_counter()
         speed = (tokens - self._spoke[0]) / (now - self._spoke[1])
         self._spoke = (tokens, now)
         stage = next(span.stage.name for span in self._plan if state.global_step <= span.last)
