@@ -2,6 +2,7 @@
 
 import math
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -161,7 +162,8 @@ def test_who_knows_is_always_right_and_who_does_not_never(
         model=Knowing(zoo_tokenizer, right=right),
         tokenizer=zoo_tokenizer,
         device=torch.device("cpu"),
-        facts=SimpleNamespace(label="knowing"),
+        facts=SimpleNamespace(label="knowing", n_embeddings=len(zoo_tokenizer)),
+        as_loaded=nullcontext,
     )
     found = retrieval(knowing, Quiet())
     assert retrieves(found) is right
