@@ -8,8 +8,9 @@ from repflow.core import ModelProblem
 from repflow.core.boundary import one_line_errors
 from repflow.models.kernels import machine_memory
 
-_TENSORS = 10_000
-"""Parameters any model may have; beyond, as many as a few for each tensor of its checkpoint."""
+_TENSORS = 1_000
+"""Parameters any model may have; a larger checkpoint's may have `_PER_TENSOR` for each of its tensors."""
+_PER_TENSOR = 20
 _PER_BYTE = 8
 """Parameters a byte of a checkpoint can stand for: four at two bits each, and twice that with tied ones."""
 _SLACK = 1_000_000
@@ -20,9 +21,10 @@ def causal_class(config: Any, where: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     mapping: Mapping[type, Any] = AutoModelForCausalLM._model_mapping
-    if type(config) in mapping:
+    coupled = getattr(config, "is_encoder_decoder", False) is True
+    if type(config) in mapping and not coupled:
         return mapping[type(config)]
-    what = "an encoder-decoder" if getattr(config, "is_encoder_decoder", False) else "no causal language model"
+    what = "an encoder-decoder" if coupled else "no causal language model"
     raise ModelProblem(
         f"{where}: {config.model_type} is {what} in transformers; repflow measures causal, decoder-only language models"
     )
@@ -40,7 +42,7 @@ def check_buildable(
 
     chosen = causal_class(config, where)
     quantised = getattr(config, "quantization_config", None) is not None
-    counted = _counted(where, max(_TENSORS, 20 * tensors))
+    counted = _counted(where, max(_TENSORS, _PER_TENSOR * tensors))
     with one_line_errors(f"cannot build the model of {where}"), counted as found, torch.device("meta"):
         shapes = {name: tuple(tensor.shape) for name, tensor in chosen(config).named_parameters()}
     least = sum(found.values()) * (0.25 if quantised else 2)

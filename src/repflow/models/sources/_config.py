@@ -12,6 +12,9 @@ from repflow.models.sources._building import check_buildable
 from repflow.models.sources._checkpoint import check_numbers
 from repflow.models.sources._opened import Opened, Request
 
+_TENSORS = 1_000
+"""Of the largest checkpoint that a random model may be like."""
+
 
 def open_config(name: str, options: dict[str, object], request: Request, find: Callable[[str], Any]) -> Opened:
     """A random model of the family, its weights drawn by the family's own initialisation with the request's seed."""
@@ -22,7 +25,7 @@ def open_config(name: str, options: dict[str, object], request: Request, find: C
     tokenizer = byte_tokenizer() if tokenizer_source is None else find(str(tokenizer_source))
     config = _build_config(chosen, options, tokenizer)
     dtype = torch.float32 if request.dtype == "auto" else request.dtype
-    check_buildable(config, f"config:{name}")
+    check_buildable(config, f"config:{name}", tensors=_TENSORS)
     with one_line_errors(f"config:{name} cannot be built", BadSetting):
         model = random_model(config, request.seed).to(dtype)
     return Opened(model, tokenizer, init=f"config:{request.seed}")

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from repflow.core import ModelProblem
 from repflow.core.boundary import one_line
-from repflow.models.sources._checkpoint import CONFIG, PICKLED, PICKLED_INDEX, SAFE, SAFE_INDEX, Absent
+from repflow.models.sources._checkpoint import ADAPTER_CONFIG, CONFIG, PICKLED, PICKLED_INDEX, SAFE, SAFE_INDEX, Absent
 from repflow.models.sources._directory import open_directory
 from repflow.models.sources._opened import Opened, Request
 from repflow.models.sources._tokenizer import directory_tokenizer
@@ -47,8 +47,8 @@ def _cached(name: str, revision: str | None) -> Path | None:
     """The snapshot in the local cache, which may hold a part only."""
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(name, CONFIG, revision=revision)
-    return Path(config).parent if isinstance(config, str) else None
+    kept = (try_to_load_from_cache(name, file, revision=revision) for file in (CONFIG, ADAPTER_CONFIG))
+    return next((Path(file).parent for file in kept if isinstance(file, str)), None)
 
 
 def _fetched(name: str, revision: str | None, weights: bool) -> Path:
