@@ -1,18 +1,14 @@
 """Difference, share and verdict: by hand, on planted cases, and over many cases without a difference."""
 
 import math
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from repflow.core import interval
-from repflow.core.attribution_records import ShareRow
-from repflow.studies.attribute_interval import Error, Measured, holm, ratio_span
+from repflow.studies.attribute_interval import ratio_span
 from repflow.studies.attribute_share import BOUNDS, UNCLEAR, Case, Verdict, share_of, verdict_of
-from repflow.studies.attribute_verdict import CLAIMS, corrected, decided, findings_of
 
 SCHEMES = ("config", "normal", "xavier", "kaiming", "orthogonal", "permuted")
 REPLICATES = 200
@@ -165,41 +161,12 @@ def test_a_wide_interval_says_what_narrows_it() -> None:
     assert "more trainings" in share_of(world.case(trainings, world.draws(0.4, 5))).verdict.reason
 
 
-def test_the_interval_by_hand() -> None:
-    """Student's t over units and over draws, variances added, degrees of freedom of Welch and Satterthwaite."""
-    n, seeds, error = 10, 4, 0.08
-    replicates = np.random.default_rng(0).normal(0.5, 0.1, 500)
-    low, high = (float(end) for end in interval(replicates, n))
-    found = Measured(0.5, replicates, n, (Error(error**2, seeds - 1),)).span
-    for end, half in zip(found[1:], (0.5 - low, high - 0.5), strict=True):
-        se = half / stats.t.ppf(0.975, n - 1)
-        freedom = (se**2 + error**2) ** 2 / (se**4 / (n - 1) + error**4 / (seeds - 1))
-        assert abs(end - 0.5) == pytest.approx(stats.t.ppf(0.975, freedom) * math.hypot(se, error))
-    fixed = np.full(200, 0.5)
-    assert Measured(0.5, fixed, n, (Error(error**2, 3),)).span[2] - 0.5 == pytest.approx(stats.t.ppf(0.975, 3) * error)
-    assert Measured(0.5, replicates, n).span == pytest.approx((0.5, low, high))
-    assert Measured(0.5, fixed, n).span == (0.5, 0.5, 0.5)
-    assert math.isnan(Measured(0.5, replicates, n, (Error(math.nan, 0),)).span[1])
-
-
 def test_the_difference_takes_the_trained_weights_for_one_more_draw() -> None:
     random = np.array([0.4, 0.5, 0.6, 0.5, 0.5])
     case = Case(np.array([0.3]), np.full((1, 200), 0.3), random, np.repeat(random[:, None], 200, 1), 40)
     value, low, high = share_of(case).difference
     half = stats.t.ppf(0.975, 4) * random.std(ddof=1) * math.sqrt(1 + 1 / 5)
     assert (value, low, high) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
-
-
-def test_p_is_the_level_at_which_the_interval_touches() -> None:
-    replicates = np.random.default_rng(1).normal(0.0, 0.1, 2000)
-    low, high = (float(end) for end in interval(replicates, 20))
-    for end in (low, high):
-        shifted = Measured(-end, replicates - end, 20)
-        assert shifted.p == pytest.approx(0.05)
-    assert Measured(0.5, replicates + 0.5, 20).p < 0.001
-    errors = (Error(0.01, 4),)
-    value = Measured(0.0, replicates, 20, errors).span[2]
-    assert Measured(value, replicates + value, 20, errors).p == pytest.approx(0.05, rel=0.1)
 
 
 def test_without_spread_between_draws_the_share_has_the_interval_of_the_ratio() -> None:
@@ -266,82 +233,3 @@ def test_the_same_cases_with_a_difference_get_it() -> None:
         world = World(seed, 32, examples=0.05, noise=0.05, seeds=0.005)
         found.append(verdict_of(world.case(world.draws(0.5, 1), world.draws(0.0, 5))).name)
     assert found.count("training") >= 18
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.6]) == [1.0, 1.0]
-    found = holm([0.02, math.nan, 0.01])
-    assert found[0] == pytest.approx(0.04)
-    assert math.isnan(found[1])
-    assert found[2] == pytest.approx(0.03), "one that cannot be told was looked at too"
-
-
-def row(scheme: str = "config", verdict: str = "architecture", p: float = 0.001, **more: Any) -> ShareRow:
-    spans = {
-        f"{name}{end}": 1.0 for name in ("trained", "random", "difference", "share") for end in ("", "_low", "_high")
-    }
-    about: dict[str, Any] = {"subject": "a", "third": "late", "variant": "raw", "tokens": "all", "reason": ""}
-    about |= more
-    return ShareRow(
-        family="gpt2", task="text", context=512, metric="inter_token_cosine", scheme=scheme, **spans, seeds=5,
-        seed_spread=0.01, n_examples=30, verdict=verdict, uncorrected=verdict, p=p, **about,
-    )  # fmt: skip
-
-
-def test_many_verdicts_are_corrected_by_table() -> None:
-    """Three thirds of two subjects are one family; another scheme, variant, policy or pool is one of its own."""
-    rows = [row(subject=s, third=t, p=0.012) for s in "ab" for t in ("early", "middle", "late")]
-    rows += [row("normal", p=0.012), row(variant="centred", p=0.012), row(tokens="no_sink", p=0.012)]
-    rows += [row(subject="all 3 trainings", p=0.012, trainings=3)]
-    found = corrected(rows)
-    assert [r.family_size for r in found] == [6] * 6 + [1] * 4
-    assert [r.verdict for r in found] == ["undecided"] * 6 + ["architecture"] * 4
-    assert all(r.uncorrected == "architecture" for r in found)
-    assert found[0].p_holm == pytest.approx(0.072)
-    assert found[0].reason == "architecture by itself (p 0.012), not as one of 6 (Holm: 0.072)"
-    clear = corrected([row(third=t, p=p) for t, p in (("early", 0.001), ("middle", 0.02), ("late", 0.4))])
-    assert [r.verdict for r in clear] == ["architecture", "architecture", "undecided"]
-
-
-ALL = dict.fromkeys(SCHEMES, "architecture")
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "wanted", "said"),
-    [
-        (ALL, "architecture", ""),
-        ({"config": "reduced by training"}, "reduced by training", ""),
-        (dict.fromkeys(SCHEMES, "training"), "training", ""),
-        (ALL | {"kaiming": "training"}, "architecture", "training under kaiming"),
-        (
-            ALL | {"kaiming": "training", "normal": "training", "kaiming+matched": "architecture"},
-            "architecture",
-            "training under normal, kaiming",
-        ),
-        (ALL | {"kaiming": "undecided"}, "architecture", ""),
-        (ALL | {"config": "undecided"}, "undecided", "architecture under normal, xavier, kaiming, orthogonal"),
-        (ALL | {"permuted": "training"}, "architecture", "shuffled trained weights lose it"),
-        ({"normal": "architecture", "permuted": "architecture"}, "undecided", "config was not run"),
-        ({"permuted": "architecture"}, "undecided", "config was not run"),
-        (dict.fromkeys(SCHEMES, "training") | {"permuted": "architecture"}, "training", "values training left suffice"),
-        ({"config": "undecided", "permuted": "architecture"}, "undecided", "values training left"),
-    ],
-)
-def test_the_familys_own_initialisation_decides(verdicts: dict[str, str], wanted: str, said: str) -> None:
-    found, reason = decided(verdicts, {})
-    assert found == wanted
-    assert said in reason
-    assert bool(said) == bool(reason)
-    assert found in CLAIMS
-
-
-def test_a_finding_has_the_difference_first_then_the_share() -> None:
-    rows = [row(), row("normal"), row("permuted", "training")]
-    rows = [replace(r, difference=-0.1, difference_low=-0.2, difference_high=0.05, share=0.9) for r in rows]
-    (finding,) = findings_of(corrected(rows))
-    assert (finding["value"], finding["interval"]) == (-0.1, [-0.2, 0.05])
-    assert (finding["share"], finding["threshold"]) == (0.9, [0.2, 0.8, 1.2])
-    assert (finding["verdict"], finding["uncorrected"]) == ("architecture", "architecture")
-    assert finding["reason"] == "shuffled trained weights lose it"
-    assert [e["scheme"] for e in finding["evidence"]] == ["config", "normal", "permuted"]
