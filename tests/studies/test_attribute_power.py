@@ -77,7 +77,7 @@ def test_a_run_says_its_power_in_a_sentence_for_each_variant() -> None:
     assert list(told) == ["raw", "centred"]
     sentence = told["raw"]
     assert sentence.count(". ") == 0
-    for words in ("5 draws", "30 units", "share of 1 is found architecture", "corrected for 3"):
+    for words in ("5 draws", "30 units", "share of 1 as architecture in", "corrected for 3"):
         assert words in sentence
     assert powers([]) == {}
 

@@ -87,16 +87,18 @@ def told_power(rows: Sequence[ShareRow]) -> str:
     setting = setting_of(rows)
     if setting is None:
         return "Power: no trained value is clear of 0, so nothing can be said of it."
-    among = max(row.family_size for row in rows) or 1
-    told = [
-        f"{share:g} is found {verdict} in {power(share, verdict, setting):.0%} of runs"
-        f"{f' ({power(share, verdict, setting, LEVEL / among):.0%} corrected for {among})' if among > 1 else ''}"
-        for share, verdict in TRIED
-    ]
+    among = max(row.family_size for row in rows)
+    told = [f"{share:g} as {verdict} in {_percent(share, verdict, setting, among)}" for share, verdict in TRIED]
     return (
         f"Power with {setting.draws} draws and {setting.units} units, draws {setting.between_draws:.1%} of the trained "
-        f"value apart: a true share of {', '.join(told)}."
+        f"value apart{f', corrected for {among} in brackets' if among > 1 else ''}: "
+        f"a true share of {', '.join(told)} of runs."
     )
+
+
+def _percent(share: float, verdict: str, setting: Setting, among: int) -> str:
+    alone, level = power(share, verdict, setting), LEVEL / max(among, 1)
+    return f"{alone:.0%}" + (f" [{power(share, verdict, setting, level):.0%}]" if among > 1 else "")
 
 
 def powers(rows: Sequence[ShareRow]) -> dict[str, str]:
