@@ -24,6 +24,7 @@ QUICK = ("--examples", "8", "--context", "32", "--calibration", "2", "--replicat
         ("--seeds 0", ["--seeds must be at least 1, got 0"]),
         ("--examples 0", ["--examples must be at least 1"]),
         ("--metrics norm", ["unknown option --metrics"]),
+        ("--same-architecture", ["--same-architecture takes two or more trainings together, got 1"]),
         ("--scheme config", ["unknown option --scheme", "did you mean --schemes"]),
         ("--context 3000", [f"{TINY} was trained on 2048 positions", "lower --context"]),
     ],
@@ -50,14 +51,32 @@ def test_a_run_is_printed_and_reported(capsys: pytest.CaptureFixture[str], tmp_p
     assert main(["attribute", "--config", str(yaml), "--seeds", "3", *QUICK, "--out", str(out)]) == 0
     said = capsys.readouterr()
     assert "6 draws (2 schemes, 3 seeds)" in said.err
-    assert "random beside trained" in said.out
+    assert "random less trained weights, centred" in said.out
+    assert "Power: no trained value is clear of 0" in said.out or "Power with 2 draws" in said.out
     assert "is random already" in said.out
     run = open_run(out)
     assert run.settings["schemes"] == ["config", "permuted"]
     assert run.settings["seeds"] == 3
-    assert len(run.table("shares")) == 2 * 2 * 2 * 2, "thirds of two blocks, schemes, variants, policies"
+    assert len(run.table("shares")) == 2 * 2 * 3 * 2, "thirds of two blocks, schemes, variants, policies"
     assert run.report is not None
-    assert main(["attribute", TINY, "--schemes", "config", "permuted", *QUICK, "--out", str(out), "--resume"]) == 0
+    assert (
+        main(
+            [
+                "attribute",
+                TINY,
+                "--schemes",
+                "config",
+                "permuted",
+                "--seeds",
+                "3",
+                *QUICK,
+                "--out",
+                str(out),
+                "--resume",
+            ]
+        )
+        == 0
+    )
     assert "nothing to measure" in capsys.readouterr().err
 
 

@@ -5,14 +5,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-from attribution_run import LEVELS, SCHEMES, THIRDS, TRAINED, attribution_run, share, value
+from attribution_run import LEVELS, POOL, POWER, SCHEMES, THIRDS, TRAINED, attribution_run, share, value
 from probe_run import write_probe_run
 from rich.console import Console
 
 from repflow.core import NotEnoughData, UnknownName
 from repflow.models import SCHEMES as KNOWN
-from repflow.report import Plots, write_report
+from repflow.models.spec import GENERIC
+from repflow.report import Plots, write_figures, write_report
 from repflow.report._attributionpanels import attribution_panels
 from repflow.report._attributionplots import SCHEMES as LOOKS
 from repflow.report._attributiontable import FILLS
@@ -47,41 +49,64 @@ def traces(figure: Any) -> dict[str, Any]:
 
 
 def test_every_scheme_has_its_look() -> None:
-    assert set(LOOKS) == set(KNOWN)
-    assert len({(look.colour, look.marker, look.hollow) for look in LOOKS.values()}) == len(KNOWN)
+    assert set(LOOKS) == {*KNOWN, *(f"{name}+matched" for name in GENERIC)}
+    assert len({(look.colour, look.marker, look.hollow) for look in LOOKS.values()}) == len(LOOKS)
 
 
 def test_lines_are_the_rows(panels: list[Panel]) -> None:
     depth = panels[0]
     assert [name for name, _ in depth.legend] == ["trained", *SCHEMES]
     assert [cell.full for cell in depth.cells] == [TBM, SSM]
-    figure: Any = view(depth, "no_sink", "standardised").figures[1]
+    figure: Any = view(depth, "no_sink", "centred").figures[1]
     found = traces(figure)
     x = found["kaiming-line"]["x"]
-    assert found["trained-line"]["y"] == pytest.approx([value("SSM", d, "standardised") for d in x], rel=1e-4)
-    wanted = [value("SSM", d, "standardised") * share("SSM", "kaiming", d) for d in x]
+    assert found["trained-line"]["y"] == pytest.approx([value("SSM", d, "centred") for d in x], rel=1e-4)
+    wanted = [value("SSM", d, "centred") * share("SSM", "kaiming", d) for d in x]
     assert found["kaiming-line"]["y"] == pytest.approx(wanted, rel=1e-3, abs=1e-5)
     assert found["kaiming-low"]["y"] == pytest.approx([y - 0.05 for y in wanted], rel=1e-3, abs=1e-5)
     assert figure["data"][-1]["uid"].startswith("trained"), "on top of the others"
 
 
-def test_the_table_says_shares_and_verdicts(panels: list[Panel]) -> None:
+def test_the_table_says_differences_shares_and_verdicts(panels: list[Panel]) -> None:
     table: Any = view(panels[1], "all", "raw").table
-    assert table.headings == ("trained", *(f"share, {s}" for s in SCHEMES), "verdict")
-    (first, lines), (second, others) = table.groups
-    assert (first.label, second.label) == (TBM, SSM)
+    assert table.headings == ("trained", "random − trained", *(f"share, {s}" for s in SCHEMES), "verdict")
+    (pool, pooled), (first, lines), (second, others) = table.groups
+    assert (pool.label, first.label, second.label) == (POOL, TBM, SSM)
+    assert pooled[0][1][2].small == "[0.90, ∞]"
+    assert pooled[0][1][-1].fill == FILLS["reduced by training"]
     assert [third for third, _ in lines] == [third for third, _ in THIRDS]
     cells = lines[0][1]
-    assert [cell.text for cell in cells[1:-1]] == [f"{LEVELS[s]:.2f}" for s in SCHEMES]
-    assert cells[1].small == "[0.90, 1.00]"
+    trained = value("TBM", 1 / 6, "raw")
+    assert cells[1].text == f"{trained * (LEVELS['config'] - 1):+.3f}".replace("-", "−")
+    assert cells[1].small.startswith("[−0.0")
+    assert [cell.text for cell in cells[2:-1]] == [f"{LEVELS[s]:.2f}" for s in SCHEMES]
+    assert cells[2].small == "[0.90, 1.00]"
+    assert cells[2].hint == "architecture; p 0.004, corrected for 6 0.024"
+    assert cells[2 + SCHEMES.index("kaiming")].fill == FILLS["reduced by training"]
     assert (cells[-1].text, cells[-1].small) == ("architecture", "shuffled trained weights lose it")
-    assert cells[-1].fill == cells[1].fill == FILLS["architecture"]
+    assert cells[-1].fill == cells[2].fill == FILLS["architecture"]
     assert others[2][1][-1].text == "training"
     assert others[2][1][-1].fill == FILLS["training"]
     assert others[0][1][-1].fill == ""
     said = view(panels[1], "all", "raw").said
-    assert said.startswith("Architecture: pythia-tiny (early, middle and late). Training:")
-    assert said.endswith("Undecided: 2 of 6.")
+    assert said.startswith("Architecture: pythia-tiny (early, middle and late). Reduced by training: all 2 trainings")
+    assert said.endswith(f"Undecided: 2 of 7. {POWER}")
+    assert POWER not in view(panels[1], "all", "centred").said
+
+
+def test_the_table_for_papers(run: Run, tmp_path: Path) -> None:
+    written = [path.name for path in write_figures(run, formats=("svg",), directory=tmp_path)]
+    assert {"attribution_table.csv", "attribution_table.tex"} <= set(written)
+    frame = pd.read_csv(tmp_path / "attribution_table.csv").fillna({"reason": ""})
+    pd.testing.assert_frame_equal(frame, run.table("shares"), check_dtype=False, rtol=1e-12)
+    text = (tmp_path / "attribution_table.tex").read_text(encoding="utf-8")
+    assert text.count(r" \\") == 1 + 2 * 2 * 3, "a heading, two subjects, two variants, three thirds"
+    for words in (r"mamba\_130m\&co-hf", "Random less trained", "& training ", "Holm"):
+        assert words in text
+    (line,) = [one for one in text.splitlines() if "pythia" in one and "raw" in one and "early" in one]
+    trained = value("TBM", 1 / 6, "raw")
+    assert f"${trained:.3f} [{trained - 0.05:.3f}, {trained + 0.05:.3f}]$" in line
+    assert "$0.95 [0.90, 1.00]$" in line
 
 
 def test_the_report_lists_the_trained_subjects_only(page: str) -> None:
@@ -127,6 +152,10 @@ def test_the_printed_table_fits_80_columns(run: Run) -> None:
     lines = text.splitlines()
     assert max(len(line) for line in lines if str(run.directory) not in line) <= 80
     late = next(line for line in lines if line.split()[:1] == ["late"] and "training" in line)
-    assert late.split() == ["late", "0.447", "0.09", "0.04", "to", "0.14", "0.09", "to", "0.11", "0.04", "training"]
-    assert "and 24 more" in text
+    assert late.split() == [
+        "late", "0.447", "-0.405", "-0.455", "to", "-0.355", "0.09", "0.04", "to", "0.14", "training"
+    ]  # fmt: skip
+    assert "and 28 more" in text
     assert "finding:" not in text
+    assert " ".join(POWER.split()[:6]) in text
+    assert "corrected for being several" in " ".join(text.split())

@@ -9,22 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from attribute_tools import QUICK, TINY, saved
 
 import repflow
 from repflow.core import BadSetting, UnknownName
 from repflow.core.attribution_records import SchemeRow, ShareRow
-from repflow.models import Init, load, reinitialised
+from repflow.models import Init, reinitialised
 from repflow.models.facts import weights_sha256
 from repflow.store import compare, third_means
 from repflow.studies import attribute_subject
 from repflow.studies.attribute_settings import AttributionSettings, attribute_settings, flat_attribute
-from repflow.studies.attribute_share import Case, share_of
+from repflow.studies.attribute_share import Case, verdict_of
 from repflow.studies.flow import load_as
 from repflow.studies.run import Run
 
-TINY = {"gpt_neox": "config:gpt_neox,layers=3,width=32", "mamba2": "config:mamba2,layers=3,width=32"}
-QUICK: dict[str, Any] = {"examples": 8, "context": 32, "calibration": 2, "replicates": 40}
 SCHEMES = ["config", "normal", "permuted"]
+DRAWN = ["config", "normal", "normal+matched", "permuted"]
+VARIANTS = 3
 
 
 @pytest.fixture(autouse=True)
@@ -35,23 +36,19 @@ def _one_thread() -> None:
 @pytest.fixture(scope="module", params=sorted(TINY))
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     torch.set_num_threads(1)
-    out = tmp_path_factory.mktemp("attribute") / "run"
-    return repflow.attribute(TINY[request.param], schemes=SCHEMES, seeds=2, out=out, **QUICK)
-
-
-def saved(folder: Path, spec: str, change: Any = None) -> str:
-    """A random model as a directory, so that it counts as trained; perhaps changed before."""
-    subject = load(spec)
-    if change is not None:
-        with torch.no_grad():
-            change(subject.model)
-    subject.model.save_pretrained(folder)
-    subject.tokenizer.save_pretrained(folder)
-    return str(folder)
+    folder = tmp_path_factory.mktemp("attribute")
+    source = saved(folder / "model", f"{TINY[request.param]}@init=config:7")
+    return repflow.attribute(source, schemes=SCHEMES, seeds=2, out=folder / "run", **QUICK)
 
 
 def rows(frame: pd.DataFrame, kind: type[Any]) -> list[Any]:
     return [kind(**{str(name): value for name, value in line.items()}) for line in frame.to_dict("records")]
+
+
+def of_scheme(label: str, row: Any) -> bool:
+    """Whether a subject is a draw of a row's scheme."""
+    scheme, _, scale = row.scheme.partition("+")
+    return label.startswith(f"{row.subject}@init={scheme}:") and label.endswith("+matched") == bool(scale)
 
 
 def test_the_rows_are_those_of_a_fresh_flow(run: Run, tmp_path: Path) -> None:
@@ -61,7 +58,7 @@ def test_the_rows_are_those_of_a_fresh_flow(run: Run, tmp_path: Path) -> None:
     fresh = repflow.flow(wanted, metrics=["inter_token_cosine"], permutations=0, out=tmp_path / "flow", **QUICK)
     assert list(run.layers["subject"].unique()) == [
         source,
-        *(f"{source}@init={s}:{k}" for s in SCHEMES for k in (0, 1)),
+        *(f"{source}@init={s.partition('+')[0]}:{k}{'+matched' * ('+' in s)}" for s in DRAWN for k in (0, 1)),
     ]
     kept = run.layers["subject"].isin(wanted).to_numpy()
     pd.testing.assert_frame_equal(run.layers[kept].reset_index(drop=True), fresh.layers)
@@ -69,8 +66,7 @@ def test_the_rows_are_those_of_a_fresh_flow(run: Run, tmp_path: Path) -> None:
     facts = {s["label"]: s for s in run.subjects}
     for told in fresh.subjects:
         mine = facts[told["label"]]
-        # A config: source is opened with the seed of init=config at once, so that nothing was changed after.
-        apart = {"warnings": [], "variant_of": None} | ({"reinitialised": []} if mine["init"] == "config:1" else {})
+        apart = {"warnings": [], "variant_of": None}
         assert mine | apart == told | apart
     comparison = compare(run, run, subject_a=wanted[0], subject_b=wanted[1])
     assert comparison["difference_low"].notna().any(), "draws read the same examples, so their differences are paired"
@@ -80,32 +76,35 @@ def test_the_facts_of_a_draw(run: Run) -> None:
     source, *draws = run.subjects
     assert source["variant_of"] is None
     assert all(draw["variant_of"] == source["label"] for draw in draws)
-    assert all(draw["reinitialised"] for draw in draws if draw["init"] != source["init"])
+    assert all(draw["reinitialised"] for draw in draws)
+    assert all(len(draw["scales"]) == ("matched" in draw["init"]) * 3 for draw in draws)
     assert len({draw["weights_sha256"] for draw in draws}) == len(draws)
     assert {task["subject"] for task in run.info["tasks"]} == {s["label"] for s in run.subjects}
     assert len({task["examples_sha256"] for task in run.info["tasks"]}) == 1
 
 
 def test_shares_by_hand(run: Run) -> None:
-    """Thirds, means over seeds and shares from the plain rows of the flow."""
+    """Thirds, means over draws and shares from the plain rows of the flow."""
     shares, layers = run.table("shares"), run.layers
     assert list(shares) == [f.name for f in dataclasses.fields(ShareRow)]
-    assert len(shares) == 3 * len(SCHEMES) * 2 * 2, "thirds, schemes, variants, policies"
+    assert len(shares) == 3 * len(DRAWN) * VARIANTS * 2, "thirds, schemes, variants, policies"
     blocks = layers[layers["site"].str.startswith("block.")]
     of_third = {"block.0": "early", "block.1": "middle", "block.2": "late"}
     for row in rows(shares, ShareRow):
         here = blocks[(blocks["variant"] == row.variant) & (blocks["tokens"] == row.tokens)]
         here = here[here["site"].map(of_third) == row.third]
         trained = float(here[here["subject"] == row.subject]["value"].iloc[0])
-        drawn = here[here["subject"].str.startswith(f"{row.subject}@init={row.scheme}:")]["value"]
+        drawn = here[here["subject"].map(lambda label, row=row: of_scheme(label, row))]["value"]
         assert len(drawn) == row.seeds == 2
         assert row.trained == pytest.approx(trained)
         assert row.random == pytest.approx(drawn.mean())
         assert row.difference == pytest.approx(drawn.mean() - trained)
         assert row.seed_spread == pytest.approx(drawn.std())
+        assert (row.trainings, row.n_units) == (1, row.n_examples)
         if row.trained_low > 0:
             assert row.share == pytest.approx(drawn.mean() / trained)
-        assert row.verdict == "undecided", "two seeds"
+        assert row.verdict == row.uncorrected == "undecided", "two draws"
+        assert row.reason == "2 draws, needs 3"
 
 
 def test_sites_by_hand(run: Run) -> None:
@@ -116,21 +115,26 @@ def test_sites_by_hand(run: Run) -> None:
         same = layers[
             (layers["site"] == row.site) & (layers["variant"] == row.variant) & (layers["tokens"] == row.tokens)
         ]
-        drawn = same[same["subject"].str.startswith(f"{row.subject}@init={row.scheme}:")]["value"]
+        drawn = same[same["subject"].map(lambda label, row=row: of_scheme(label, row))]["value"]
         assert row.value == pytest.approx(drawn.mean())
         assert row.ci_low <= row.value <= row.ci_high
 
 
 def test_findings_name_their_rows(run: Run) -> None:
-    assert len(run.findings) == 3 * 2 * 2
+    assert len(run.findings) == 3 * VARIANTS * 2
     shares = run.table("shares")
     for finding in run.findings:
         assert finding["verdict"] == "undecided"
-        assert [e["scheme"] for e in finding["evidence"]] == SCHEMES
+        assert [e["scheme"] for e in finding["evidence"]] == DRAWN
+        assert finding["reason"].startswith("2 draws, needs 3")
         for key in finding["evidence"]:
             table = key.pop("table")
             assert table == "shares"
-            assert (shares[list(key)] == pd.Series(key)).all(axis=1).sum() == 1
+            row = shares[(shares[list(key)] == pd.Series(key)).all(axis=1)]
+            assert len(row) == 1
+            if key["scheme"] == "config":
+                assert finding["value"] == pytest.approx(row["difference"].iloc[0])
+                assert (finding["share"] is None) == row["share"].isna().iloc[0]
 
 
 def test_weights_equal_to_an_initialisation_are_the_architectures(tmp_path: Path) -> None:
@@ -139,8 +143,12 @@ def test_weights_equal_to_an_initialisation_are_the_architectures(tmp_path: Path
     run = repflow.attribute(
         folder, schemes="config", seeds=5, examples=10, context=48, tokens="all", calibration=0, out=tmp_path / "run"
     )
-    verdicts = {f["third"]: f["verdict"] for f in run.findings}
-    assert verdicts == dict.fromkeys(("early", "middle", "late"), "architecture"), run.table("shares").T.to_string()
+    shares = run.table("shares")
+    assert shares["uncorrected"].eq("architecture").all(), shares.T.to_string()
+    assert shares["family_size"].eq(3).all()
+    assert not {f["verdict"] for f in run.findings} & {"training", "reduced by training", "mixed"}
+    assert any("raw alone" in line for line in run.info["warnings"])
+    assert "5 draws" in run.info["power"]["raw"]
 
 
 def test_draws_of_one_initialisation_are_seldom_told_apart(tmp_path: Path) -> None:
@@ -166,8 +174,8 @@ def test_draws_of_one_initialisation_are_seldom_told_apart(tmp_path: Path) -> No
     rng, told = np.random.default_rng(0), 0
     for _ in range(200):
         first, *others = rng.permutation(np.flatnonzero(drawn))[:4]
-        case = Case(values[first], replicates[first], values[others], replicates[others], 16)
-        told += share_of(case).verdict in ("training", "mixed")
+        case = Case(values[[first]], replicates[[first]], values[others], replicates[others], 16)
+        told += verdict_of(case).name in ("training", "mixed", "reduced by training")
     assert told <= 10
 
 
@@ -188,22 +196,22 @@ def test_what_no_permutation_changes_is_not_the_architectures(tmp_path: Path) ->
         calibration=0,
         out=tmp_path / "run",
     )
-    shares = run.table("shares").set_index(["scheme", "third"])["verdict"]
+    shares = run.table("shares").set_index(["scheme", "third"])["uncorrected"]
     assert shares["permuted", "early"] == "architecture"
     early = next(f for f in run.findings if f["third"] == "early")
-    assert early["verdict"] == "training"
+    assert early["uncorrected"] == "training"
     assert "the values training left suffice" in early["reason"]
 
 
 def test_a_resumed_run_neither_measures_nor_draws_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = TINY["gpt_neox"], tmp_path / "run"
-    settings: dict[str, Any] = {"schemes": ["config", "permuted"], "seeds": 2, **QUICK}
+    settings: dict[str, Any] = {"schemes": ["config", "permuted"], "seeds": 2, "seed": 3, **QUICK}
     whole = repflow.attribute(source, out=tmp_path / "whole", **settings)
     drawn: list[str] = []
 
     def counted(subject: Any, init: Init) -> Any:
         drawn.append(str(init))
-        if str(init) == "permuted:1" and len(drawn) < 5:
+        if str(init) == "permuted:4" and len(drawn) < 5:
             raise KeyboardInterrupt
         return reinitialised(subject, init)
 
@@ -211,7 +219,7 @@ def test_a_resumed_run_neither_measures_nor_draws_again(tmp_path: Path, monkeypa
     with pytest.raises(repflow.RepflowError, match="interrupted"):
         repflow.attribute(source, out=out, **settings)
     resumed = repflow.attribute(source, out=out, resume=True, **settings)
-    assert drawn == ["config:0", "config:1", "permuted:0", "permuted:1", "permuted:1"]
+    assert drawn == ["config:3", "config:4", "permuted:3", "permuted:4", "permuted:4"], "seeded from --seed on"
     pd.testing.assert_frame_equal(resumed.table("shares"), whole.table("shares"))
     pd.testing.assert_frame_equal(resumed.layers, whole.layers)
     assert resumed.subjects == whole.subjects
@@ -226,8 +234,10 @@ def test_a_draw_that_breaks_is_left_out_and_said(tmp_path: Path, monkeypatch: py
         return context
 
     monkeypatch.setattr(attribute_subject, "reinitialised", broken)
-    run = repflow.attribute(TINY["gpt_neox"], schemes="normal", seeds=2, out=tmp_path / "run", **QUICK)
+    run = repflow.attribute(TINY["gpt_neox"], schemes="normal", seeds=2, matched=False, out=tmp_path / "run", **QUICK)
     assert set(run.table("shares")["seeds"]) == {1}
+    assert set(run.table("shares")["reason"]) == {"1 draw, needs 3"}
+    assert {f["verdict"] for f in run.findings} == {"undecided"}
     assert any("normal:1: non-finite states" in line and "left out" in line for line in run.info["warnings"])
 
 
@@ -254,14 +264,13 @@ def test_interventions_stay_in_place(tmp_path: Path) -> None:
 
 
 def test_settings_read_back() -> None:
-    settings = attribute_settings(("zoo:mamba-tiny",), {"schemes": ["normal"], "seeds": 5, "keep": True})
+    settings = attribute_settings(("zoo:mamba-tiny",), {"schemes": ["normal"], "seeds": 5, "keep": True, "seed": 4})
     values = flat_attribute(settings)
     subjects = tuple(values.pop("subjects"))
     assert attribute_settings(subjects, json.loads(json.dumps(values))) == settings
-    assert [str(init) for init in AttributionSettings(schemes=("config", "xavier"), seeds=1, keep=True).inits] == [
-        "config:0+keep",
-        "xavier:0+keep",
-    ]
+    asked = AttributionSettings(schemes=("config", "xavier"), seeds=1, keep=True, seed=4)
+    assert [str(init) for init in asked.inits] == ["config:4+keep", "xavier:4+keep", "xavier:4+keep+matched"]
+    assert AttributionSettings().seeds == 5
 
 
 @pytest.mark.parametrize(
@@ -274,6 +283,7 @@ def test_settings_read_back() -> None:
         ({"tokens": ["some"]}, UnknownName, "token policy"),
         ({"calibration": 1}, BadSetting, "--calibration"),
         ({"metrics": ["norm"]}, UnknownName, "unknown setting 'metrics'"),
+        ({"same_architecture": True}, BadSetting, "takes two or more trainings together, got 1"),
     ],
 )
 def test_settings_refused(settings: dict[str, Any], error: type[Exception], said: str) -> None:

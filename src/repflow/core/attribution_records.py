@@ -1,5 +1,6 @@
 """The rows of an attribution run: trained weights against weights drawn anew. Plain frozen data, one table a class."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -8,7 +9,7 @@ class ShareRow:
     """What one scheme gives in one third of depth beside the trained weights: a line of shares.parquet."""
 
     subject: str
-    """The trained subject."""
+    """The trained subject; of several trainings of one architecture taken together `all N trainings`."""
     family: str
     task: str
     context: int
@@ -16,6 +17,7 @@ class ShareRow:
     variant: str
     tokens: str
     scheme: str
+    """Of `@init=`; `normal+matched` and the like are drawn at the trained scale."""
     third: str
     """`early`, `middle` or `late`: the blocks at depths up to 1/3, 2/3 and 1."""
     trained: float
@@ -27,21 +29,36 @@ class ShareRow:
     random_low: float
     random_high: float
     difference: float
-    """Random minus trained, paired by example."""
+    """Random minus trained, paired by unit; the interval takes in units, draws and trainings."""
     difference_low: float
     difference_high: float
     share: float
-    """(random - floor) / (trained - floor); NaN where the trained value is not clear of the floor."""
+    """Random over trained; NaN where the trained value is not clear of 0."""
     share_low: float
     share_high: float
+    """Infinite where the trained value is not clear of what a single draw may be."""
     seeds: int
+    """Draws."""
     seed_spread: float
-    """Standard deviation of the random value between seeds; NaN for one seed."""
+    """Standard deviation of the random value between draws; NaN for one."""
     n_examples: int
     verdict: str
-    """`architecture`, `training`, `mixed` or `undecided`."""
+    """`architecture`, `reduced by training`, `training`, `mixed` or `undecided`; corrected for being one of several."""
     reason: str
     """Why, where the verdict alone does not say it."""
+    uncorrected: str = ""
+    """The verdict by itself."""
+    p: float = math.nan
+    """That the share is not where the verdict says; NaN where nothing can be said of so few units or draws."""
+    p_holm: float = math.nan
+    """The same among all verdicts of the scheme, variant and token policy (Holm 1979)."""
+    family_size: int = 0
+    """How many these are."""
+    unit_error: float = math.nan
+    """Standard error of the difference over units alone."""
+    n_units: int = 0
+    """What is resampled: examples of one unit count as one."""
+    trainings: int = 1
 
 
 @dataclass(frozen=True, slots=True)

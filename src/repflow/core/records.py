@@ -208,3 +208,5 @@ class SubjectFacts:
     """Whether tokens are sent to some of several experts (mixture of experts)."""
     n_embeddings: int | None = None
     """Token ids the model has an embedding for; larger ones cannot be read. None where it is not known."""
+    scales: tuple[float, ...] = ()
+    """What the matrices of each block were multiplied by, in a draw at the trained scale."""

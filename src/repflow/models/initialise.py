@@ -133,6 +133,15 @@ class _Drawing:
         return flat[order].reshape(tensor.shape)
 
 
+def drawn_matrices(model: nn.Module) -> dict[str, Tensor]:
+    """The matrices that the generic schemes draw, by name; tied ones once."""
+    return {
+        name: tensor
+        for name, tensor in model.named_parameters()
+        if _is_drawn_matrix(name, model.get_submodule(name.rpartition(".")[0]), tensor)
+    }
+
+
 def trained_buffers(model: nn.Module) -> list[tuple[str, Tensor]]:
     """The floating-point buffers that are saved with the weights, each once."""
     saved = model.state_dict().keys()
@@ -180,6 +189,10 @@ def _has_rule(name: str, module: nn.Module, tensor: Tensor) -> bool:
     if _is_recurrence(name):
         return False
     return _is_bias(name) or (_last(name) == "weight" if _is_norm(module) else is_matrix(module, tensor))
+
+
+def _is_drawn_matrix(name: str, module: nn.Module, tensor: Tensor) -> bool:
+    return _has_rule(name, module, tensor) and not _is_bias(name) and not _is_norm(module)
 
 
 def _is_norm(module: nn.Module) -> bool:

@@ -13,13 +13,15 @@ from repflow.core import BadFile, BadSpec, unknown
 
 SCHEMES = ("config", "kaiming", "normal", "orthogonal", "permuted", "xavier")
 """The re-initialisation schemes, by name."""
+GENERIC = ("kaiming", "normal", "orthogonal", "xavier")
+"""Those that know nothing of the family or of the training."""
 
 SourceKind = Literal["config", "directory", "gguf", "hub", "zoo"]
 
 _MODIFIERS = ("ablate", "adapter", "init", "revision")
 _TRAILING = re.compile(r"(?s)(?P<source>.*)@(?P<key>[A-Za-z_]+)=(?P<value>[^@]*)\Z")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_KEEP = "+keep"
+_KEEP, _MATCHED = "+keep", "+matched"
 _FORM = "a spec reads SOURCE[@adapter=DIR][@init=SCHEME[:SEED][+keep]][@ablate=NAME[:ARG]]...[@revision=REV]"
 
 
@@ -31,6 +33,8 @@ class Init:
     seed: int = 0
     keep: bool = False
     """Leave as trained what the scheme has no rule of its own for (A_log, D, dt_bias, sinks, routing biases)."""
+    matched: bool = False
+    """Drawn at the trained scale, which takes examples to tell: `attribute` does it, a spec cannot ask for it."""
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
@@ -39,7 +43,12 @@ class Init:
             raise BadSpec(f"the seed of init={self.scheme} must be 0 or more, got {self.seed}")
 
     def __str__(self) -> str:
-        return f"{self.scheme}:{self.seed}{_KEEP if self.keep else ''}"
+        return f"{self.scheme}:{self.seed}{_KEEP if self.keep else ''}{_MATCHED if self.matched else ''}"
+
+    @property
+    def name(self) -> str:
+        """The scheme, and whether it is at the trained scale."""
+        return self.scheme + (_MATCHED if self.matched else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,8 @@ def _exists(text: str) -> bool:
 def _parse_init(value: str, text: str) -> Init:
     if value.endswith("+recurrence"):
         raise BadSpec(f"every scheme draws the recurrence's parameters too; drop +recurrence from @init={value}")
+    if value.endswith(_MATCHED):
+        raise BadSpec(f"@init={value}: the trained scale is told from examples; repflow attribute draws {_MATCHED}")
     keep = value.endswith(_KEEP)
     scheme, colon, seed = value.removesuffix(_KEEP).partition(":")
     if not colon:

@@ -1,9 +1,11 @@
 """Panels of an attribution run: trained against random over depth, and the shares with their verdicts."""
 
+from collections.abc import Mapping
+
 from repflow.report._attributionplots import SCHEMES, TRAINED, scheme_curves
 from repflow.report._attributionrows import Attribution, of_cell, verdicts
 from repflow.report._attributionrows import Cell as Where
-from repflow.report._attributiontable import share_table
+from repflow.report._attributiontable import pools, share_table
 from repflow.report._panels import Cell, Panel, View
 from repflow.report._plotly import Figure
 from repflow.report._source import Source, Subject
@@ -37,26 +39,28 @@ def _curves(source: Source, found: Attribution, where: Where, subject: Subject) 
 
 def _table(source: Source, found: Attribution) -> Panel:
     views = tuple(
-        View(where[3], found.told(where), table=share_table(source, found, where), said=_said(source, where))
+        View(where[3], found.told(where), table=share_table(source, found, where), said=_said(source, found, where))
         for where in found.cells
     )
     return Panel("attribution_shares", _SHARES.title, _SHARES, views, layout="shares")
 
 
-def _said(source: Source, where: Where) -> str:
-    """How many thirds got which verdict, and who has the decided ones."""
+def _said(source: Source, found: Attribution, where: Where) -> str:
+    """How many thirds got which verdict, who has the decided ones, and what the run's power is."""
     thirds: dict[str, dict[str, list[str]]] = {}
-    for s in source.subjects:
+    for s in (*pools(source, found.shares), *source.subjects):
         for third, verdict, _ in verdicts(source.findings, where, s.label):
             thirds.setdefault(verdict, {}).setdefault(s.short, []).append(third)
     sentences = [
         f"{verdict.capitalize()}: {joined(f'{short} ({joined(places)})' for short, places in thirds[verdict].items())}."
-        for verdict in ("architecture", "training", "mixed")
+        for verdict in ("architecture", "reduced by training", "training", "mixed")
         if verdict in thirds
     ]
-    counts = {verdict: sum(map(len, found.values())) for verdict, found in thirds.items()}
+    counts = {verdict: sum(map(len, those.values())) for verdict, those in thirds.items()}
     if "undecided" in counts:
         sentences.append(f"Undecided: {counts['undecided']} of {sum(counts.values())}.")
+    power = source.info.get("power")
+    sentences += [str(power[where[2]])] if isinstance(power, Mapping) and where[2] in power else []
     return " ".join(sentences)
 
 
@@ -66,19 +70,25 @@ _DEPTH = Quantity(
     "",
     "How alike the tokens of a sequence are at each site: with the trained weights (black), and with weights drawn "
     "anew.",
-    "A scheme's line is the mean over its seeds, its band the 95% interval over examples and seeds. Where a drawn line "
-    "lies on the black one, the architecture shows it without training. permuted shuffles the trained values within "
+    "A scheme's line is the mean over its draws, its band the 95% interval over units and draws. Where a drawn line "
+    "lies on the black one, the architecture shows it without training; where it lies above, training reduced it. "
+    "Dotted lines (+matched) are the same scheme at the trained scale. permuted shuffles the trained values within "
     "each tensor: what it keeps may be due to the values that training left, not to the architecture.",
     "",
 )
 _SHARES = Quantity(
     "",
-    "Architectural share",
+    "Random less trained, and their ratio",
     "",
-    "What random weights show as a share of what the trained ones show: 1 is all of it, 0 no more than random vectors. "
-    "Means over the blocks of each third of depth.",
-    "Brackets: 95% intervals over examples and seeds. Blue: architecture, the whole interval is at least 0.8; orange: "
-    "training, all below 0.2; violet: mixed, all between; no colour: undecided. The verdict is what all drawn schemes "
-    "agree on; permuted only explains. A dash: the trained value is not clear of 0, so there is nothing to attribute.",
+    "What random weights show less what the trained ones show, first as a difference, under the family's own "
+    "initialisation (config), then as a share under every scheme: 1 is all of it, 0 no more than random vectors, above "
+    "1 training took likeness away. Means over the blocks of each third of depth.",
+    "Brackets: 95% intervals over units and draws, the trained weights counting as one more draw. Blue: architecture, "
+    "the whole interval is between 0.8 and 1.2; green: reduced by training, all above 1.2; orange: training, all below "
+    "0.2; violet: mixed, all between; no colour: undecided. Verdicts are corrected for being several (point at a share "
+    "for its p). The verdict is that of config; other schemes are named where they differ: +matched are drawn at the "
+    "trained scale, permuted only explains. A dash: the trained value is not clear of 0, so there is no share. Read "
+    "raw beside centred: an offset that all tokens share makes raw likeness, and is another thing than likeness of a "
+    "sequence.",
     "",
 )

@@ -19,6 +19,10 @@ SCHEMES = {
     "permuted": Style("#d55e00", "longdash", "circle", hollow=True),
 }
 """How each scheme is drawn; the control's marker is hollow."""
+SCHEMES |= {
+    f"{name}+matched": Style(SCHEMES[name].colour, "dot", SCHEMES[name].marker, hollow=True)
+    for name in ("normal", "xavier", "kaiming", "orthogonal")
+}
 
 
 def scheme_curves(

@@ -8,6 +8,8 @@ import pandas as pd
 
 from repflow.core.attribution_records import SchemeRow, ShareRow
 
+OWN = "config"
+"""The scheme that decides."""
 _CELL = ["task", "context", "variant", "tokens"]
 Cell = tuple[str, int, str, str]
 """Task, context, variant and policy."""

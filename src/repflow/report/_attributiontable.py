@@ -1,4 +1,4 @@
-"""The table of an attribution run: trained value, share under each scheme, and the verdict."""
+"""The table of an attribution run: trained value, difference, share under each scheme, and the verdict."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,11 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from repflow.report._attributionrows import Attribution, Cell, of_cell, verdicts
+from repflow.report._attributionplots import TRAINED
+from repflow.report._attributionrows import OWN, Attribution, Cell, of_cell, verdicts
 from repflow.report._labels import estimate
 from repflow.report._source import Source, Subject
 
-FILLS = {"architecture": "#d7e7f5", "training": "#fce3d0", "mixed": "#ece4f2"}
+FILLS = {"architecture": "#d7e7f5", "reduced by training": "#e3efdc", "training": "#fce3d0", "mixed": "#ece4f2"}
 """The colour behind a decided verdict."""
 
 
@@ -31,11 +32,19 @@ class ShareTable:
 
 
 def share_table(source: Source, found: Attribution, cell: Cell) -> ShareTable:
-    """All subjects of one task, context, variant and policy."""
+    """All subjects of one task, context, variant and policy; trainings taken together first."""
     rows = of_cell(found.shares, cell)
-    groups = ((s, tuple(_lines(source, found, cell, rows[rows["subject"] == s.label], s))) for s in source.subjects)
-    headings = ("trained", *(f"share, {name}" for name in found.names), "verdict")
+    subjects = (*pools(source, rows), *source.subjects)
+    groups = ((s, tuple(_lines(source, found, cell, rows[rows["subject"] == s.label], s))) for s in subjects)
+    headings = ("trained", "random − trained", *(f"share, {name}" for name in found.names), "verdict")
     return ShareTable(headings, tuple((s, lines) for s, lines in groups if lines))
+
+
+def pools(source: Source, rows: pd.DataFrame) -> tuple[Subject, ...]:
+    """What rows tell of that is no subject of the run: several trainings taken together."""
+    known = {subject.label for subject in source.subjects}
+    labels = [str(label) for label in rows["subject"].unique() if str(label) not in known]
+    return tuple(Subject(label, label, "other", {}, TRAINED) for label in labels)
 
 
 def _lines(
@@ -48,13 +57,25 @@ def _lines(
         first = next(iter(shown.values()))
         trained = ShareCell(*estimate(first["trained"], first["trained_low"], first["trained_high"]), "")
         shares = (_share(shown.get(name)) for name in found.names)
-        yield str(third), (trained, *shares, ShareCell(verdict, reason, FILLS.get(verdict, "")))
+        last = ShareCell(verdict, reason, FILLS.get(verdict, ""))
+        yield str(third), (trained, _difference(shown.get(OWN)), *shares, last)
+
+
+def _difference(row: dict[Any, Any] | None) -> ShareCell:
+    """Under the scheme that decides; strong where the interval leaves out 0."""
+    if row is None or pd.isna(row["difference"]):
+        return ShareCell("–", "", "", f"no draw of {OWN}")
+    value, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+    limits = "" if pd.isna(low) or pd.isna(high) else f"[{low:+.3f}, {high:+.3f}]".replace("-", "−")
+    return ShareCell(f"{value:+.3f}".replace("-", "−"), limits, "", f"{row['seeds']} draws of {OWN}")
 
 
 def _share(row: dict[Any, Any] | None) -> ShareCell:
     if row is None:
         return ShareCell("–", "", "", "left out")
     hint = f"{row['verdict']}{': ' if row['reason'] else ''}{row['reason']}"
+    if not pd.isna(row["p_holm"]):
+        hint += f"; p {row['p']:.2g}, corrected for {row['family_size']:.0f} {row['p_holm']:.2g}"
     value, low, high = (row[f"share{end}"] for end in ("", "_low", "_high"))
-    limits = "" if pd.isna(low) or pd.isna(high) else f"[{low:.2f}, {high:.2f}]"
+    limits = "" if pd.isna(low) or pd.isna(high) else f"[{low:.2f}, {high:.2f}]".replace("inf", "∞")
     return ShareCell("–" if pd.isna(value) else f"{value:.2f}", limits, FILLS.get(str(row["verdict"]), ""), hint)

@@ -14,6 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from repflow.core import BadSetting
+from repflow.report._attributionpapers import attribution_files
 from repflow.report._curves import curve_rows
 from repflow.report._heatmaps import cka_rows, ordered_sites, site_text
 from repflow.report._labels import plain, slug
@@ -52,7 +53,7 @@ _LOOK: Any = {
 
 
 def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> list[Path]:
-    """Draw and save every figure, and the table of a probe run; the paths written, in order."""
+    """Draw and save every figure, and the tables of probe and attribution runs; the paths written, in order."""
     if not formats or set(formats) - set(FORMATS):
         raise BadSetting(f"figure formats {', '.join(formats) or 'none'} given; choose from {', '.join(FORMATS)}")
     source = read(run)
@@ -67,7 +68,9 @@ def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> lis
                 fig.savefig(drawn, format=extension, bbox_inches="tight", metadata=_METADATA[extension])
                 write_file(path, drawn.getvalue())
                 written.append(path)
-    for name, text in ({} if source.probes is None else table_files(source, source.probes)).items():
+    tables = {} if source.probes is None else table_files(source, source.probes)
+    tables |= {} if source.attribution is None else attribution_files(source, source.attribution)
+    for name, text in tables.items():
         write_file(folder / name, text.encode())
         written.append(folder / name)
     return written

@@ -1,4 +1,4 @@
-"""Trained weights against random ones in a screenful: the share of each third of depth, and its verdict."""
+"""Trained weights against random ones in a screenful: difference and share of each third of depth, and its verdict."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -26,17 +26,22 @@ def print_shares(run: Run, own: list[dict[str, Any]], tokens: str | None, out: C
     shown = shares[shares["tokens"] == tokens]
     told = {_key(f): str(f["verdict"]) for f in run.findings if f.get("id") == ATTRIBUTION}
     numbers = {str(subject.get("label")): place for place, subject in enumerate(own, start=1)}
+    power = run.info.get("power")
     for (task, context, variant), rows in shown.groupby(["task", "context", "variant"], sort=False):
-        title = f"{task}, {context} tokens: random beside trained weights, {variant}"
+        title = f"{task}, {context} tokens: random less trained weights, {variant}"
         out.print(_table(title, rows, told, numbers))
+        if isinstance(power, dict) and variant in power:
+            out.print(Text(str(power[variant]), style="dim"))
     out.print(Text(_LEGEND.format(tokens=tokens), style="dim"))
 
 
 _LEGEND = (
-    "Tokens counted: {tokens}. share: the value with random weights over that with trained ones, under the family's "
-    "own initialisation (config); all: lowest and highest share of the drawn schemes; permuted: with shuffled weights."
+    "Tokens counted: {tokens}. diff.: the value with random weights less that with trained ones, share: the one "
+    "over the other, both under the family's own initialisation (config), which decides. Verdicts are corrected for "
+    "being several; reduced: training reduced it. Other ways of drawing are in the table shares."
 )
 _KEYS = ("subject", "task", "context", "variant", "tokens", "third")
+_SHORT = {"reduced by training": "reduced"}
 
 
 def _key(held: Any) -> tuple[Any, ...]:
@@ -47,35 +52,37 @@ def _table(title: str, rows: "pd.DataFrame", told: dict[tuple[Any, ...], str], n
     table = plain_table(title)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("third", no_wrap=True)
-    for heading in ("trained", "share", "95% interval", "all", "permuted"):
+    for heading in ("trained", "diff.", "95% interval", "share", "95% interval"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for (subject, third), mine in rows.groupby(["subject", "third"], sort=False):
-        shares = {str(row["scheme"]): row for row in mine.to_dict("records")}
-        first = third == rows[rows["subject"] == subject]["third"].iloc[0]
-        verdict = told.get(_key(mine.iloc[0]), "")
-        cells = (
-            numbers[str(subject)] if first else "",
-            third,
-            number(mine["trained"].iloc[0]),
-            *_shares(shares),
-            verdict,
-        )
-        table.add_row(*map(cell, cells), end_section=third == rows[rows["subject"] == subject]["third"].iloc[-1])
+    for subject, mine in rows.groupby("subject", sort=False):
+        thirds = list(mine.groupby("third", sort=False))
+        for place, (third, lines) in enumerate(thirds):
+            verdict = told.get(_key(lines.iloc[0]), "")
+            first = numbers.get(str(subject), "all") if place == 0 else ""
+            cells = (first, third, number(lines["trained"].iloc[0]), *_numbers(lines), _SHORT.get(verdict, verdict))
+            table.add_row(*map(cell, cells), end_section=place == len(thirds) - 1)
     return table
 
 
-def _shares(rows: dict[str, dict[Any, Any]]) -> tuple[str, str, str, str]:
-    """The share under config with its interval, the range of the drawn schemes, and the share under permuted."""
-    own, control = rows.get(_OWN), rows.get("permuted")
-    drawn = [row["share"] for scheme, row in rows.items() if scheme != "permuted" and not math.isnan(row["share"])]
-    limits = own is not None and not math.isnan(own["share_low"])
+def _numbers(rows: "pd.DataFrame") -> tuple[str, ...]:
+    """Difference and share under config, each with its interval."""
+    own = rows[rows["scheme"] == _OWN]
+    if own.empty:
+        return ("-",) * 4
+    row = own.iloc[0]
     return (
-        "-" if own is None else _two(own["share"]),
-        f"{_two(own['share_low'])} to {_two(own['share_high'])}" if own is not None and limits else "-",
-        f"{_two(min(drawn))} to {_two(max(drawn))}" if drawn else "-",
-        "-" if control is None else _two(control["share"]),
+        f"{row['difference']:+.3f}" if math.isfinite(row["difference"]) else "-",
+        _span(row["difference_low"], row["difference_high"], 3),
+        _two(row["share"]),
+        _span(row["share_low"], row["share_high"], 2),
     )
+
+
+def _span(low: float, high: float, decimals: int) -> str:
+    if math.isnan(low) or math.isnan(high):
+        return "-"
+    return " to ".join(f"{end:.{decimals}f}" if math.isfinite(end) else "∞" for end in (low, high))
 
 
 def _two(value: float) -> str:

@@ -12,12 +12,14 @@ from repflow.store import RunWriter
 from repflow.studies._preflight import subject_specs
 from repflow.studies._progress import Silent
 from repflow.studies._session import run_info, written
+from repflow.studies.attribute_power import powers
 from repflow.studies.attribute_record import AttributeRecord
 from repflow.studies.attribute_rows import scheme_rows, share_rows
+from repflow.studies.attribute_same import check_same
 from repflow.studies.attribute_settings import AttributeSettings, flat_attribute
-from repflow.studies.attribute_share import LEAST_EXAMPLES, LEAST_SEEDS
+from repflow.studies.attribute_share import LEAST_DRAWS, LEAST_UNITS
 from repflow.studies.attribute_subject import Attributing
-from repflow.studies.attribute_verdict import OWN, findings_of
+from repflow.studies.attribute_verdict import OWN, corrected, findings_of
 from repflow.studies.jobs import Record, assignments
 from repflow.studies.run import Run
 
@@ -48,23 +50,28 @@ def checked(settings: AttributeSettings, record: Record) -> list[SubjectSpec]:
         if source_kind(spec.source) == "config":
             record.warn(f"{spec.label} is random already; its own weights stand where trained ones should")
     asked = settings.attribution
-    if settings.task.examples < LEAST_EXAMPLES:
-        record.warn(f"{settings.task.examples} examples give no verdict; {LEAST_EXAMPLES} or more can")
-    if asked.seeds < LEAST_SEEDS:
-        record.warn(f"{asked.seeds} seeds give no verdict; {LEAST_SEEDS} or more can")
+    if settings.task.examples < LEAST_UNITS:
+        record.warn(f"{settings.task.examples} examples give no verdict; {LEAST_UNITS} or more can")
+    if asked.seeds < LEAST_DRAWS:
+        record.warn(f"{asked.seeds} draws give no verdict; {LEAST_DRAWS} or more can")
     if OWN not in asked.schemes:
-        record.warn(f"without the scheme {OWN} there is no verdict over the schemes")
+        record.warn(f"without the scheme {OWN}, which decides, there is no verdict")
+    if not asked.calibration:
+        record.warn("without --calibration likeness is raw alone: an offset that all tokens share counts as likeness")
     return specs
 
 
 def _measure(specs: Sequence[SubjectSpec], attributing: Attributing, record: AttributeRecord) -> None:
-    started = time.perf_counter()
+    started, settings, writer = time.perf_counter(), attributing.settings, attributing.writer
+    if settings.attribution.same_architecture:
+        check_same(specs, settings.flow(), attributing.progress)
     for number, spec in enumerate(specs):
         attributing.subject(number, spec)
-    tables, writer = record.tables, attributing.writer
-    shares = share_rows(tables, record.families, record.draws)
+    record.settle()
+    tables, groups = record.tables, record.groups(settings.attribution.same_architecture)
+    shares = corrected(share_rows(tables, groups))
     writer.write_table("shares", shares, ShareRow)
-    writer.write_table("schemes", scheme_rows(tables, record.families, record.draws), SchemeRow)
-    info = run_info(record, attributing.settings.attribution.seed, started)
+    writer.write_table("schemes", scheme_rows(tables, groups), SchemeRow)
+    info = run_info(record, settings.attribution.seed, started) | {"power": powers(shares)}
     replicates = tables.replicates()
     writer.finish(tables.layers, tables.pairs, tables.paths, info, findings_of(shares), replicates=replicates)

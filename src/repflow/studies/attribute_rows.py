@@ -15,10 +15,19 @@ from repflow.studies.attribute_share import Case, Share, share_of
 if TYPE_CHECKING:
     import pandas as pd
 
-Draws = Mapping[str, Mapping[str, Sequence[str]]]
-"""Trained subject -> scheme -> the labels of its draws."""
-
 _CELL = ["task", "context", "variant", "tokens"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A trained subject, or several trainings of one architecture, and their draws."""
+
+    label: str
+    family: str
+    trained: Sequence[str]
+    """Labels of the trainings."""
+    draws: Mapping[str, Sequence[str]]
+    """Scheme -> the labels of its draws."""
 
 
 @dataclass(frozen=True)
@@ -39,28 +48,40 @@ class Lines:
         places = {key: place for place, key in enumerate(keys)}
         return cls(frame.reset_index(drop=True), replicates, places, usable_units(frame))
 
-    def drawn(self, labels: Sequence[str], rest: tuple[Any, ...]) -> list[int]:
-        """The lines of a scheme's draws; those that were left out are not among them."""
+    def of_labels(self, labels: Sequence[str], rest: tuple[Any, ...]) -> list[int]:
+        """The lines of some subjects; those that were left out are not among them."""
         return [self.places[(label, *rest)] for label in labels if (label, *rest) in self.places]
 
+    def line(self, trained: list[int], random: list[int]) -> "pd.Series":
+        """The line of the first training, with the fewest examples of all."""
+        found = self.frame.iloc[trained[0]].copy()
+        found["n_examples"] = self.frame["n_examples"].iloc[[*trained, *random]].min()
+        return found
 
-def share_rows(tables: Tables, families: Mapping[str, str], draws: Draws) -> list[ShareRow]:
-    """A row for every third of depth, variant, policy, task and context of each subject and scheme."""
+    def case(self, trained: list[int], random: list[int]) -> Case:
+        values = self.frame["value"].to_numpy(dtype=float)
+        units = int(self.units[[*trained, *random]].min())
+        return Case(values[trained], self.replicates[trained], values[random], self.replicates[random], units)
+
+
+def share_rows(tables: Tables, groups: Sequence[Group]) -> list[ShareRow]:
+    """A row for every third of depth, variant, policy, task and context of each group and scheme, by itself."""
     found = third_means(_frame(tables), {"layers": _replicates(tables)}, METRIC)
     assert found.replicates is not None
     lines = Lines.of(found.frame, found.replicates, "third")
+    cases = ((*pair, lines.case(*pair[2:])) for pair in _pairs(lines, groups))
     return [
-        _share_row(families[subject], scheme, lines.frame.iloc[trained], share_of(_case(lines, trained, random)))
-        for subject, scheme, trained, random in _pairs(lines, draws)
+        _share_row(group, scheme, lines.line(trained, random), case, share_of(case))
+        for group, scheme, trained, random, case in cases
     ]
 
 
-def scheme_rows(tables: Tables, families: Mapping[str, str], draws: Draws) -> list[SchemeRow]:
-    """A row for every site, variant, policy, task and context of each subject and scheme: the mean over its seeds."""
+def scheme_rows(tables: Tables, groups: Sequence[Group]) -> list[SchemeRow]:
+    """A row for every site, variant, policy, task and context of each group and scheme: the mean over its draws."""
     lines = Lines.of(_frame(tables), _replicates(tables), "site")
     return [
-        _scheme_row(families[subject], scheme, lines.frame.iloc[trained], _case(lines, trained, random))
-        for subject, scheme, trained, random in _pairs(lines, draws)
+        _scheme_row(group, scheme, lines.line(trained, random), lines.case(trained, random))
+        for group, scheme, trained, random in _pairs(lines, groups)
     ]
 
 
@@ -74,61 +95,62 @@ def _replicates(tables: Tables) -> np.ndarray:
     return np.stack(tables.layer_replicates).astype(np.float64)
 
 
-def _pairs(lines: Lines, draws: Draws) -> Iterator[tuple[str, str, int, list[int]]]:
-    """Subject, scheme, the line of the trained weights, those of the draws; schemes without a draw are left out."""
-    for (label, *rest), trained in lines.places.items():
-        for scheme, labels in draws.get(label, {}).items():
-            random = lines.drawn(labels, tuple(rest))
-            if random:
-                yield label, scheme, trained, random
+def _pairs(lines: Lines, groups: Sequence[Group]) -> Iterator[tuple[Group, str, list[int], list[int]]]:
+    """Group, scheme, the lines of its trainings, those of the draws; schemes without a draw are left out."""
+    for group in groups:
+        first = group.trained[0]
+        for rest in [key[1:] for key in lines.places if key[0] == first]:
+            trained = lines.of_labels(group.trained, rest)
+            for scheme, labels in group.draws.items():
+                random = lines.of_labels(labels, rest)
+                if random and len(trained) == len(group.trained):
+                    yield group, scheme, trained, random
 
 
-def _case(lines: Lines, trained: int, random: list[int]) -> Case:
-    values = lines.frame["value"].to_numpy(dtype=float)
-    n = int(lines.units[[trained, *random]].min())
-    return Case(values[trained], lines.replicates[trained], values[random], lines.replicates[random], n)
-
-
-def _share_row(family: str, scheme: str, line: "pd.Series", found: Share) -> ShareRow:
+def _share_row(group: Group, scheme: str, line: "pd.Series", case: Case, found: Share) -> ShareRow:
     spans = {"trained": found.trained, "random": found.random, "difference": found.difference, "share": found.share}
     ends: dict[str, Any] = {
         f"{name}{end}": v for name, span in spans.items() for end, v in zip(_ENDS, span, strict=True)
     }
     return ShareRow(
-        **_about(family, scheme, line),
+        **_about(group, scheme, line),
         third=str(line["third"]),
         **ends,
-        seeds=found.seeds,
-        seed_spread=found.seed_spread,
+        seeds=len(case.random),
+        seed_spread=found.draw_spread,
         n_examples=int(line["n_examples"]),
-        verdict=found.verdict,
-        reason=found.reason,
+        verdict=found.verdict.name,
+        reason=found.verdict.reason,
+        uncorrected=found.verdict.name,
+        p=found.verdict.p,
+        unit_error=found.unit_error,
+        n_units=case.units,
+        trainings=len(case.trained),
     )
 
 
 _ENDS = ("", "_low", "_high")
 
 
-def _scheme_row(family: str, scheme: str, line: "pd.Series", case: Case) -> SchemeRow:
-    found = share_of(case)
-    value, low, high = found.random
+def _scheme_row(group: Group, scheme: str, line: "pd.Series", case: Case) -> SchemeRow:
+    value, low, high = case.mean_random.span
     return SchemeRow(
-        **_about(family, scheme, line),
+        **_about(group, scheme, line),
         site=str(line["site"]),
         site_index=int(line["site_index"]),
         depth=float(line["depth"]),
         value=value,
         ci_low=low,
         ci_high=high,
-        seeds=found.seeds,
+        seeds=len(case.random),
         n_examples=int(line["n_examples"]),
     )
 
 
-def _about(family: str, scheme: str, line: "pd.Series") -> dict[str, Any]:
+def _about(group: Group, scheme: str, line: "pd.Series") -> dict[str, Any]:
     return {
-        "subject": str(line["subject"]),
-        "family": family,
+        "subject": group.label,
+        "family": group.family,
         "task": str(line["task"]),
         "context": int(line["context"]),
         "metric": METRIC,

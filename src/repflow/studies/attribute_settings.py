@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from repflow.core import unknown
-from repflow.models.spec import SCHEMES, Init
+from repflow.core import BadSetting, unknown
+from repflow.models.spec import GENERIC, SCHEMES, Init
 from repflow.studies.fields import at_least, flat_sections, sections, some_once
 from repflow.studies.settings import (
     ZOO,
@@ -24,10 +24,14 @@ class AttributionSettings:
 
     schemes: tuple[str, ...] = ("config", "normal", "xavier", "kaiming", "orthogonal", "permuted")
     """How weights are drawn anew: config is the family's own way, permuted shuffles the trained values."""
-    seeds: int = 3
-    """Draws of each scheme, seeded 0, 1, ..; a verdict needs 3."""
+    seeds: int = 5
+    """Draws of each scheme, seeded from --seed on; a verdict needs 3, and more find more."""
     keep: bool = False
     """Leave as trained what a scheme has no rule of its own for (A_log, D, dt_bias, sinks, routing biases)."""
+    matched: bool = True
+    """Give normal, xavier, kaiming and orthogonal also with every block's update as large as the trained one's."""
+    same_architecture: bool = False
+    """The subjects are trainings of one architecture: also judge them together."""
     tokens: tuple[str, ...] = ("all", "no_sink")
     """Which tokens count: all, no_special, no_sink (neither special nor of outlying norm)."""
     calibration: int = 8
@@ -35,7 +39,7 @@ class AttributionSettings:
     replicates: int = 200
     """Bootstrap replicates behind every interval."""
     seed: int = 0
-    """Seeds generated examples and bootstrap weights."""
+    """Seeds draws, examples and bootstrap weights."""
 
     def __post_init__(self) -> None:
         some_once("schemes", self.schemes)
@@ -58,8 +62,13 @@ class AttributionSettings:
 
     @property
     def inits(self) -> tuple[Init, ...]:
-        """Every draw, scheme by scheme."""
-        return tuple(Init(scheme, seed, self.keep) for scheme in self.schemes for seed in range(self.seeds))
+        """Every draw, scheme by scheme, a generic one followed by itself at the trained scale."""
+        return tuple(
+            Init(scheme, self.seed + draw, self.keep, matched)
+            for scheme in self.schemes
+            for matched in ((False, True) if self.matched and scheme in GENERIC else (False,))
+            for draw in range(self.seeds)
+        )
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,8 @@ class AttributeSettings:
     output: OutputSettings = field(default_factory=OutputSettings)
 
     def __post_init__(self) -> None:
+        if self.attribution.same_architecture and len(self.subjects) < 2:
+            raise BadSetting(f"--same-architecture takes two or more trainings together, got {len(self.subjects)}")
         self.flow()
 
     def flow(self) -> FlowSettings:

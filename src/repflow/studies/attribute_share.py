@@ -1,43 +1,79 @@
-"""The architectural share of one quantity, its interval over examples and seeds, and its verdict."""
+"""One quantity of trained weights beside that of weights drawn anew: difference, share, and what they allow to say."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from repflow.core import interval
+from repflow.studies.attribute_interval import NONE, Error, Measured, Span, ratio_span
 
-FLOOR = 0.0
-"""The mean cosine between isotropic random vectors."""
-ARCHITECTURE = 0.8
-"""A share is the architecture's when its whole interval is at least this."""
-TRAINING = 0.2
-"""A share is training's when its whole interval is below this."""
-LEAST_EXAMPLES = 8
-LEAST_SEEDS = 3
-"""With fewer examples or seeds there is no verdict."""
+ARCHITECTURE, REDUCED, TRAINING = 0.8, 1.2, 0.2
+"""Shares between the first two are the architecture's; above them training reduced it; below the last it is
+training's."""
+BOUNDS = {
+    "architecture": (ARCHITECTURE, REDUCED),
+    "reduced by training": (REDUCED,),
+    "training": (TRAINING,),
+    "mixed": (TRAINING, ARCHITECTURE),
+}
+"""The verdicts, and the shares that the whole interval must be on one side of."""
+LEVEL = 0.05
+LEAST_UNITS = 8
+LEAST_DRAWS = 3
+"""With fewer units or draws there is no verdict."""
 
 TOO_WIDE = "the interval is too wide"
-MORE = "random weights give more than the trained ones"
-
-Span = tuple[float, float, float]
-"""A value and its 95% interval, NaN where there is none."""
-NONE: Span = (math.nan, math.nan, math.nan)
+UNCLEAR = "the trained value is not clear of that of random vectors, so that there is no share"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One quantity of a trained subject and of its draws under one scheme, read on the same examples."""
+    """One quantity of one or more trainings and of draws under one scheme, read on the same examples."""
 
-    trained: float
+    trained: np.ndarray
+    """[trainings]"""
     trained_replicates: np.ndarray
-    """[B]"""
+    """[trainings, B]"""
     random: np.ndarray
-    """[seeds]"""
+    """[draws]"""
     random_replicates: np.ndarray
-    """[seeds, B], the weights of each replicate those of `trained_replicates`."""
-    n: int
-    """Resampling units."""
+    """[draws, B], the weights of each replicate those of `trained_replicates`."""
+    units: int
+
+    @property
+    def mean_trained(self) -> Measured:
+        errors = () if len(self.trained) == 1 else (_error(self.trained, 1 / len(self.trained)),)
+        return Measured(float(self.trained.mean()), self.trained_replicates.mean(0), self.units, errors)
+
+    @property
+    def mean_random(self) -> Measured:
+        errors = (_error(self.random, 1 / len(self.random)),)
+        return Measured(float(self.random.mean()), self.random_replicates.mean(0), self.units, errors)
+
+    def contrast(self, factor: float) -> Measured:
+        """Random less `factor` times trained, paired over units.
+
+        A single training began as one draw too: it errs by the spread s between draws, and the contrast by
+        s sqrt(factor^2 + 1/S). Of several the spread between them is known.
+        """
+        trained, random = self.mean_trained, self.mean_random
+        if trained.errors:
+            (own,) = trained.errors
+            errors = (*random.errors, Error(factor**2 * own.variance, own.freedom))
+        else:
+            errors = (_error(self.random, 1 / len(self.random) + factor**2),)
+        replicates = random.replicates - factor * trained.replicates
+        return Measured(random.value - factor * trained.value, replicates, self.units, errors)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be said of one case, by itself."""
+
+    name: str
+    p: float
+    """That the share is where the verdict does not allow it; NaN where nothing could be said of so few."""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,88 +83,80 @@ class Share:
     trained: Span
     random: Span
     difference: Span
-    """Random minus trained, paired by example."""
+    """Random minus trained, paired by unit."""
     share: Span
-    """NaN where the trained value is not clear of the floor."""
-    seeds: int
-    seed_spread: float
-    n: int
-    verdict: str
-    reason: str
+    """Random over trained; NaN where the trained value is not clear of 0."""
+    draw_spread: float
+    """Standard deviation between draws; NaN for one."""
+    unit_error: float
+    """Standard error of the difference over units."""
+    verdict: Verdict
 
 
 def share_of(case: Case) -> Share:
-    """(random - floor) / (trained - floor) with an interval over examples and seeds, and the verdict it allows.
+    """Difference and share with intervals over units, draws and trainings, and the verdict they allow.
 
-    The trained weights began as one draw too. The error between seeds of what sets them beside the mean of S draws is
-    therefore sqrt(1 + 1/S) times the spread; that of the mean alone sqrt(1/S).
+    The floor is 0, the mean cosine between isotropic random vectors.
     """
-    mean, replicates, seeds = float(case.random.mean()), case.random_replicates.mean(0), len(case.random)
-    spread = float(case.random.std(ddof=1)) if seeds > 1 else math.nan
-    apart = spread * math.sqrt(1 + 1 / seeds)
-    low, high = (float(end) for end in interval(case.trained_replicates, case.n))
-    random = spanned(mean, replicates, case.n, spread / math.sqrt(seeds), seeds)
-    difference = spanned(mean - case.trained, replicates - case.trained_replicates, case.n, apart, seeds)
-    share = _ratio(case, apart) if low > FLOOR else NONE
-    verdict, reason = verdict_of(share, case.n, seeds)
-    if reason == TOO_WIDE:
-        reason += f"; more {'examples' if 2 * _width(_ratio(case, 0.0)) > _width(share) else 'seeds'} narrow it"
-    return Share((case.trained, low, high), random, difference, share, seeds, spread, case.n, verdict, reason)
+    trained, random, difference = case.mean_trained.span, case.mean_random.span, case.contrast(1.0)
+    share = ratio_span(random[0] / trained[0], case.contrast) if trained[1] > 0 else NONE
+    verdict = verdict_of(case)
+    return Share(trained, random, difference.span, share, _spread(case.random), difference.unit_error, verdict)
 
 
-def _ratio(case: Case, error: float) -> Span:
-    """The share, its interval widened by an error between seeds of the random value."""
-    height = case.trained - FLOOR
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = (case.random_replicates.mean(0) - FLOOR) / (case.trained_replicates - FLOOR)
-    value = (float(case.random.mean()) - FLOOR) / height
-    return spanned(value, ratios, case.n, error / height, len(case.random))
+def verdict_of(case: Case) -> Verdict:
+    """The verdict whose range holds the share, where its whole interval is in it."""
+    draws, trained, random = len(case.random), case.mean_trained, case.mean_random
+    clear = trained.span[1] > 0
+    if case.units < LEAST_UNITS:
+        return Verdict("undecided", math.nan, f"{case.units or 'too few'} units, needs {LEAST_UNITS}")
+    if draws < LEAST_DRAWS:
+        return Verdict("undecided", math.nan, f"{draws} draw{'s' if draws > 1 else ''}, needs {LEAST_DRAWS}")
+    if clear:
+        name, reason = _range(random.value / trained.value), ""
+        p = float(np.max([trained.p, *(case.contrast(bound).p for bound in BOUNDS[name])]))
+    else:
+        name, reason = "reduced by training", UNCLEAR
+        above = case.contrast(REDUCED)
+        p = float(np.max([above.p, random.p])) if min(above.value, random.value) > 0 else 1.0
+    if not math.isfinite(p + sum(case.contrast(1.0).span)):
+        return Verdict("undecided", math.nan, "no interval: values are missing or not finite")
+    if p <= LEVEL:
+        return Verdict(name, p, reason)
+    return Verdict("undecided", p, f"{TOO_WIDE}; {_narrowing(case)}" if clear else f"{UNCLEAR}: nothing to attribute")
+
+
+def _range(share: float) -> str:
+    if share < TRAINING:
+        return "training"
+    if share < ARCHITECTURE:
+        return "mixed"
+    return "architecture" if share <= REDUCED else "reduced by training"
+
+
+def _narrowing(case: Case) -> str:
+    """What would narrow the interval most."""
+    bare = case.contrast(1.0)
+    over_units = Measured(bare.value, bare.replicates, bare.units)
+    widths = {"units": _width(over_units.span)}
+    fixed = np.full_like(bare.replicates, bare.value)
+    for name, errors in _sources(case, bare.errors).items():
+        widths[name] = _width(Measured(bare.value, fixed, bare.units, errors).span)
+    return f"more {max(widths, key=lambda name: widths[name])} narrow it"
+
+
+def _sources(case: Case, errors: tuple[Error, ...]) -> dict[str, tuple[Error, ...]]:
+    return {"draws": errors} if len(case.trained) == 1 else {"draws": errors[:1], "trainings": errors[1:]}
 
 
 def _width(span: Span) -> float:
     return span[2] - span[1]
 
 
-def spanned(value: float, replicates: np.ndarray, n: int, error: float, seeds: int) -> Span:
-    """A value with the interval of its replicates [B], widened on each side by `error`, the one between seeds.
-
-    The half-width over examples is that of Student's t with n - 1 degrees of freedom, that between seeds has
-    seeds - 1; their variances add, with the degrees of freedom of Welch and Satterthwaite. Without error between seeds
-    the interval is that over examples; NaN where either cannot be told.
-    """
-    low, high = (float(end) for end in interval(replicates, n))
-    return value, value - widened(value - low, n, error, seeds), value + widened(high - value, n, error, seeds)
+def _spread(values: np.ndarray) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
-def widened(half: float, n: int, error: float, seeds: int) -> float:
-    """A half-width over n examples, and an error between seeds estimated from their spread, as one half-width."""
-    from scipy import special
-
-    if not (math.isfinite(half) and math.isfinite(error)) or n < 2:
-        return math.nan
-    examples = (max(half, 0.0) / float(special.stdtrit(n - 1, 0.975))) ** 2
-    both = examples + error**2
-    if both == 0:
-        return 0.0
-    freedom = both**2 / (examples**2 / (n - 1) + error**4 / (seeds - 1))
-    return float(special.stdtrit(freedom, 0.975)) * math.sqrt(both)
-
-
-def verdict_of(share: Span, n: int, seeds: int) -> tuple[str, str]:
-    """The verdict on one scheme, and why where the share does not say it."""
-    value, low, high = share
-    if n < LEAST_EXAMPLES:
-        return "undecided", f"{n} examples, needs {LEAST_EXAMPLES}"
-    if seeds < LEAST_SEEDS:
-        return "undecided", f"{seeds} seeds, needs {LEAST_SEEDS}"
-    if math.isnan(value):
-        return "undecided", "the trained value is not clear of that of random vectors: nothing to attribute"
-    if math.isnan(low) or math.isnan(high):
-        return "undecided", "no interval"
-    if low >= ARCHITECTURE:
-        return "architecture", MORE if low > 1 else ""
-    if high < TRAINING:
-        return "training", ""
-    if low >= TRAINING and high < ARCHITECTURE:
-        return "mixed", ""
-    return "undecided", TOO_WIDE
+def _error(values: np.ndarray, scale: float) -> Error:
+    """That of a sum of values between which there is this spread; its variance is `scale` times that of one."""
+    return Error(_spread(values) ** 2 * scale, len(values) - 1)

@@ -2,20 +2,22 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from torch import Tensor
 
-from repflow.core import BadFile, ModelProblem, SubjectFacts
+from repflow.core import BadFile, Example, ModelProblem, SubjectFacts
 from repflow.engines import Clock, Progress, Reader
 from repflow.models import Init, Loaded, SubjectSpec, ablated, reinitialised
 from repflow.store import RunWriter
 from repflow.studies._progress import told_time
 from repflow.studies._tasks import Assignment
+from repflow.studies.attribute_matching import Scale, matched
 from repflow.studies.attribute_record import AttributeRecord
 from repflow.studies.attribute_settings import AttributeSettings
+from repflow.studies.attribute_verdict import CONTROL, MATCHED
 from repflow.studies.flow import load_as
 from repflow.studies.jobs import Reading, measure, read, reader_of
 
@@ -38,8 +40,7 @@ class Attributing:
         loaded = time.perf_counter() - begun
         trained, spent = self._trained(number, bare, spec)
         self._estimate(spec.label, spent)
-        for init in self.settings.attribution.inits:
-            spent += self._draw(trained, bare, spec, init)
+        spent += self._draws(trained, bare, spec)
         self.record.timings[spec.label] = {
             "load_s": round(loaded, 3),
             "forward_s": round(spent.forward, 3),
@@ -57,6 +58,26 @@ class Attributing:
             spent = sum((self._measure(trained.reader, facts, number, each) for each in readings), Clock())
         return trained, spent
 
+    def _draws(self, trained: "Trained", bare: Loaded, spec: SubjectSpec) -> Clock:
+        """Every draw, measured; a scheme that the subject cannot have is left at its first."""
+        label, spent, scale = trained.facts.label, Clock(), None
+        taken = self._taken(label)
+        self.record.draws[label] |= taken
+        for init in self.settings.attribution.inits:
+            if init.name in taken or label in self.record.refused.get(init.name, {}):
+                continue
+            if init.matched and scale is None:
+                scale = Scale.of(bare, trained.spare)
+            spent += self._draw(trained, bare, spec, init, scale)
+        return spent
+
+    def _taken(self, label: str) -> dict[str, list[str]]:
+        """By scheme, the draws of the first training that are this one's too: those that ask nothing of its values."""
+        asked, first = self.settings.attribution, self.record.trained[0].label
+        if not asked.same_architecture or asked.keep or label == first:
+            return {}
+        return {s: d for s, d in self.record.draws[first].items() if s != CONTROL and not s.endswith(MATCHED)}
+
     def _measure(self, reader: Reader, facts: SubjectFacts, number: int, reading: Reading) -> Clock:
         key = f"{number:02d}-{facts.init}-{reading.assignment.key}"
         flow = self.settings.flow()
@@ -65,28 +86,43 @@ class Attributing:
     def _estimate(self, label: str, once: Clock) -> None:
         asked = self.settings.attribution
         count, seconds = len(asked.inits), once.forward + once.metrics + once.calibration
+        scaled = ", those at the trained scale among them" if any(init.matched for init in asked.inits) else ""
         self.progress.note(
             f"{label}: about {told_time(count * seconds)} for {count} draws ({len(asked.schemes)} schemes, "
-            f"{asked.seeds} seeds), judged by the trained weights, besides drawing them"
+            f"{asked.seeds} seeds{scaled}), judged by the trained weights, besides drawing them"
         )
 
-    def _draw(self, trained: "Trained", bare: Loaded, spec: SubjectSpec, init: Init) -> Clock:
+    def _draw(self, trained: "Trained", bare: Loaded, spec: SubjectSpec, init: Init, scale: Scale | None) -> Clock:
         """One draw, measured; or read from the checkpoint, without drawing it, when it was measured whole."""
         key = f"{trained.number:02d}-{init}-drawn-{bare.facts.weights_sha256[:12]}"
         done = self.writer.read_part(key)
         if done is not None:
             facts = _facts(done[1])
             return self._read_draw(trained, replace(trained.reader, forward=_gone(facts.label)), facts, init)[0]
-        with reinitialised(bare, init) as fresh, _changed(fresh, spec) as subject:
+        with ExitStack() as stack:
+            try:
+                fresh = stack.enter_context(reinitialised(bare, init))
+            except ModelProblem as problem:
+                self._refuse(trained, init, problem)
+                return Clock()
+            if init.matched and scale is not None:
+                fresh = matched(fresh, scale)
+            subject = stack.enter_context(_changed(fresh, spec))
             facts = subject.facts
             spent, whole = self._read_draw(trained, reader_of(subject, self.settings.flow()), facts, init)
         if whole:
             self.writer.save_part(key, {}, asdict(facts))
         return spent
 
+    def _refuse(self, trained: "Trained", init: Init, problem: ModelProblem) -> None:
+        """A scheme that the subject cannot have: no matter where others can."""
+        if len(self.settings.subjects) == 1:
+            raise problem
+        self.record.refuse(init.name, trained.facts.label, problem)
+
     def _read_draw(self, trained: "Trained", reader: Reader, facts: SubjectFacts, init: Init) -> tuple[Clock, bool]:
         """What a draw took, and whether it could be measured on all tasks; where not, that is a warning."""
-        self.record.add_draw(facts, init.scheme, trained.facts.label, trained.readings)
+        self.record.add_draw(facts, init.name, trained.facts, trained.readings)
         spent, whole = Clock(), True
         for reading in trained.readings:
             try:
@@ -107,6 +143,11 @@ class Trained:
     reader: Reader
     readings: Sequence[Reading]
 
+    @property
+    def spare(self) -> Sequence[Example]:
+        """What tells a scale: examples that are not measured, where there are such."""
+        return self.readings[0].calibration or self.readings[0].examples
+
 
 @contextmanager
 def _changed(subject: Loaded, spec: SubjectSpec) -> Iterator[Loaded]:
@@ -120,7 +161,7 @@ def _changed(subject: Loaded, spec: SubjectSpec) -> Iterator[Loaded]:
 
 def _facts(kept: dict[str, Any]) -> SubjectFacts:
     """From the checkpoint, where tuples became lists."""
-    return SubjectFacts(**{f.name: _tuple(kept[f.name]) for f in fields(SubjectFacts)})
+    return SubjectFacts(**{f.name: _tuple(kept[f.name]) for f in fields(SubjectFacts) if f.name in kept})
 
 
 def _tuple(value: Any) -> Any:
