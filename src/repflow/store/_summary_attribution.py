@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from repflow.store._rich import cell, number, plain_table
+from repflow.store._rich import cell, number, plain_table, words
 from repflow.store._run import Run
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def print_shares(run: Run, own: list[dict[str, Any]], tokens: str | None, out: C
     for (task, context, variant), rows in shown.groupby(["task", "context", "variant"], sort=False):
         title = f"{task}, {context} tokens: random beside trained weights, {variant}"
         out.print(_table(title, rows, told, numbers))
-    out.print(Text(_LEGEND.format(tokens=tokens), style="dim"))
+    out.print(words(_LEGEND.format(tokens=tokens), style="dim"))
 
 
 _LEGEND = (
