@@ -1,6 +1,7 @@
 """GGUF: one real conversion of the packaged SmolLM2, then the cache."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from repflow.core import BadFile
+from repflow.core.abandoned import hold
 from repflow.models import load
 from repflow.models.sources import _gguf_cache
 from repflow.models.zoo import zoo_source
@@ -47,6 +49,21 @@ def test_an_entry_is_found_again_and_a_damaged_one_is_not(cache: Path) -> None:
     assert [p.name for p in folder.parent.iterdir()] == [folder.name], "nothing left beside it"
     (folder / "repflow-manifest.json").write_text(json.dumps({}))
     assert _gguf_cache.cached_folder("abc") is None
+
+
+def test_what_a_killed_conversion_left_goes_with_the_next(cache: Path) -> None:
+    folder = cache / "gguf"
+    for name in (".writing-dead", ".broken-dead", ".writing-alive", "mine"):
+        (folder / name / "deep").mkdir(parents=True)
+        (folder / name / "model.safetensors").write_bytes(b"half")
+    (folder / ".writing-file").write_bytes(b"no folder")
+    alive = hold(folder / ".writing-alive")
+    assert alive is not None
+    kept = Keepable()
+    assert _gguf_cache.store("abc", kept.model, kept.tokenizer) is None
+    os.close(alive)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {".writing-alive", ".writing-file", "mine", f"abc-{_gguf_cache.FORMAT}"}
 
 
 def test_a_cache_that_cannot_be_written_is_only_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from itertools import pairwise
 from types import FrameType
 
 from repflow._version import __version__
-from repflow.core import Interrupted, RepflowError, unknown
+from repflow.cli._tell import say
+from repflow.core import Interrupted, RepflowError, local_path, unknown
 
 COMMANDS = {
     "flow": "measure how representations flow through the depth of models",
@@ -42,13 +43,15 @@ def _run(arguments: list[str]) -> int:
             raise
         return 0
     except Interrupted as stop:
-        _say(f"repflow: {stop}\nresume with: {_resume_line(arguments, stop.directory)}")
+        say(f"repflow: {stop}")
+        say(f"resume with: {_resume_line(arguments, stop.directory)}")
         return stop.exit_code
     except RepflowError as error:
-        _say(f"repflow: {error}")
+        say(f"repflow: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        _say(f"repflow: interrupted\nrun again with: {_again(arguments)}")
+        say("repflow: interrupted")
+        say(f"run again with: {_again(arguments)}")
         return Interrupted.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -118,7 +121,7 @@ def _again(arguments: list[str]) -> str:
     """The line that does what was asked, or goes on with it where its run directory is there already."""
     given = [second for first, second in pairwise(arguments) if first == "--out"]
     given += [argument.removeprefix("--out=") for argument in arguments if argument.startswith("--out=")]
-    if given and os.path.isdir(given[0]):
+    if given and given[0] and local_path(given[0]).is_dir():
         return _resume_line(arguments, given[0])
     return f"repflow {shlex.join(arguments)}"
 
@@ -146,7 +149,3 @@ def _ended_like_ctrl_c() -> Iterator[None]:
 def _terminate(signum: int, frame: FrameType | None) -> None:
     del signum, frame
     raise KeyboardInterrupt
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

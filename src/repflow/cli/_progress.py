@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from repflow.cli._tell import say
+from repflow.core import visible
+
 if TYPE_CHECKING:
     from repflow.engines import Progress
 
@@ -45,13 +48,13 @@ class Bars:
         self._begun = 0.0
 
     def note(self, line: str) -> None:
-        self._bar.console.print(line, highlight=False, markup=False)
+        self._bar.console.print(visible(line), highlight=False, markup=False)
 
     def begin(self, title: str, total: int, unit: str = "example") -> None:
         from rich.markup import escape
 
         del unit
-        self._task = self._bar.add_task(escape(title), total=total, speed="")
+        self._task = self._bar.add_task(escape(visible(title)), total=total, speed="")
         self._tokens, self._begun = 0, time.monotonic()
 
     def advance(self, done: int, tokens: int) -> None:
@@ -72,7 +75,7 @@ class Lines:
         self._last = time.monotonic()
 
     def note(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        say(line)
 
     def begin(self, title: str, total: int, unit: str = "example") -> None:
         self._title, self._unit, self._total, self._done = title, f"{unit}s", total, 0

@@ -6,7 +6,8 @@ from pathlib import Path
 import tyro
 
 from repflow.cli._arguments import parse
-from repflow.core import BadFile, local_path
+from repflow.cli._tell import tell
+from repflow.core import local_path
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,10 @@ def report(arguments: list[str]) -> int:
     run = open_run(asked.directory)
     shipped = run.directory != local_path(asked.directory)
     out = asked.out or (Path("runs") / asked.directory.replace(":", "-") if shipped else None)
-    print(write_report(run, out and out / "report.html"))
+    tell(write_report(run, out and out / "report.html"))
     if asked.figures:
         for path in write_figures(run, directory=out and out / "figures"):
-            print(path)
+            tell(path)
     return 0
 
 
@@ -78,7 +79,7 @@ def show(arguments: list[str]) -> int:
 def compare(arguments: list[str]) -> int:
     asked = parse(Compare, "compare", arguments)
     from repflow.store import compare as compared
-    from repflow.store import open_run, print_comparison
+    from repflow.store import csv_text, open_run, print_comparison, write_file
 
     found = compared(
         open_run(asked.a), open_run(asked.b), metric=asked.metric, subject_a=asked.subject_a, subject_b=asked.subject_b
@@ -86,11 +87,9 @@ def compare(arguments: list[str]) -> int:
     if asked.csv is None:
         print_comparison(found)
     else:
-        try:
-            found.to_csv(local_path(asked.csv), index=False)
-        except OSError as error:
-            raise BadFile(f"cannot write {asked.csv}: {error.strerror or error}; choose another --csv") from error
-        print(asked.csv)
+        path = local_path(asked.csv)
+        write_file(path, csv_text(found).encode(), elsewhere="choose another --csv", make_folders=False)
+        tell(path)
     return 0
 
 

@@ -7,7 +7,8 @@ import tyro
 
 from repflow.cli._arguments import parse
 from repflow.cli._progress import watching
-from repflow.core import unknown
+from repflow.cli._tell import tell
+from repflow.core import unknown, visible
 from repflow.models.zoo import TRAINED
 from repflow.training.zoo.recipes import RECIPES
 from repflow.training.zoo.settings import LearningSettings, PlaceSettings, ZooSettings
@@ -67,11 +68,11 @@ def _zoo(arguments: list[str]) -> int:
     with watching() as progress:
         done = train_zoo(settings, progress)
         for training in done:
-            print(training.model)
+            tell(training.model)
         if asked.flow and len(done) == len(settings.models):
             from repflow.report import write_report
 
-            print(write_report(flow_of(done, asked.place.out / "flow", asked.learning.seed, progress)))
+            tell(write_report(flow_of(done, asked.place.out / "flow", asked.learning.seed, progress)))
     return 0
 
 
@@ -82,5 +83,5 @@ def _card(arguments: list[str]) -> int:
 
     with watching() as progress:
         for subject in asked.subjects:
-            print(f"{subject}\n\n{told_reached(evaluate(load(subject), asked.data, progress))}\n")
+            print(f"{visible(subject)}\n\n{told_reached(evaluate(load(subject), asked.data, progress))}\n")
     return 0

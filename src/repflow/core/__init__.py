@@ -36,6 +36,7 @@ from repflow.core.records import (
     block_taps,
     sites_for,
 )
+from repflow.core.visible import visible
 
 __all__ = [
     "MIN_UNITS",
@@ -80,4 +81,5 @@ __all__ = [
     "proportion_difference",
     "sites_for",
     "unknown",
+    "visible",
 ]

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from repflow.core import visible
 from repflow.report import _tables
 from repflow.report._ablationpanels import ablation_panels
 from repflow.report._attributionpanels import attribution_panels
@@ -48,7 +49,9 @@ def render(source: Source) -> str:
     findings = [f for f in source.findings if f.get("id") != "attribution"]
     seen = {*source.layers["metric"].unique(), *source.pairs["metric"].unique(), *source.paths["metric"].unique()}
     heads, times = _tables.timings(source)
-    environment = Environment(loader=PackageLoader("repflow.report"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("repflow.report"), autoescape=True, undefined=StrictUndefined, finalize=_shown
+    )
     environment.filters["number"] = number
     environment.filters["mark"] = lambda style: Markup(mark(style))
     return environment.get_template("report.html.j2").render(
@@ -202,9 +205,23 @@ def _view(view: View) -> dict[str, Any]:
     return {"tokens": view.tokens, "choice": view.choice, "figures": view.figures, **needed}
 
 
+def _shown(value: Any) -> Any:
+    """What an expression of the template puts into the page: no text in it turns the line round."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(map(visible, value.split("\n")))
+
+
+def _all_shown(data: Any) -> Any:
+    """The same of every text in JSON data."""
+    if isinstance(data, Mapping):
+        return {_shown(key): _all_shown(value) for key, value in data.items()}
+    return [_all_shown(each) for each in data] if isinstance(data, list | tuple) else _shown(data)
+
+
 def script_json(data: Any) -> str:
     """JSON that cannot end the script element it stands in, whatever text it holds."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_all_shown(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

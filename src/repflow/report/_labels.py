@@ -5,6 +5,8 @@ import math
 import re
 from collections.abc import Sequence
 
+from repflow.core import visible
+
 MAX_SHORT = 30
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -113,5 +115,5 @@ def slug(text: str) -> str:
 
 def plain(text: str) -> str:
     """Text matplotlib shows as it is: no formulas between dollar signs, no label hidden by an underscore."""
-    shown = text.replace("$", r"\$")
+    shown = visible(text).replace("$", r"\$")
     return " " + shown if shown.startswith("_") else shown

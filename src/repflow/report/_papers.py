@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from repflow.core import BadSetting
+from repflow.core import BadFile, BadSetting
 from repflow.report._attributionpapers import attribution_files
 from repflow.report._curves import curve_rows
 from repflow.report._heatmaps import cka_rows, ordered_sites, site_text
@@ -57,7 +57,7 @@ def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> lis
     if not formats or set(formats) - set(FORMATS):
         raise BadSetting(f"figure formats {', '.join(formats) or 'none'} given; choose from {', '.join(FORMATS)}")
     source = read(run)
-    folder = directory or source.directory / "figures"
+    folder = directory or _own_folder(source.directory)
     written: list[Path] = []
     with mpl.rc_context(_LOOK), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
@@ -74,6 +74,16 @@ def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> lis
         write_file(folder / name, text.encode())
         written.append(folder / name)
     return written
+
+
+def _own_folder(run: Path) -> Path:
+    """The folder in the run directory. Raises BadFile for a link, behind which other files would be replaced."""
+    folder = run / "figures"
+    if folder.is_symlink():
+        raise BadFile(
+            f"{folder} is a link, needed a folder of the run; put one in its place, or give another with --out"
+        )
+    return folder
 
 
 def _figures(source: Source) -> Iterator[tuple[str, Figure]]:

@@ -1,6 +1,7 @@
 """The table of a probe run: peak layer, peak, final and drop, for the report, as CSV and as LaTeX."""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from repflow.core.probe_verdicts import ABOVE, LEVEL
 from repflow.report._proberows import Probes, Scene, in_scene, told_position, told_scene, where
 from repflow.report._probetexts import percent
 from repflow.report._source import Source, Subject
+from repflow.store import csv_text
 
 HEADINGS = (
     "peak layer", "peak (%)", "last block (%)", "final norm (%)", "drop (points)", "drop (%)", "length (%)",
@@ -63,7 +65,7 @@ def table_files(source: Source, probes: Probes) -> dict[str, str]:
 
 def csv_table(probes: Probes) -> str:
     """All summaries, every column, full precision."""
-    return probes.summary.to_csv(index=False, lineterminator="\n")
+    return csv_text(probes.summary)
 
 
 def latex_table(probes: Probes, shorts: Mapping[str, str]) -> str:
@@ -96,6 +98,10 @@ _SPECIAL = {c: "\\" + c for c in "&%$#_{}"} | {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "~": r"\textasciitilde{}",
+    # At the start of a row they would be read as arguments of the line end before it.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
     "^": r"\textasciicircum{}",
     "·": r"\textperiodcentered{}",
     "×": r"$\times$",
@@ -104,8 +110,9 @@ _SPECIAL = {c: "\\" + c for c in "&%$#_{}"} | {
 
 
 def latex(text: object) -> str:
-    """Text as LaTeX sets it literally; letters that its usual fonts lack as U+ and their number."""
-    return "".join(_SPECIAL.get(character) or _letter(character) for character in str(text))
+    """Text as LaTeX sets it literally, dashes apart; letters that its usual fonts lack as U+ and their number."""
+    literal = "".join(_SPECIAL.get(character) or _letter(character) for character in str(text))
+    return re.sub("-(?=-)", "-{}", literal)
 
 
 def _letter(character: str) -> str:

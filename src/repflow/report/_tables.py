@@ -12,7 +12,7 @@ from repflow.report._labels import count, estimate, is_number, number
 from repflow.report._pathplots import column_title, path_columns, path_rows
 from repflow.report._source import Scene, Source, Subject, distinct_tasks, of_scene, values
 from repflow.report._texts import quantity
-from repflow.store import steps_of, told_units
+from repflow.store import csv_text, steps_of, told_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,7 @@ def csv_uri(frame: pd.DataFrame) -> str:
 
 def frame_uri(frame: pd.DataFrame) -> str:
     """A frame as a `data:` link, every column."""
-    text = frame.to_csv(index=False, lineterminator="\n")
-    return "data:text/csv;base64," + base64.b64encode(text.encode()).decode()
+    return "data:text/csv;base64," + base64.b64encode(csv_text(frame).encode()).decode()
 
 
 def subject_facts(subject: Subject) -> dict[str, str]:

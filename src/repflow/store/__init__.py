@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from repflow.store._atomic import replacing, write_file, writing_to
 from repflow.store._compare import compare
+from repflow.store._csv import csv_text
 from repflow.store._features import FEATURES_FORMAT
 from repflow.store._join import join
 from repflow.store._layout import SCHEMA_VERSION
@@ -30,6 +31,7 @@ __all__ = [
     "at_last_step",
     "changes",
     "compare",
+    "csv_text",
     "join",
     "judged",
     "last_steps",

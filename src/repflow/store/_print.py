@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from repflow.store._rich import cell, number, plain_table
+from repflow.store._rich import cell, number, plain_table, words
 from repflow.store._steps import told_steps
 from repflow.store._unmatched import unmatched_line
 
@@ -20,17 +19,17 @@ def print_rows(frame: "pd.DataFrame", *, console: Console | None = None) -> None
     keys = ["subject_a", "subject_b", "task", "context"]
     for (a, b, task, context), rows in frame.groupby(keys, sort=False):
         who = a if a == b else f"{a} (a) against {b} (b)"
-        out.print(Text(f"{who}: {task}, {context} tokens", style="bold"), soft_wrap=True)
+        out.print(words(f"{who}: {task}, {context} tokens", style="bold"), soft_wrap=True)
         out.print(_quantities(rows))
     for run, last in frame.attrs.get("steps", {}).items():
         if last:
-            out.print(Text(f"{run} was measured in training; its last step is compared, {told_steps(last)}"))
-    out.print(Text(_legend(frame), style="dim"))
+            out.print(words(f"{run} was measured in training; its last step is compared, {told_steps(last)}"))
+    out.print(words(_legend(frame), style="dim"))
     for reason in frame.attrs.get("unpaired_because", []):
-        out.print(Text(f"not paired: {reason}", style="yellow"))
+        out.print(words(f"not paired: {reason}", style="yellow"))
     left_out = unmatched_line(frame.attrs.get("unmatched", {}))
     if left_out:
-        out.print(Text(left_out, style="yellow"))
+        out.print(words(left_out, style="yellow"))
 
 
 def _quantities(rows: "pd.DataFrame") -> Table:

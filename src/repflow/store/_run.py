@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from repflow.core import BadFile, LayerRow, PairRow, PathRow, local_path
+from repflow.core import BadFile, LayerRow, PairRow, PathRow, local_path, visible
 from repflow.store import _layout
 from repflow.store._findings import read_findings
 from repflow.store._kinds import KINDS
@@ -115,16 +115,16 @@ class Run:
         return path if path.is_file() else None
 
     def __repr__(self) -> str:
-        labels = ", ".join(str(subject.get("label", "?")) for subject in self.subjects[:3])
+        labels = ", ".join(visible(str(subject.get("label", "?"))) for subject in self.subjects[:3])
         more = ", ..." if len(self.subjects) > 3 else ""
         return f"Run({str(self.directory)!r}, {self.info['command']}: {labels}{more})"
 
     def _repr_html_(self) -> str:
         columns = ("label", "family", "kind", "init", "n_blocks", "width", "n_parameters")
         head = "".join(f"<th>{name}</th>" for name in columns)
-        cells = ([html.escape(str(subject.get(name, ""))) for name in columns] for subject in self.subjects)
+        cells = ([html.escape(visible(str(subject.get(name, "")))) for name in columns] for subject in self.subjects)
         rows = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)
-        caption = html.escape(f"{self.info['command']} run in {self.directory}")
+        caption = html.escape(visible(f"{self.info['command']} run in {self.directory}"))
         return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 

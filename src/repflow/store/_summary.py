@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from repflow.store._layout import name_of
-from repflow.store._rich import cell, number, plain_table
+from repflow.store._rich import cell, number, plain_table, words
 from repflow.store._run import Run
 from repflow.store._steps import at_last_step, last_steps, told_steps
 from repflow.store._summary_ablation import print_ablations
@@ -30,11 +29,11 @@ _DEPTHS = (("1/3 of depth", 1 / 3), ("middle", 1 / 2), ("last block", 1.0))
 def print_summary(run: Run, *, console: Console | None = None) -> None:
     """See `repflow.store.summary`."""
     out = console or Console()
-    out.print(Text(f"{run.info['command']} run in {name_of(run.directory)}", style="bold"), soft_wrap=True)
+    out.print(words(f"{run.info['command']} run in {name_of(run.directory)}", style="bold"), soft_wrap=True)
     own = [subject for subject in run.subjects if not subject.get("variant_of")]
     out.print(_subjects(own))
     if len(own) < len(run.subjects):
-        out.print(Text(f"and {len(run.subjects) - len(own)} more, these with something changed", style="dim"))
+        out.print(words(f"and {len(run.subjects) - len(own)} more, these with something changed", style="dim"))
     tokens = _policy(run)
     last = last_steps(run.layers, run.paths)
     if last:
@@ -43,28 +42,28 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     tables = [_headline(own, layers, paths, task, context, tokens) for task, context in _tasks(run)]
     shown = [table for table in tables if table is not None]
     if shown and last:
-        out.print(Text(f"At the end of training, {told_steps(last)}", style="bold"))
+        out.print(words(f"At the end of training, {told_steps(last)}", style="bold"))
     for table in shown:
         out.print(table)
     if shown:
-        out.print(Text(_legend(tokens), style="dim"))
+        out.print(words(_legend(tokens), style="dim"))
     print_probes(run, out)
     print_shares(run, own, tokens, out)
     print_ablations(run, own, tokens, out)
     print_dynamics(run, out)
     for line in told_units(run.info):
-        out.print(Text(line, style="dim"))
+        out.print(words(line, style="dim"))
     for finding in run.findings:
         if finding.get("id") not in (ATTRIBUTION, PROBE_DEPTH):
-            out.print(Text(_finding(finding)))
+            out.print(words(_finding(finding)))
     for warning in warning_lines(run.info):
-        out.print(Text(f"warning: {warning}", style="yellow"))
+        out.print(words(f"warning: {warning}", style="yellow"))
     where = (
         f"report: {run.report}"
         if run.report
         else f"no report yet: repflow report {shlex.quote(name_of(run.directory))}"
     )
-    out.print(Text(where), soft_wrap=True)
+    out.print(words(where), soft_wrap=True)
 
 
 def _subjects(subjects: list[dict[str, Any]]) -> Table:

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from repflow.store._rich import cell, number, plain_table
+from repflow.store._rich import cell, number, plain_table, words
 from repflow.store._run import Run
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def print_ablations(run: Run, own: list[dict[str, Any]], tokens: str | None, out
         columns = [(name, held) for name, wanted in _COLUMNS if len(held := _held(here, tokens, wanted))]
         if columns:
             out.print(_table(f"{task}, {context} tokens: before, and the difference a change makes", own, columns))
-    out.print(Text(_LEGEND.format(tokens=tokens), style="dim"))
+    out.print(words(_LEGEND.format(tokens=tokens), style="dim"))
 
 
 _LEGEND = (

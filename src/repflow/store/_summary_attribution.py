@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from repflow.store._rich import cell, number, plain_table
+from repflow.store._rich import cell, number, plain_table, words
 from repflow.store._run import Run
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ def print_shares(run: Run, own: list[dict[str, Any]], tokens: str | None, out: C
         title = f"{task}, {context} tokens: random less trained weights, {variant}"
         out.print(_table(title, rows, told, numbers))
         if isinstance(power, dict) and variant in power:
-            out.print(Text(str(power[variant]), style="dim"))
-    out.print(Text(_LEGEND.format(tokens=tokens), style="dim"))
+            out.print(words(str(power[variant]), style="dim"))
+    out.print(words(_LEGEND.format(tokens=tokens), style="dim"))
 
 
 _LEGEND = (

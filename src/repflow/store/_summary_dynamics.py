@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from repflow.store._rich import cell, number, plain_table
+from repflow.store._rich import cell, number, plain_table, words
 from repflow.store._run import Run
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def print_dynamics(run: Run, out: Console) -> None:
         return
     for (task, context), rows in bounds.groupby(["task", "context"], sort=False):
         out.print(_table(run, f"{task}, {context} tokens", rows))
-    out.print(Text(_LEGEND, style="dim"))
+    out.print(words(_LEGEND, style="dim"))
 
 
 _LEGEND = (

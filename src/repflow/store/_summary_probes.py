@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from repflow.core.probe_verdicts import ABOVE, no_peak
 from repflow.store._probe_verdicts import judged
-from repflow.store._rich import cell, plain_table
+from repflow.store._rich import cell, plain_table, words
 from repflow.store._run import Run
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ def print_probes(run: Run, out: Console) -> None:
         out.print(_table(f"{task}, {context} tokens, chance {chance}", rows, run.probes, numbers))
         for _, row in rows.iterrows():
             if why := no_peak(row):
-                out.print(Text(f"{numbers.get(row['subject'], '')} {row['position']}: {why}"))
-    out.print(Text(_LEGEND, style="dim"))
+                out.print(words(f"{numbers.get(row['subject'], '')} {row['position']}: {why}"))
+    out.print(words(_LEGEND, style="dim"))
 
 
 _LEGEND = (

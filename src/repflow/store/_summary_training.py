@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from repflow.store._rich import cell, number, plain_table
+from repflow.store._rich import cell, number, plain_table, words
 from repflow.store._run import Run
 from repflow.store._thirds import changes, thirds
 
@@ -23,7 +22,7 @@ def print_training(run: Run, tokens: str | None, out: Console) -> None:
     for (task, context), here in rows.groupby(["task", "context"], sort=False):
         out.print(_table(run, f"During training: inter-token cosine on {task}, {context} tokens", here))
     if len(rows):
-        out.print(Text(_LEGEND, style="dim"))
+        out.print(words(_LEGEND, style="dim"))
 
 
 _LEGEND = (

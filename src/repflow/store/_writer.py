@@ -174,6 +174,8 @@ class RunWriter:
             self._mark("finished", {"tables": sorted(self._tables), **info, FILES: files})
             self.finished = True
             _layout.remove_parts(self.directory)
+            with suppress(OSError):
+                features_folder(self.directory).rmdir()
 
     def _write(self, name: str, data: bytes) -> None:
         write_bytes_atomic(self.directory / name, data)

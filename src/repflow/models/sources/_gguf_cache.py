@@ -9,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from repflow.core.abandoned import hold, is_abandoned
+
 FORMAT = 1
 """Raised whenever what is kept changes; older entries are then not found."""
 
 _MANIFEST = "repflow-manifest.json"
+_WRITING, _BROKEN = ".writing-", ".broken-"
 
 
 def cache_root() -> Path:
@@ -46,10 +49,12 @@ def store(digest: str, model: Any, tokenizer: Any) -> str | None:
     from safetensors.torch import save_model
 
     folder = entry(digest)
-    scratch = None
+    scratch = held = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        _remove_abandoned(folder.parent)
+        scratch = Path(tempfile.mkdtemp(prefix=_WRITING, dir=folder.parent))
+        held = hold(scratch)
         model.config.save_pretrained(scratch)
         save_model(model, str(scratch / "model.safetensors"), metadata={"format": "pt"})
         tokenizer.save_pretrained(scratch)
@@ -60,15 +65,24 @@ def store(digest: str, model: Any, tokenizer: Any) -> str | None:
         reason = " ".join(str(error).split())[:160]
         return f"the converted weights could not be kept in {folder.parent}: {reason}; set REPFLOW_CACHE"
     finally:
+        if held is not None:
+            os.close(held)
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
     return None
 
 
+def _remove_abandoned(folder: Path) -> None:
+    """Delete what a process left that was killed while it converted: as much as a model each time."""
+    for path in folder.iterdir():
+        if path.name.startswith((_WRITING, _BROKEN)) and path.is_dir() and is_abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _move(scratch: Path, folder: Path, digest: str) -> None:
     """Puts the directory in place. Another process may have been faster; its good entry stays."""
     if folder.exists() and cached_folder(digest) is None:
-        broken = Path(tempfile.mkdtemp(prefix=".broken-", dir=folder.parent))
+        broken = Path(tempfile.mkdtemp(prefix=_BROKEN, dir=folder.parent))
         os.replace(folder, broken / folder.name)
         shutil.rmtree(broken, ignore_errors=True)
     try:

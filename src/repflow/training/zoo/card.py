@@ -1,11 +1,12 @@
 """A model's card: what it learnt from, what it reached, and the commands that say so again."""
 
+import html
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from repflow.core import BadFile, ContextTooLong, local_path
+from repflow.core import BadFile, ContextTooLong, local_path, visible
 from repflow.engines import Progress
 from repflow.models import Loaded, load
 from repflow.store import write_file
@@ -141,7 +142,7 @@ def told_reached(reached: Reached) -> str:
 
 
 def _listed(files: list[str]) -> str:
-    return "\n".join(f"- {name}" for name in files)
+    return "\n".join(f"- {html.escape(visible(name))}" for name in files)
 
 
 def _texts(reached: Reached) -> str:
