@@ -221,7 +221,7 @@ def test_the_line_names_the_folder_that_was_not_named(
         assert main(["train", "zoo", NAME, "--data", str(data), "--tokens", "128", "--batch-tokens", "64",
                      "--lengths", "16", "--overwrite", "--no-flow"]) == 130  # fmt: skip
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.endswith(f"--no-flow --out {tmp_path / 'runs' / 'zoo'} --resume"), "from any folder"
+    assert line.endswith("--no-flow --out runs/zoo --resume")
     assert main(shlex.split(line.removeprefix("resume with: "))[1:]) == 0
     assert marker(tmp_path / "runs" / "zoo")["steps"] == 2
 

@@ -6,8 +6,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
+from pathlib import Path
 from types import FrameType
 
 from repflow._version import __version__
@@ -129,8 +130,15 @@ def _again(arguments: list[str]) -> str:
 def _resume_line(arguments: list[str], directory: str) -> str:
     kept = [argument for argument in arguments if argument not in ("--overwrite", "--resume")]
     if not any(argument == "--out" or argument.startswith("--out=") for argument in kept):
-        kept += ["--out", directory]
+        kept += ["--out", _near(directory)]
     return f"repflow {shlex.join(kept)} --resume"
+
+
+def _near(directory: str) -> str:
+    """A path as one would type it here."""
+    with suppress(OSError, ValueError):
+        return str(Path(directory).relative_to(Path.cwd()))
+    return directory
 
 
 @contextmanager
