@@ -7,7 +7,7 @@ import torch
 from toolkit import QUICK, Trajectory, assert_same, estimates, fill_padding, outcome, run, trajectory
 
 from repflow.metrics.path import CELLS
-from repflow.metrics.registry import METRICS
+from repflow.metrics.registry import INTERNAL, METRICS
 from repflow.metrics.states import Means
 
 LENGTHS = (14, 9, 14, 6, 11, 14, 8, 14)
@@ -18,7 +18,7 @@ IN_UNITS = {"norm": ("mean", "median", "max")}
 """Variants in the model's own units; everything else does not know the scale."""
 PATH_POWER = {"v_loc": 2, "v_glob": 2, "path_energy": 2, "path_length": 1}
 """How the raw variants grow with the scale."""
-VALUED = [name for name in METRICS if name != "token_grams"]
+VALUED = [name for name in METRICS if name not in INTERNAL]
 
 
 def _orthogonal(d: int, seed: int = 0) -> torch.Tensor:

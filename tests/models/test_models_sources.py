@@ -128,7 +128,7 @@ def test_tensors_that_would_be_random_are_refused(broken: Path) -> None:
 def test_weights_of_another_shape(broken: Path) -> None:
     config = json.loads((broken / "config.json").read_text())
     (broken / "config.json").write_text(json.dumps({**config, "hidden_size": 32}))
-    refused(str(broken), ModelProblem, "cannot load")
+    refused(str(broken), ModelProblem, "do not belong together")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -141,7 +141,7 @@ class _Following:
         return not self._live or in_backward()
 
     def _check_place(self) -> None:
-        if torch._C._functorch.peek_interpreter_stack() is not None:
+        if cast("Any", torch._C)._functorch.peek_interpreter_stack() is not None:
             raise ModelProblem(
                 f"{self._who} cannot see into torch.func's grad, vmap and the like; call the model itself"
             )

@@ -1,13 +1,13 @@
 """Where other people's code may fail in any way: its errors become one line of ours."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from repflow.core.errors import ModelProblem, RepflowError
 
 
 @contextmanager
-def one_line_errors(doing: str, kind: type[RepflowError] = ModelProblem) -> Iterator[None]:
+def one_line_errors(doing: str, kind: type[RepflowError] = ModelProblem) -> Generator[None, None, None]:
     """Within, every error becomes a `kind` that says what was being done and why it failed, on one line.
 
     Our own errors and interruptions pass. The libraries underneath raise whatever their parsers and kernels raise, from

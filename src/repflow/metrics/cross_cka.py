@@ -77,11 +77,9 @@ def cross_token_cka(
     nulls = [(flat @ right[order].flatten(2).mT).double().sum(0) / (rows * (rows - 3)) for order in orders]
     own = unit_of(as_list(a.ids[used]), units)
     weights = poisson_weights(seed, own, replicates)
-    sums = (
-        _weighted([hsic(x, y) for x, y in zip(left, right, strict=True)], weights),
-        *(_weighted([hsic(x, x).diagonal() for x in side], weights) for side in (left, right)),
-    )
-    return _result(*sums, nulls, own)
+    cross = _weighted([hsic(x, y) for x, y in zip(left, right, strict=True)], weights)
+    own_left, own_right = (_weighted([hsic(x, x).diagonal() for x in side], weights) for side in (left, right))
+    return _result(cross, own_left, own_right, nulls, own)
 
 
 def cross_example_cka(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +116,8 @@ def _end(gap: Callable[[float], float], start: float, way: int) -> float:
         inner, step = outer, 2 * step
         if abs(inner) > FARTHEST:
             return way * math.inf
-    return float(brentq(gap, inner, outer, xtol=_FINE * max(abs(start), 0.1)))
+    root: Any = brentq(gap, inner, outer, xtol=_FINE * max(abs(start), 0.1))
+    return float(root)
 
 
 def holm(values: Sequence[float]) -> list[float]:

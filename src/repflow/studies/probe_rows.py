@@ -107,6 +107,9 @@ def summary_row(
         "answered": answered,
         "capacity": NONE if peak is None else _at(found.capacity, about.sites.index(peak.site)),
     }
+    columns: dict[str, Any] = {
+        column: value for name, estimate in numbers.items() for column, value in _columns(name, estimate).items()
+    }
     return ProbeSummaryRow(
         subject=facts.label,
         family=facts.family,
@@ -124,7 +127,7 @@ def summary_row(
         verdict=depth.verdict,
         n_sites=depth.n_sites,
         n_units=found.n_groups,
-        **{column: value for name, estimate in numbers.items() for column, value in _columns(name, estimate).items()},
+        **columns,
     )
 
 

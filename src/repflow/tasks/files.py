@@ -7,7 +7,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from importlib import resources
 from itertools import islice
@@ -60,7 +60,7 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def blocks(path: Path) -> Iterator[str]:
+def blocks(path: Path) -> Generator[str, None, None]:
     """The text of a UTF-8 file in blocks, gunzipped if need be, without BOM, every line end a newline.
 
     Reads as far as it is asked to. Raises BadFile, with the 1-based line, for bytes that are not UTF-8, for NUL, which

@@ -88,7 +88,7 @@ def _check_before(model: nn.Module, whole: OrdinaryCall, last: Tap, ids: Tensor,
     changed[0, 0] = (ids[0, 0] + 1) % len(_embeddings(model))
     runs = [recorded(model, [last.module], lambda ids=each: whole(ids))[0].made for each in (ids, changed)]
     states = [state[:, :virtual] for state in runs if state is not None]
-    if virtual < 0 or len(states) < 2 or not torch.allclose(*states, equal_nan=True):
+    if virtual < 0 or len(states) < 2 or not torch.allclose(states[0], states[1], equal_nan=True):
         raise ModelProblem(
             f"{type(model).__name__} holds {ids.shape[1] + virtual} states for {ids.shape[1]} tokens, and not the "
             f"first {max(virtual, 0)} are virtual; measure it in your own loop with repflow.watch"

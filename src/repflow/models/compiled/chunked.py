@@ -33,7 +33,8 @@ class ChunkScan(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grad_outputs
         *held, states = ctx.saved_tensors
         grads = [torch.zeros_like(tensor) for tensor in held]
         # Sums of very many terms.
@@ -55,7 +56,7 @@ def _loops() -> tuple[Any, Any]:
     compiled = numba.njit(fastmath={"contract", "reassoc", "nsz", "arcp"}, cache=True, error_model="numpy")
 
     @compiled
-    def decays(dt: Any, a: float, grown: Any, left: Any, within: Any) -> float:
+    def decays(dt: Any, a: float, grown: Any, left: Any, within: Any) -> Any:
         """Of a chunk and head: exp(d_i), exp(d_last - d_i) and, for j <= i, exp(d_i - d_j); returns exp(d_last)."""
         n = dt.shape[0]
         product = np.float32(1.0)

@@ -37,7 +37,8 @@ class _Convolution(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        (grad,) = grad_outputs
         x, weight = ctx.saved_tensors
         grad = grad.contiguous()
         of_x, of_weight = torch.empty_like(x), torch.zeros_like(weight)

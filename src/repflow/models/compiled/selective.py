@@ -31,7 +31,8 @@ class SelectiveScan(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, ...]:
+        (grad,) = grad_outputs
         *held, states = ctx.saved_tensors
         grads = [torch.zeros_like(tensor) for tensor in held]
         _loops()[1](*map(_array, held), _array(states), _array(grad.contiguous()), *map(_array, grads))

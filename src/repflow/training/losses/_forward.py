@@ -75,11 +75,12 @@ class ForwardPass:
 
     def tokens(self, like: Tensor, model: nn.Module, reading: Reading) -> Tokens:
         """Which of the states [n, t, d] are tokens, and of which sequence."""
-        if self._tokens is None:
-            called = [given(*call) for call in reversed(self._called.values())]
-            with torch.no_grad():
-                self._tokens = tokens_of(called, *like.shape[:2], reading, embedding_of(model))
-        return self._tokens
+        if self._tokens is not None:
+            return self._tokens
+        called = [given(*call) for call in reversed(self._called.values())]
+        with torch.no_grad():
+            self._tokens = found = tokens_of(called, like.shape[0], like.shape[1], reading, embedding_of(model))
+        return found
 
 
 def _version(states: Tensor) -> int:

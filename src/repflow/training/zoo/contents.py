@@ -44,7 +44,8 @@ def remove(folder: Path, below: str = "") -> None:
     for name in files:
         if _OWN_FILE.fullmatch(name) or (_NOTHING.fullmatch(name) and "/" in name):
             (folder / name).unlink(missing_ok=True)
-    for name in sorted([*folders, *([below] if below else [])], key=len, reverse=True):
+    emptied: list[str] = [*folders, below] if below else list(folders)
+    for name in sorted(emptied, key=len, reverse=True):
         if _OWN_FOLDER.fullmatch(name) and not any((folder / name).iterdir()):
             (folder / name).rmdir()
 

@@ -48,7 +48,7 @@ def _pythia() -> Any:
         intermediate_size=224,
         max_position_embeddings=POSITIONS,
         initializer_range=_WIDE_INIT,
-        rotary_pct=1.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 1.0},
     )
 
 
