@@ -13,7 +13,7 @@ from rich.console import Console
 import repflow
 from repflow.core import CallerError, Example, NonFinite, interval
 from repflow.metrics import poisson_weights
-from repflow.models import load
+from repflow.models import Loaded, load
 from repflow.models.facts import weights_sha256
 from repflow.models.generation import greedy
 from repflow.store import THIRDS, Run, summary
@@ -24,7 +24,7 @@ from repflow.tasks import make_task
 
 NEOX, MAMBA = "config:gpt_neox,layers=3,width=32@init=normal:1", "config:mamba2,layers=3,width=32@init=normal:1"
 DEEP = MAMBA.replace("layers=3", "layers=9")
-SETTINGS: dict[str, Any] = {"examples": 5, "context": 48, "replicates": 40, "metrics": ["inter_token_cosine", "norm"]}
+SETTINGS: dict[str, Any] = {"examples": 9, "context": 48, "replicates": 40, "metrics": ["inter_token_cosine", "norm"]}
 KEYS = ["metric", "variant", "tokens"]
 
 
@@ -85,7 +85,7 @@ def test_thirds_and_paired_intervals_are_those_of_the_sites(run: Run) -> None:
         assert row["base"] == layers["value"][before]
         assert row["value"] == layers["value"][after]
         assert row["difference"] == pytest.approx(row["value"] - row["base"], abs=1e-12)
-        low, high = interval(drawn[after] - drawn[before], 5)
+        low, high = interval(drawn[after] - drawn[before], 9)
         assert row["difference_low"] == pytest.approx(low, abs=1e-5)
         assert row["difference_high"] == pytest.approx(high, abs=1e-5)
 
@@ -103,10 +103,13 @@ def test_a_third_is_the_mean_over_its_blocks(tmp_path: Path) -> None:
             assert rows["base"].tolist() == pytest.approx([expected])
 
 
-def text_losses(spec: str) -> np.ndarray:
-    subject = load(spec)
+def text_examples(subject: Loaded) -> list[Example]:
+    return make_task("text", text=(), pack=True).build(subject.tokenizer, n=9, context=48, seed=0)
+
+
+def text_losses(subject: Loaded) -> np.ndarray:
     found = []
-    for example in make_task("text", text=(), pack=True).build(subject.tokenizer, n=5, context=48, seed=0):
+    for example in text_examples(subject):
         ids = torch.tensor([example.ids])
         with torch.no_grad():
             found.append(subject.model(input_ids=ids, labels=ids, use_cache=False).loss.item())
@@ -114,29 +117,30 @@ def text_losses(spec: str) -> np.ndarray:
 
 
 def test_loss_is_that_of_transformers_and_its_difference_is_paired(run: Run) -> None:
-    before, after = text_losses(NEOX), text_losses(f"{NEOX}@ablate=norm_reset")
-    weights = poisson_weights(0, range(5), 40).numpy()[:, 1:]
+    before, after = text_losses(load(NEOX)), text_losses(load(f"{NEOX}@ablate=norm_reset"))
+    weights = poisson_weights(0, [e.unit_id for e in text_examples(load(NEOX))], 40).numpy()[:, 1:]
     (row,) = ablations(run, subject=NEOX, what="norm_reset", metric="next_token_loss").to_dict("records")
     assert (row["base"], row["value"]) == pytest.approx((before.mean(), after.mean()), rel=1e-5)
-    low, high = interval((after - before) @ weights / weights.sum(0), 5)
+    low, high = interval((after - before) @ weights / weights.sum(0), 9)
     assert (row["difference_low"], row["difference_high"]) == pytest.approx((float(low), float(high)), abs=1e-4)
-    assert (row["scope"], row["variant"], row["n_examples"]) == ("all", "nats", 5)
+    assert (row["scope"], row["variant"], row["n_examples"]) == ("all", "nats", 9)
 
 
 def test_accuracy_is_the_share_of_right_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of tiny random models that are right by a rule made up here: the answer holds the letter e."""
     monkeypatch.setitem(ablate_scores().CORRECT, "kvpr", lambda *said: "e" in said[0])
-    asked = {"task": "kvpr", "items": 4, "keys": "hex4", "new_tokens": 3, **SETTINGS, "context": 300, "examples": 6}
+    asked = {"task": "kvpr", "items": 4, "keys": "hex4", "new_tokens": 3, **SETTINGS, "context": 300, "examples": 10}
     run = repflow.ablate(MAMBA, what=["ssm_no_gate"], out=tmp_path / "run", **asked)
     found = ablations(run, metric="answer_accuracy").to_dict("records")
     task = make_task("kvpr", data=None, positions=5, items=4, keys="hex4", smallest=300)
     shares = []
     for spec in (MAMBA, f"{MAMBA}@ablate=ssm_no_gate"):
         subject = load(spec)
-        prompts = [example.ids for example in task.build(subject.tokenizer, n=6, context=300, seed=0)]
+        prompts = [example.ids for example in task.build(subject.tokenizer, n=10, context=300, seed=0)]
         said = greedy(subject, prompts, new_tokens=3, stop="no such text")
         shares.append(np.mean(["e" in text for text in said]))
     assert [(row["base"], row["value"]) for row in found] == [tuple(pytest.approx(share) for share in shares)]
+    del asked["new_tokens"]
     silent = repflow.ablate(MAMBA, what=["ssm_no_gate"], out=tmp_path / "silent", generate=False, **asked)
     assert ablations(silent, scope="all").empty
 
@@ -147,7 +151,7 @@ def test_a_number_an_example_is_averaged_with_the_weights_of_the_flow() -> None:
     cell = example_cell(values, [Example(i, (1,)) for i in (7, 8, 9)], 3, 100)
     weights = poisson_weights(3, (7, 9), 100).numpy()
     assert cell is not None
-    assert (cell.n, cell.units) == (2, 2)
+    assert (cell.n, cell.units) == (2, 0), "two units give no interval"
     drawn = weights.sum(0) > 0
     np.testing.assert_allclose(cell.values[drawn], np.array([1.0, 4.0]) @ weights[:, drawn] / weights.sum(0)[drawn])
     assert 0 < np.isnan(cell.values).sum() == (~drawn).sum()
