@@ -82,7 +82,7 @@ def test_a_probe_takes_the_protocols_steps(monkeypatch: pytest.MonkeyPatch) -> N
     taken, step = [], _adam.Adam.step
     monkeypatch.setattr(_adam.Adam, "step", lambda self, gradient: (taken.append(1), step(self, gradient)))
     fitted(crossed((1.0,)), seeds=1)
-    assert len(taken) == 150
+    assert len(taken) == 2 * 150, "probes with their control, and the capacity control"
 
 
 def test_the_scaler_never_sees_the_test_rows() -> None:

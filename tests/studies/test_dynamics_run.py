@@ -10,7 +10,7 @@ import torch
 
 import repflow
 from repflow.contraction.influence import Probing, influence_squares
-from repflow.core import BadSetting, Interrupted, ModelProblem, Origin
+from repflow.core import BadSetting, Example, Interrupted, ModelProblem, Origin
 from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.models import load
 from repflow.store import Run
@@ -20,9 +20,9 @@ from repflow.studies.dynamics_settings import DynamicsMeasureSettings
 from repflow.tasks import make_task
 
 HYBRID, PURE = "config:bamba,layers=2,width=32", "config:gpt_neox,layers=2,width=32"
-SETTINGS: dict[str, Any] = {"context": 40, "examples": 6, "influence_tokens": 2, "replicates": 40}
+SETTINGS: dict[str, Any] = {"context": 40, "examples": 10, "influence_tokens": 2, "replicates": 40}
 SMALL = SETTINGS | {"batch_tokens": 320, "shard": 2}
-"""The same in smaller batches: three a subject for the gradients."""
+"""The same in smaller batches: five a subject for the gradients."""
 TABLES = {"transitions": TransitionRow, "influence": InfluenceRow, "recency": RecencyRow, "bounds": BoundRow}
 
 
@@ -47,7 +47,7 @@ def mine(run: Run, table: str, **wanted: Any) -> pd.DataFrame:
 @pytest.mark.parametrize("subject", [HYBRID, PURE])
 def test_influence_is_that_of_the_examples_by_themselves(run: Run, subject: str) -> None:
     loaded = load(subject)
-    examples = make_task("text").build(loaded.tokenizer, n=6, context=40, seed=0)
+    examples = make_task("text").build(loaded.tokenizer, n=10, context=40, seed=0)
     squares = np.concatenate([influence_squares(loaded, [e], Probing(2, 1, 19)) for e in examples])
     rows = mine(run, "influence", subject=subject)
     assert list(zip(rows["distance"], rows["distance_to"], strict=True)) == [
@@ -58,7 +58,7 @@ def test_influence_is_that_of_the_examples_by_themselves(run: Run, subject: str)
         assert row["value"] == pytest.approx(np.sqrt(cut.mean()), rel=1e-4)
         assert row["share"] == pytest.approx((cut.sum(1) / squares.sum(1)).mean(), rel=1e-4)
         assert row["ci_low"] <= row["value"] <= row["ci_high"]
-        assert (row["n_examples"], row["n_tokens"]) == (6, 12)
+        assert (row["n_examples"], row["n_tokens"]) == (10, 20)
     assert rows["share"].sum() == pytest.approx(1)
 
 
@@ -68,7 +68,7 @@ def test_the_slope_is_the_least_squares_line(run: Run) -> None:
     (row,) = mine(run, "recency", subject=HYBRID).to_dict("records")
     assert row["slope"] == pytest.approx(np.polyfit(x, np.log(rows["value"]), 1)[0])
     assert row["ci_low"] < row["slope"] < row["ci_high"]
-    assert (row["reach"], row["n_examples"]) == (19, 6)
+    assert (row["reach"], row["n_examples"]) == (19, 10)
 
 
 def test_a_power_law_has_its_exponent_for_slope() -> None:
@@ -97,7 +97,7 @@ def test_both_path_inequalities_stand_for_every_subject(run: Run) -> None:
     assert (rows["use"] <= 1).all()
     assert (rows["ratio"] >= 1).all()
     assert (rows["use"] <= 1 / rows["ratio"] + 1e-9).all(), "the mean is below the largest"
-    assert rows.query("tokens == 'all'")["n"].tolist() == [240] * 4
+    assert rows.query("tokens == 'all'")["n"].tolist() == [400] * 4
     assert rows["use_low"].lt(rows["use_high"]).all()
 
 
@@ -138,7 +138,7 @@ def test_stopped_and_resumed_is_the_run_that_nobody_disturbed(
         repflow.dynamics([HYBRID, PURE], out=tmp_path / "run", **SMALL)
     before = len(seen)
     run = repflow.dynamics([HYBRID, PURE], out=tmp_path / "run", resume=True, **SMALL)
-    assert len(seen) - before == 6 - (calls - 1), "three batches a subject, those that were done not again"
+    assert len(seen) - before == 10 - (calls - 1), "five batches a subject, those that were done not again"
     for name in TABLES:
         path = f"{name}.parquet"
         assert (run.directory / path).read_bytes() == (whole.directory / path).read_bytes(), name
@@ -155,13 +155,14 @@ def test_distances_end_where_examples_do(tmp_path: Path) -> None:
     run = repflow.dynamics(PURE, out=tmp_path / "run", **SETTINGS | {"max_distance": 100})
     assert run.table("recency")["reach"].tolist() == [39]
     assert any("up to 39 tokens" in warning for warning in run.info["warnings"])
-    assert run.table("influence")["n_tokens"].tolist() == [6] * 7, "one token has so many before it"
+    assert run.table("influence")["n_tokens"].tolist() == [10] * 7, "one token has so many before it"
 
 
 def test_examples_too_short_for_a_distance_do_not_count_there() -> None:
     squares = np.array([[4.0, 1.0, 1.0, 1.0], [4.0, 1.0, np.nan, np.nan], [4.0, 4.0, 4.0, 4.0]])
     origin = Origin("s", "f", "trained", "text", 8)
-    rows, slope = influence_rows(origin, squares, [2, 1, 2], [0, 1, 2], DynamicsMeasureSettings())
+    examples = [Example(i, (1,)) for i in range(3)]
+    rows, slope = influence_rows(origin, squares, [2, 1, 2], examples, DynamicsMeasureSettings())
     assert [row.n_examples for row in rows] == [3, 3, 2]
     assert [row.n_tokens for row in rows] == [5, 5, 4]
     assert [row.value for row in rows] == pytest.approx(np.sqrt([4.0, 2.0, 2.5]).tolist())
@@ -174,7 +175,7 @@ def test_non_finite_gradients_are_named(tmp_path: Path, monkeypatch: pytest.Monk
         return np.full((len(examples), probing.reach + 1), np.inf)
 
     monkeypatch.setattr(dynamics_influence, "influence_squares", spoiled)
-    with pytest.raises(ModelProblem, match="non-finite gradients in 6 of 6 examples, first in example 0"):
+    with pytest.raises(ModelProblem, match="non-finite gradients in 10 of 10 examples, first in example 0"):
         repflow.dynamics(PURE, out=tmp_path / "run", **SETTINGS)
 
 
