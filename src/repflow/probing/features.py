@@ -1,5 +1,6 @@
 """The feature file: the states a probe is trained on, written piece by piece and read through a memory map."""
 
+import hashlib
 import json
 import os
 from contextlib import suppress
@@ -116,6 +117,11 @@ class FeatureFile:
         self.done = start + n
         self._save()
 
+    def digest(self, start: int, n: int) -> str:
+        """sha256 of the states of `n` examples from number `start` on, as they are in the file."""
+        block = np.load(self.path, mmap_mode="r")[:, :, start : start + n]
+        return hashlib.sha256(np.ascontiguousarray(block)).hexdigest()
+
     def states(self, place: str) -> np.ndarray:
         """The states at a place, [sites, examples, width], mapped into memory and read as they are used.
 
@@ -163,7 +169,7 @@ def _read_facts(path: Path) -> tuple[FeatureFacts, int]:
         values: dict[str, Any] = {f.name: told[f.name] for f in fields(FeatureFacts)}
         values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return FeatureFacts(**values), int(told["done"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise BadFile(f"{path} does not describe a feature file ({error}); run again with --overwrite") from error
 
 

@@ -10,14 +10,14 @@ from repflow.report._attributionrows import OWN, Attribution, verdicts
 from repflow.report._attributiontable import pools
 from repflow.report._probetable import latex
 from repflow.report._source import POLICIES, Source
+from repflow.store import csv_text
 
 _TITLES = ("Task", "Context", "Variant", "Subject", "Third", "Trained", "Random less trained", "Share", "Verdict")
 
 
 def attribution_files(source: Source, found: Attribution) -> dict[str, str]:
     """The table by file name, beside the figures for papers."""
-    csv = found.shares.to_csv(index=False, lineterminator="\n")
-    return {"attribution_table.csv": csv, "attribution_table.tex": latex_table(source, found)}
+    return {"attribution_table.csv": csv_text(found.shares), "attribution_table.tex": latex_table(source, found)}
 
 
 def latex_table(source: Source, found: Attribution) -> str:
@@ -27,7 +27,7 @@ def latex_table(source: Source, found: Attribution) -> str:
     rows = found.shares[(found.shares["tokens"] == tokens) & (found.shares["scheme"] == OWN)]
     lines = [" & ".join(cells) + r" \\" for cells in _lines(source, rows, tokens)]
     head = [
-        f"% Inter-token cosine by third of depth, tokens {tokens}: trained weights, draws of the family's own",
+        f"% Inter-token cosine by third of depth, tokens {latex(tokens)}: trained weights, draws of the family's own",
         "% initialisation less trained, and the one over the other, with 95% intervals; verdicts corrected (Holm).",
         rf"\begin{{tabular}}{{{'l' * 5}rrrl}}",
         r"\toprule",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import local_path
+from repflow.store import making_sense
 
 
 def write_report(run: Any, path: Path | str | None = None) -> Path:
@@ -15,7 +16,8 @@ def write_report(run: Any, path: Path | str | None = None) -> Path:
     """
     from repflow.report import _html
 
-    return _html.write(run, None if path is None else local_path(path))
+    with making_sense(run):
+        return _html.write(run, None if path is None else local_path(path))
 
 
 def write_figures(run: Any, formats: Sequence[str] = ("pdf", "png"), directory: Path | str | None = None) -> list[Path]:
@@ -27,4 +29,5 @@ def write_figures(run: Any, formats: Sequence[str] = ("pdf", "png"), directory: 
     """
     from repflow.report import _papers
 
-    return _papers.write(run, tuple(formats), None if directory is None else local_path(directory))
+    with making_sense(run):
+        return _papers.write(run, tuple(formats), None if directory is None else local_path(directory))

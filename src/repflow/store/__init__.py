@@ -11,6 +11,7 @@ from repflow.store._layout import SCHEMA_VERSION
 from repflow.store._lock import locked
 from repflow.store._probe_verdicts import judged
 from repflow.store._run import Run, open_run
+from repflow.store._sense import making_sense
 from repflow.store._steps import at_last_step, last_steps, steps_of, told_steps
 from repflow.store._thirds import THIRDS, Thirds, changes, third_means, thirds
 from repflow.store._units import told_units, usable_units
@@ -36,6 +37,7 @@ __all__ = [
     "judged",
     "last_steps",
     "locked",
+    "making_sense",
     "open_run",
     "print_comparison",
     "replacing",
@@ -59,7 +61,8 @@ def summary(run: Run, *, console: "Console | None" = None) -> None:
     """
     from repflow.store._summary import print_summary
 
-    print_summary(run, console=console)
+    with making_sense(run):
+        print_summary(run, console=console)
 
 
 def print_comparison(frame: "pd.DataFrame", *, console: "Console | None" = None) -> None:

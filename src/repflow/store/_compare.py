@@ -8,6 +8,7 @@ import numpy as np
 from repflow.core import BadFile, BadSetting, unknown
 from repflow.store._pairing import paired_intervals
 from repflow.store._run import Run
+from repflow.store._sense import making_sense
 from repflow.store._steps import at_last_step, last_steps
 from repflow.store._unmatched import unmatched
 
@@ -45,6 +46,13 @@ def compare(
     Raises UnknownName for a metric neither run has or a subject a run does not have, BadSetting when nothing is shared
     or the runs read different sites (--sites).
     """
+    with making_sense(run_a, run_b):
+        return _compared(run_a, run_b, metric, subject_a, subject_b)
+
+
+def _compared(
+    run_a: Run, run_b: Run, metric: str | None, subject_a: str | None, subject_b: str | None
+) -> "pd.DataFrame":
     _refuse_other_sites(run_a, run_b)
     a, b = _of_subject(_rows(run_a), run_a, subject_a), _of_subject(_rows(run_b), run_b, subject_b)
     if metric is not None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadFile
+from repflow.store._layout import is_table_name
 
 Fits = Callable[[Any], bool]
 
@@ -69,7 +70,7 @@ _INFO: dict[str, tuple[str, Fits]] = {
     "status": ("running or finished", lambda value: value in ("running", "finished")),
     "command": _TEXT,
     "settings": ("an object", _is_object),
-    "tables": ("a list of texts", _list_of(_is_text)),
+    "tables": ("a list of tables' names", _list_of(is_table_name)),
     "subjects": _OBJECTS,
     "tasks": _OBJECTS,
     "warnings": _TEXTS,

@@ -9,6 +9,7 @@ import numpy as np
 from repflow.core import BadSetting, LayerRow, PairRow, PathRow
 from repflow.store._marker import differences
 from repflow.store._run import Run
+from repflow.store._sense import making_sense
 from repflow.store._writer import RunWriter
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ def join(directories: Sequence[str | Path], out: str | Path, *, overwrite: bool 
     runs = [Run.load(directory) for directory in directories]
     if not runs:
         raise BadSetting("join needs the directories of one or more finished runs")
+    with making_sense(*runs):
+        return _joined(runs, out, overwrite=overwrite)
+
+
+def _joined(runs: Sequence[Run], out: str | Path, *, overwrite: bool) -> Run:
     for run in runs[1:]:
         _check_alike(runs[0], run)
     _check_apart(runs)

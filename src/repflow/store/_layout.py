@@ -21,9 +21,9 @@ PART_SUFFIX = ".part"
 FIGURE_NAME = re.compile(
     r"(inter_token_cosine|adjacent_cosine|paths|training_(thirds|map)|cka_\d+-[\w.-]+|probe_places|"
     r"(probes|telling)_(last|gold|mean|even\.\d+of\d+))_[A-Za-z0-9.-]+-\d+\.(pdf|png|svg)"
-    r"|probe_table\.(csv|tex)"
+    r"|(probe|attribution)_table\.(csv|tex)"
 )
-"""The names `repflow.report.write_figures` gives: QUANTITY_TASK-CONTEXT.FORMAT, and the table of a probe run."""
+"""The names `repflow.report.write_figures` gives: QUANTITY_TASK-CONTEXT.FORMAT, and the tables for papers."""
 SHIPPED = {"zoo:training": Path(__file__).parents[1] / "models" / "zoo" / "training"}
 """Runs that come with the package, by name: how the flow of the zoo's models came about in their training."""
 TABLES = ("layers", "pairs", "paths")

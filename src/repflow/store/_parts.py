@@ -10,6 +10,7 @@ import numpy as np
 
 from repflow.store._atomic import write_bytes_atomic
 from repflow.store._layout import PART_SUFFIX
+from repflow.store._seal import regular_bytes
 
 _MAGIC = b"RFPART1\n"
 _DIGEST_BYTES = 32
@@ -54,10 +55,9 @@ def read_part(folder: Path, key: str) -> tuple[dict[str, np.ndarray], dict[str, 
 
 
 def _payload(path: Path) -> bytes | None:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists() and not path.is_symlink():
         return None
+    data = regular_bytes(path)
     start = len(_MAGIC) + _DIGEST_BYTES
     payload = data[start:]
     if data[:start] == _MAGIC + hashlib.sha256(payload).digest():

@@ -229,8 +229,10 @@ class Gathering:
     fresh_seconds: float = 0.0
 
     def resume(self, limit: int) -> None:
-        """Take what an earlier process has gathered, `limit` examples at most."""
+        """Take what an earlier process has gathered, `limit` examples at most, as far as it is what was written."""
         while (part := self.writer.read_part(self._key)) is not None and self.done + part[1]["n"] <= limit:
+            if self.file is not None and part[1].get("states") not in (None, self.file.digest(self.done, part[1]["n"])):
+                break
             self._take(part[1])
 
     def advance(self) -> Sequence[Example]:
@@ -247,6 +249,7 @@ class Gathering:
         self.file.write(self.done, read.states)
         part = {"n": len(examples), "answers": read.answers, "broken": read.broken}
         part |= {"forward": read.forward, "answering": read.answering}
+        part["states"] = self.file.digest(self.done, len(examples))
         self.writer.save_part(self._key, {}, part)
         self._take(part)
         self.fresh_tokens += sum(len(example.ids) for example in examples)
