@@ -37,6 +37,9 @@ FAMILIES: list[tuple[str, dict[str, Any], tuple[str, ...], str]] = [
     ),
     ("mamba", {"state_size": 8}, (S, S), "SSM"),
     ("bloom", {"n_head": 4}, (A, A), "TBM"),
+    ("phi", {}, (A, A), "TBM"),
+    ("opt", {"ffn_dim": 64, "word_embed_proj_dim": 32}, (A, A), "TBM"),
+    ("gemma2", {}, (A, A), "TBM"),
     ("xglm", {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 64}, (A, A), "TBM"),
 ]
 

@@ -11,7 +11,8 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from repflow.core import Example, ModelProblem
+from repflow.core import Example, ModelProblem, RepflowError
+from repflow.core.boundary import one_line
 from repflow.engines.shard import Reader, batches
 from repflow.metrics import pad
 
@@ -39,10 +40,11 @@ def _of_batch(reader: Reader, examples: Sequence[Example]) -> np.ndarray:
         said = reader.forward(ids)
         states = _states(reader, said)[:, :-1][predicted]
         found = [_losses(reader, said, *piece) for piece in _pieces(states, ids[:, 1:][predicted])]
-    except (torch.OutOfMemoryError, RuntimeError, IndexError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except RepflowError:
+        raise
+    except Exception as error:
         named = f"examples {examples[0].id}..{examples[-1].id}"
-        raise ModelProblem(f"{reader.label}: the next-token loss failed on {named}: {reason}") from error
+        raise ModelProblem(f"{reader.label}: the next-token loss failed on {named}: {one_line(error)}") from error
     sums = torch.zeros(predicted.shape, dtype=torch.float64, device=reader.device)
     sums[predicted] = torch.cat([*found, sums.new_empty(0)]).double()
     return (sums.sum(1) / predicted.sum(1)).cpu().numpy()

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from repflow.capture import Order, tapped
-from repflow.core import Example, ModelProblem, Site, Tap
+from repflow.core import Example, ModelProblem, RepflowError, Site, Tap
+from repflow.core.boundary import one_line
 from repflow.metrics import (
     Batch,
     Calibration,
@@ -187,11 +188,12 @@ def run_tapped(
             order.end()
     except torch.OutOfMemoryError as error:
         raise ModelProblem(f"{reader.label}: out of memory on {named}; lower --batch-tokens or --context") from error
-    except (RuntimeError, IndexError, ValueError) as error:
+    except RepflowError:
+        raise
+    except Exception as error:
         if failed:  # ours, not the model's
             raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelProblem(f"{reader.label}: the forward pass failed on {named}: {reason}") from error
+        raise ModelProblem(f"{reader.label}: the forward pass failed on {named}: {one_line(error)}") from error
 
 
 def _tokens_only(reader: Reader, site: Site, states: Tensor, ids: Tensor) -> Tensor:
