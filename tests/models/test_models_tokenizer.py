@@ -17,7 +17,7 @@ from repflow.models.generation import greedy
 
 TEXTS = (
     "In 1969 there were 12,345 of them, 3.14 each",
-    "Caf\u00e9 na\u00efve \u4e2d\u6587  two  spaces\n\tand a tab",
+    "D\u00e9j\u00e0 na\u00efve \u4e2d\u6587  two  spaces\n\tand a tab",
     "<s> said the <pad>: it's <unk> </s><|im_start|>",
 )
 

@@ -8,7 +8,7 @@ from repflow.core.boundary import one_line_errors
 from repflow.models.sources._checkpoint import Absent
 
 _FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
-_PROBE = "In 1969, 12,345 men\n\tsaid: \u201cna\u00efve caf\u00e9\u201d \u4e2d\u6587 don't  x=3.14;"
+_PROBE = "In 1969, 12,345 men\n\tsaid: \u201cna\u00efve d\u00e9j\u00e0\u201d \u4e2d\u6587 don't  x=3.14;"
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
