@@ -27,7 +27,7 @@ STUDIES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "probe": (
         [GPT2],
         {
-            "task": "kvpr", "context": 260, "examples": 4, "positions": 2, "items": 3, "keys": "hex4", "places": "last",
+            "task": "kvpr", "context": 260, "examples": 8, "positions": 2, "items": 3, "keys": "hex4", "places": "last",
             "seeds": 1, "new_tokens": 2, "baseline": "none", "keep_features": True,
         },
     ),
@@ -189,7 +189,7 @@ def replicate_mutations(data: bytes) -> Iterator[tuple[str, bytes]]:
     name = next(iter(arrays))
     array = arrays[name]
     yield "a row less", save({**arrays, name: array[1:].copy()})
-    yield "one number", save({**arrays, name: np.float32(0.5).reshape(())})
+    yield "one number", save({**arrays, name: np.array(0.5, np.float32)})
     yield "flat", save({**arrays, name: array.ravel().copy()})
     yield "no columns", save({**arrays, name: array[:, :0].copy()})
     yield "one column", save({**arrays, name: array[:, :1].copy()})

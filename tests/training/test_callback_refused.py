@@ -59,7 +59,7 @@ def test_an_evaluation_set_beyond_the_positions(tmp_path: Path) -> None:
 
 def test_token_ids_without_an_embedding(tmp_path: Path) -> None:
     callback = FlowCallback(tmp_path / "run", [[1, 2, 700]] * 4, MeasureSettings(calibration=0))
-    refused(ModelProblem, "the token id 700, the model embeddings for 259 tokens; give the tok", tmp_path, callback)
+    refused(ModelProblem, "the token id 700, and the model has embeddings for 259 tokens", tmp_path, callback)
 
 
 def test_no_tokenizer(tmp_path: Path) -> None:

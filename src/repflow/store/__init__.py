@@ -59,10 +59,15 @@ def summary(run: Run, *, console: "Console | None" = None) -> None:
 
     Reads the stored rows only. Numbers a study did not measure are left out.
     """
+    from rich.console import Console
+
     from repflow.store._summary import print_summary
 
-    with making_sense(run):
-        print_summary(run, console=console)
+    out = console or Console()
+    # What cannot be read to its end is not begun.
+    with making_sense(run), out.capture() as shown:
+        print_summary(run, console=out)
+    out.file.write(shown.get())
 
 
 def print_comparison(frame: "pd.DataFrame", *, console: "Console | None" = None) -> None:

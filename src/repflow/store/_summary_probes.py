@@ -29,7 +29,7 @@ def print_probes(run: Run, out: Console) -> None:
         chance = _percent(rows["chance"].iloc[0])
         out.print(_table(f"{task}, {context} tokens, chance {chance}", rows, run.probes, numbers))
         for _, row in rows.iterrows():
-            if why := no_peak(row.to_dict()):
+            if why := no_peak({str(name): value for name, value in row.items()}):
                 out.print(words(f"{numbers.get(row['subject'], '')} {row['position']}: {why}"))
     out.print(words(_LEGEND, style="dim"))
 

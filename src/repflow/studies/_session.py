@@ -34,11 +34,13 @@ def written(
         with RunWriter.create(
             directory, kept, command, resume=output.resume, overwrite=output.overwrite, free=free
         ) as writer:
-            if writer.finished:
-                progress.note(f"{directory} holds this run, finished; nothing to measure")
-            else:
+            known = writer.finished
+            if not known:
                 measure(writer)
-        return Run.load(directory)
+        run = Run.load(directory)
+        if known:
+            progress.note(f"{directory} holds this run, finished; nothing to measure")
+        return run
     except KeyboardInterrupt as stop:
         raise Interrupted(f"interrupted; what is done stays in {directory}", str(directory)) from stop
 

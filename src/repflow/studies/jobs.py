@@ -226,8 +226,9 @@ def check_ids(facts: SubjectFacts, tokenizer: Tokenizer, examples: Sequence[Exam
     """Raises ModelProblem for a token id in the examples that the model has no embedding for."""
     largest = max(max(example.ids, default=0) for example in examples)
     if facts.n_embeddings is not None and largest >= facts.n_embeddings:
+        text = f" ({tokenizer.decode([largest])!r})" if hasattr(tokenizer, "decode") else ""
         raise ModelProblem(
-            f"{facts.label}: the examples hold the token id {largest} ({tokenizer.decode([largest])!r}), and the model "
+            f"{facts.label}: the examples hold the token id {largest}{text}, and the model "
             f"has embeddings for {facts.n_embeddings} tokens; give text without it, or the tokenizer of the model"
         )
 
