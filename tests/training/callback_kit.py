@@ -70,7 +70,8 @@ def same_rows(a: Run, b: Run, *, step: int | None = None, whole: bool = False) -
         apart = [] if whole else ["subject", "subject_a", "subject_b", "init", "step"]
         columns = [name for name in theirs if name not in apart]
         assert len(mine) > 0
-        pd.testing.assert_frame_equal(mine[columns], theirs[columns], check_exact=True)
+        # A compiled scan, which flow may use for Mamba, sums in another order than the class's own loop.
+        pd.testing.assert_frame_equal(mine[columns], theirs[columns], rtol=1e-4, atol=1e-5)
     if whole:
         assert a.replicates.keys() == b.replicates.keys() == {"layers", "paths"}
         assert all(np.array_equal(a.replicates[name], b.replicates[name], equal_nan=True) for name in a.replicates)

@@ -120,7 +120,7 @@ class FeatureFile:
     def digest(self, start: int, n: int) -> str:
         """sha256 of the states of `n` examples from number `start` on, as they are in the file."""
         block = np.load(self.path, mmap_mode="r")[:, :, start : start + n]
-        return hashlib.sha256(np.ascontiguousarray(block)).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(block).data).hexdigest()
 
     def states(self, place: str) -> np.ndarray:
         """The states at a place, [sites, examples, width], mapped into memory and read as they are used.
