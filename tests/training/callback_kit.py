@@ -74,7 +74,10 @@ def same_rows(a: Run, b: Run, *, step: int | None = None, whole: bool = False) -
         pd.testing.assert_frame_equal(mine[columns], theirs[columns], rtol=1e-4, atol=1e-5)
     if whole:
         assert a.replicates.keys() == b.replicates.keys() == {"layers", "paths"}
-        assert all(np.array_equal(a.replicates[name], b.replicates[name], equal_nan=True) for name in a.replicates)
+        assert all(
+            np.allclose(a.replicates[name], b.replicates[name], rtol=1e-4, atol=1e-5, equal_nan=True)
+            for name in a.replicates
+        )
 
 
 def steps_of(run: Run) -> list[int]:
