@@ -58,8 +58,9 @@ def test_the_sites_are_the_contract(subject: Loaded) -> None:
     states, output = captured(subject, subject.taps, IDS)
     assert all(state.shape == (3, 21, 32) for state in states)
     assert torch.equal(states[-1], output.last_hidden_state), "the final norm is what the unembedding reads"
-    # A compiled scan sums in another order than the class's own loop.
-    torch.testing.assert_close(subject.forward(IDS).last_hidden_state, states[-1], rtol=1e-5, atol=1e-5)
+    # A compiled scan sums in another order than the class's own loop; every other family is exact.
+    near = 1e-5 if subject.facts.family in ("mamba", "falcon_mamba", "jamba") else 0.0
+    torch.testing.assert_close(subject.forward(IDS).last_hidden_state, states[-1], rtol=near, atol=near)
 
 
 def test_block_by_block_the_stream_is_handed_on(subject: Loaded) -> None:
