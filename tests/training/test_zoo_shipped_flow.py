@@ -23,7 +23,7 @@ def measured(spec, out):
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_began_where_config_initialisation_stands(name, tmp_path):
     begun, drawn = rows_at(name, 0), measured(f"zoo:{name}@init=config:0", tmp_path / "run")
-    assert len(begun) == len(drawn)
+    assert begun.index.isin(drawn.index).all()
     for column in ("value", "ci_low", "ci_high"):
         assert (begun[column] - drawn[column].reindex(begun.index)).abs().max() < 1e-4
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from repflow.capture import uncompiled
+from repflow.models.compiled import SELECTIVE_SCAN, compiled_scans
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """
     kept = [(module, dict(vars(module)), dict(module._buffers)) for module in model.modules()]
     try:
-        with _same_random_states(), uncompiled():
+        with _same_random_states(), uncompiled(), compiled_scans(model, (SELECTIVE_SCAN,)):
             model.eval()
             for module in model.modules():
                 if vars(module).get("use_mambapy"):

@@ -65,25 +65,25 @@ class Span:
 
 
 RETRIEVAL = (
-    Stage("A", 18, 0, {f"pairs{DIVIDED}": 3, "previous": 1}, 8, 64, 512),
+    Stage("A", 16, 0, {f"pairs{DIVIDED}": 3, "previous": 1}, 8, 64, 512),
     Stage(
-        "B", 20, 0,
+        "B", 16, 0,
         {
             "gaps": 2, f"object{DIVIDED}": 2, f"prompt{DIVIDED}": 3, "object": 1, "prompt": 1, "behind": 0.5,
             "echo": 0.5,
         },
         5, 128, 1024,
     ),
-    Stage("C", 17, 0, {"gaps": 1, "object": 2, "prompt": 1, "prompt4": 4, "echo": 0.5}, 6, 160, 1280),
+    Stage("C", 13, 0, {"gaps": 1, "object": 2, "prompt": 1, "prompt4": 4, "echo": 0.5}, 6, 160, 1280),
 )  # fmt: skip
 """Nothing but retrieval, from the step that all of it needs to the prompts of kvpr."""
 READING = (
     Stage(
-        "D", 33, 50,
+        "D", 38, 55,
         {"gaps": 1, "object": 2, "prompt": 1, "prompt4": 5, "echo": 0.5, "documents": 1.5},
         16, 320, 1920, 0.75,
     ),
-    Stage("E", 12, 65, {"prompt4": 3, "documents": 2}, 40, 1024, 2048, 0.75),
+    Stage("E", 17, 70, {"prompt4": 3, "documents": 2}, 40, 1024, 2048, 0.75),
 )  # fmt: skip
 """Retrieval among more pairs, and text; at last as long as the longest contexts."""
 CURRICULUM = (*RETRIEVAL, *READING)

@@ -94,7 +94,7 @@ class ZooSettings:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "cpu": {"tokens": 2_700_000},
+    "cpu": {"tokens": 6_000_000},
     "gpu": {"tokens": 300_000_000, "batch_tokens": 81_920},
     "smoke": {"tokens": 120_000, "batch_tokens": 512, "lengths": (32, 64)},
 }
