@@ -53,6 +53,18 @@ def test_ablate_and_dynamics_without_a_final_norm(bare: str, tmp_path: Path) -> 
     assert moving.write_report().is_file()
 
 
+def test_an_intervention_reaches_the_last_block_without_a_final_norm(bare: str) -> None:
+    ids = torch.arange(12).view(1, 12)
+    everywhere, first, last = (
+        load(f"{bare}@ablate=norm_removed{place}", final_norm="none").forward(ids)[0]
+        for place in ("", ":block.0", ":block.1")
+    )
+    assert not torch.allclose(everywhere, first)
+    assert not torch.allclose(everywhere, last)
+    with pytest.raises(BadSetting, match=r"no block\.2, the model has block\.0 to block\.1"):
+        load(f"{bare}@ablate=norm_removed:block.2", final_norm="none")
+
+
 def test_probes_without_a_final_norm(bare: str, tmp_path: Path) -> None:
     run = repflow.probe(
         bare,

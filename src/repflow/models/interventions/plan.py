@@ -35,7 +35,7 @@ def possible(subject: "Loaded") -> tuple[str, ...]:
 def planned(subject: "Loaded", ablation: Ablation) -> Plan:
     """Raises UnknownName, BadSpec, or BadSetting for what the subject cannot have."""
     order = read_order(ablation)
-    blocks = len(subject.taps) - 2
+    blocks = len(block_taps(subject.taps))
     if order.blocks and order.blocks[-1] >= blocks:
         raise BadSetting(
             f"{subject.facts.label}: @ablate={ablation}: there is no block.{order.blocks[-1]}, "
