@@ -11,6 +11,7 @@ import repflow
 from repflow.cli import main
 from repflow.models import load
 from repflow.studies.jobs import advice
+from repflow.tasks import TextTask
 
 COMMON, RARE = ord("e"), ord("~")
 LENGTH = 16
@@ -46,19 +47,20 @@ def test_half_precision_is_advised_against_where_it_is_used() -> None:
     assert advice(replace(facts, dtype="float16")) == "try --dtype float32, or check the weights"
 
 
-def book(folder: Path, pieces: int, spoiled: int) -> Path:
-    """`pieces` examples of LENGTH bytes, the one numbered `spoiled` with the rare token in it."""
+def book(folder: Path, model: str, pieces: int, spoiled: int) -> Path:
+    """`pieces` examples of LENGTH bytes, the one that is drawn as number `spoiled` with the rare token in it."""
     letters = "abcdefghijklmnopqrstuvwxyz "
-    texts = ["".join(letters[(7 * i + k * k) % len(letters)] for k in range(LENGTH)) for i in range(pieces)]
-    texts[spoiled] = texts[spoiled][:5] + chr(RARE) + texts[spoiled][6:]
+    texts = ["".join(letters[(7 * i + k * k) % len(letters)] for k in range(LENGTH - 3)) for i in range(pieces)]
     file = folder / "book.txt"
-    file.write_text("".join(texts), encoding="utf-8")
+    file.write_text("".join(f"{i:03d}{text}" for i, text in enumerate(texts)), encoding="utf-8")
+    drawn = TextTask((str(file),)).build(load(model).tokenizer, n=pieces, context=LENGTH, seed=0)[spoiled].prompt
+    file.write_text(file.read_text().replace(drawn, drawn[:5] + chr(RARE) + drawn[6:]), encoding="utf-8")
     return file
 
 
 def test_a_rare_spoiled_token_costs_its_example_only(tmp_path: Path) -> None:
     folder = str(model_folder(tmp_path / "model", spoiled=RARE))
-    file = book(tmp_path, 110, spoiled=109)
+    file = book(tmp_path, folder, 110, spoiled=109)
     options = {"text": file, "context": LENGTH, "calibration": 0, "replicates": 40, "shard": 16}
     run = repflow.flow(folder, examples=110, out=tmp_path / "run", **options)
     without = repflow.flow(folder, examples=109, out=tmp_path / "without", **options)
@@ -71,7 +73,7 @@ def test_a_rare_spoiled_token_costs_its_example_only(tmp_path: Path) -> None:
 def test_a_rare_spoiled_token_among_the_calibration_examples(tmp_path: Path) -> None:
     folder = str(model_folder(tmp_path / "model", spoiled=RARE))
     options = {"context": LENGTH, "examples": 106, "replicates": 40, "metrics": "adjacent_cosine"}
-    file = book(tmp_path, 110, spoiled=109)
+    file = book(tmp_path, folder, 110, spoiled=109)
     run = repflow.flow(folder, text=file, calibration=4, out=tmp_path / "run", **options)
     without = repflow.flow(folder, text=file, calibration=3, out=tmp_path / "without", **options)
     assert (
@@ -84,7 +86,7 @@ def test_a_rare_spoiled_token_among_the_calibration_examples(tmp_path: Path) -> 
 
 def test_more_than_one_in_a_hundred_stops_the_run_late_and_keeps_no_such_shard(tmp_path: Path) -> None:
     folder = str(model_folder(tmp_path / "model", spoiled=RARE))
-    file = book(tmp_path, 40, spoiled=30)
+    file = book(tmp_path, folder, 40, spoiled=30)
     options = {"text": file, "context": LENGTH, "examples": 40, "calibration": 0, "shard": 8, "out": tmp_path / "run"}
     with pytest.raises(repflow.RepflowError, match=r"1 of 40 examples, first in example 30 at embed"):
         repflow.flow(folder, **options)

@@ -99,7 +99,20 @@ def test_progress_in_a_terminal_is_a_bar() -> None:
 @pytest.fixture
 def run_of_two(tmp_path: Path) -> Path:
     directory = tmp_path / "run"
-    assert main(["flow", *SUBJECTS, *QUICK, "--permutations", "19", "--out", str(directory)]) == 0
+    assert (
+        main(
+            [
+                "flow",
+                *SUBJECTS,
+                *("9" if flag == "6" else flag for flag in QUICK),
+                "--permutations",
+                "19",
+                "--out",
+                str(directory),
+            ]
+        )
+        == 0
+    )
     return directory
 
 

@@ -224,7 +224,7 @@ def test_nothing_in_common(make_run: MakeRun) -> None:
         compare(a, b)
     assert isinstance(caught.value, CallerError)
     empty = make_run("c", [], run_info())
-    with pytest.raises(BadSetting, match="no subject; no task"):
+    with pytest.raises(BadSetting, match=r"/c: no row in layers, paths or pairs"):
         compare(a, empty)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import types
 import typing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@cache
 def column_types(row_type: type) -> dict[str, type]:
     """Field name -> str, int, float or bool, in order."""
     hints = typing.get_type_hints(row_type)
     return {field.name: _plain_type(hints[field.name], field.name) for field in dataclasses.fields(row_type)}
 
 
-def nullable(row_type: type) -> set[str]:
+@cache
+def nullable(row_type: type) -> frozenset[str]:
     """The fields that may be None."""
     hints = typing.get_type_hints(row_type)
-    return {name for name, kind in column_types(row_type).items() if hints[name] is not kind}
+    return frozenset(name for name, kind in column_types(row_type).items() if hints[name] is not kind)
 
 
 def _plain_type(hint: Any, name: str) -> type:

@@ -160,6 +160,14 @@ def _overlap(joined: "pd.DataFrame") -> "pd.Series":
 
 
 def _nothing_shared(run_a: Run, run_b: Run, metric: str | None) -> str:
+    bare = sorted(
+        {str(run.directory) for run in (run_a, run_b) if not any(map(len, (run.layers, run.paths, run.pairs)))}
+    )
+    if bare:
+        return (
+            f"{' and '.join(bare)}: no row in layers, paths or pairs, which are the tables that compare reads; "
+            "see the other tables by repflow show"
+        )
     what = f"no row of {metric}" if metric else "no row"
     return (
         f"{run_a.directory} ({_contents(run_a)}) and {run_b.directory} ({_contents(run_b)}) have {what} in common; "
