@@ -240,7 +240,7 @@ def test_a_change_is_made_where_it_can_be_and_a_line_says_where_not(
     lines = [line for line in run.info["warnings"] if "is left out" in line]
     assert len(lines) == 1
     assert f": {next(s for s in subjects if s not in having)}: " in lines[0]
-    console = Console(width=300, record=True, force_terminal=False)
+    console = Console(width=1000, record=True, force_terminal=False)
     summary(run, console=console)
     assert lines[0] in console.export_text()
 

@@ -60,6 +60,7 @@ def summary(run: Run, *, console: "Console | None" = None) -> None:
     Reads the stored rows only. Numbers a study did not measure are left out.
     """
     from rich.console import Console
+    from rich.text import Text
 
     from repflow.store._summary import print_summary
 
@@ -67,7 +68,7 @@ def summary(run: Run, *, console: "Console | None" = None) -> None:
     # What cannot be read to its end is not begun.
     with making_sense(run), out.capture() as shown:
         print_summary(run, console=out)
-    out.file.write(shown.get())
+    out.print(Text.from_ansi(shown.get().removesuffix("\n")), soft_wrap=True)
 
 
 def print_comparison(frame: "pd.DataFrame", *, console: "Console | None" = None) -> None:
