@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,16 @@ def measured(folder: Path, pairs_file: Path, second: str = "jamba", **settings: 
     return repflow.flow(subjects, task="kvpr", data=str(pairs_file), out=folder, **options)
 
 
-def gap(a: pd.DataFrame, b: pd.DataFrame) -> float:
+NUMBERS = ("value", "ci_low", "ci_high")
+
+
+def gap(a: pd.DataFrame, b: pd.DataFrame, numbers: Sequence[str] = NUMBERS) -> float:
     """The largest difference of two tables' numbers, beside the larger of 1 and the number."""
     assert list(a) == list(b)
     assert len(a) == len(b) > 0
-    numbers = ["value", "ci_low", "ci_high"]
-    others = [name for name in a if name not in numbers]
+    others = [name for name in a if name not in NUMBERS]
     pd.testing.assert_frame_equal(a[others], b[others])
-    left, right = a[numbers].to_numpy(float), b[numbers].to_numpy(float)
+    left, right = (frame[list(numbers)].to_numpy(float) for frame in (a, b))
     assert np.array_equal(np.isnan(left), np.isnan(right))
     return float(np.nanmax(np.abs(left - right) / np.maximum(1.0, np.abs(left))))
 
@@ -62,7 +65,9 @@ def test_batched_equals_unbatched(tmp_path: Path, pairs_file: Path) -> None:
     task = one.info["tasks"][0]
     assert task["n_tokens"] < task["n_examples"] * task["longest"], "lengths differ, so batches are padded"
     for table in TABLES:
-        assert gap(getattr(one, table), getattr(many, table)) < 1e-5, table
+        assert gap(getattr(one, table), getattr(many, table), ["value"]) < 1e-5, table
+        # Replicates of CKA between examples are quotients of small numbers: 11 examples, drawn more than once.
+        assert gap(getattr(one, table), getattr(many, table)) < 1e-4, table
 
 
 def test_the_same_settings_give_the_same_bytes(tmp_path: Path, pairs_file: Path) -> None:

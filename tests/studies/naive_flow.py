@@ -90,8 +90,9 @@ def _carried(rows: Tensor) -> dict[str, tuple[float, float]]:
     """What the k largest features add to the mean cosine over pairs, and all of them."""
     unit = rows / rows.norm(dim=-1, keepdim=True)
     n, width = unit.shape
-    products = unit.T[:, :, None] * unit.T[:, None, :]
-    parts = (products.sum((1, 2)) - products.diagonal(dim1=1, dim2=2).sum(-1)) / (n * (n - 1))
+    # Pair by pair where that is quick.
+    pairs = sum(unit[i] * (unit[:i].sum(0) + unit[i + 1 :].sum(0)) for i in range(n)) if n <= 128 else None
+    parts = (unit.sum(0) ** 2 - (unit**2).sum(0) if pairs is None else pairs) / (n * (n - 1))
     ordered = parts.sort(descending=True).values
     ks = {"k=1": 1, "k=3": 3, "k=10": 10, "k=10%": round(width / 10)}
     return {name: (float(ordered[:k].sum()), float(parts.sum())) for name, k in ks.items()}
