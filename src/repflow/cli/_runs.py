@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -10,11 +11,14 @@ from repflow.cli._tell import tell
 from repflow.core import local_path
 
 
+_Place = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")]
+
+
 @dataclass(frozen=True)
 class Report:
     """Write the HTML report of a run, and its figures for papers."""
 
-    directory: tyro.conf.Positional[str]
+    directory: _Place
     """A run directory, or zoo:training, the run that comes with the package."""
     figures: bool = False
     """Also write figures/*.pdf and *.png, and of a probe run its table as figures/probe_table.csv and .tex."""
@@ -26,7 +30,7 @@ class Report:
 class Show:
     """Print a run's main numbers."""
 
-    directory: tyro.conf.Positional[str]
+    directory: _Place
     """A run directory."""
 
 
@@ -34,9 +38,9 @@ class Show:
 class Compare:
     """Set two runs side by side: every number both have, the difference, and its interval where it can be paired."""
 
-    a: tyro.conf.Positional[str]
+    a: _Place
     """A run directory."""
-    b: tyro.conf.Positional[str]
+    b: _Place
     """Another."""
     subject_a: str | None = None
     """Only this subject of the first run; with --subject-b two subjects are compared, of one run too."""
