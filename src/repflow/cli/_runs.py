@@ -10,7 +10,6 @@ from repflow.cli._arguments import parse
 from repflow.cli._tell import tell
 from repflow.core import local_path
 
-
 _Place = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")]
 
 
