@@ -3,11 +3,12 @@
 import argparse
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from repflow.core import interval, proportion
+from repflow.studies._units import Units, autocorrelation, stretch_of
 
 UNITS = (8, 10, 30, 100)
 ROOM = 250
@@ -27,6 +28,8 @@ class Source:
     """The mean of the whole source."""
     share: bool = False
     """Numbers in [0, 1]."""
+    corrected: bool = False
+    """Intervals are stretched by the correlation found between neighbouring units, as a run does."""
 
 
 def main() -> None:
@@ -51,7 +54,9 @@ def sources() -> Iterator[Source]:
     yield Source("the same, 5 a unit that are alike (0.3)", _alike, 0.1, share=True)
     for examples in (1, *block_lengths()):
         told = f"units of {examples}" if examples > 1 else "each taken for a unit"
-        yield Source(f"AR(1), rho {RHO}, {told}", _autoregressive(examples), 0.0)
+        for corrected in (False, True):
+            how = "as a run corrects it" if corrected else "not corrected"
+            yield Source(f"AR(1), rho {RHO}, {told}, {how}", _autoregressive(examples), 0.0, corrected=corrected)
 
 
 def covered(source: Source, units: int, trials: int, replicates: int, seed: int) -> float:
@@ -59,11 +64,23 @@ def covered(source: Source, units: int, trials: int, replicates: int, seed: int)
     draw = np.random.default_rng((seed, units))
     examples = source.draw(draw, trials, units)
     found = np.concatenate([resampled(draw, some, replicates) for some in np.array_split(examples, -(-trials // ROOM))])
+    if source.corrected:
+        return float(np.nanmean([_corrected(*each, source.truth) for each in zip(examples, found, strict=True)]))
     if source.share:
         low, high = proportion(examples.mean((1, 2)), found, units)
     else:
         low, high = interval(found, units)
     return float(((low <= source.truth) & (source.truth <= high)).mean())
+
+
+def _corrected(examples: np.ndarray, replicates: np.ndarray, truth: float) -> float:
+    """Whether the interval of one trial holds the truth; NaN where fewer than 8 effective units give none."""
+    correlation, pairs = autocorrelation([("", mean) for mean in examples.mean(1)])
+    units = replace(Units.of_sizes([1] * len(examples)), stretch=stretch_of(correlation, pairs))
+    units = replace(units, effective=units.n / units.stretch**2)
+    cells = units.stretched(np.concatenate([[examples.mean()], replicates]))
+    low, high = interval(cells[1:], units.behind(units.n))
+    return math.nan if np.isnan(low) else float(low <= truth <= high)
 
 
 def resampled(draw: np.random.Generator, examples: np.ndarray, replicates: int) -> np.ndarray:

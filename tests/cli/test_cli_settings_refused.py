@@ -72,7 +72,7 @@ def test_a_subject_named_twice(refused: Refusal) -> None:
         ("--context 48 96 48", ["--context names 48 twice"]),
         ("--seed -1", ["--seed must be at least 0, got -1"]),
         (f"--seed {10**30}", ["--seed must be at most"]),
-        ("--replicates 2", ["--replicates must be at least 20, got 2"]),
+        ("--replicates 2", ["--replicates must be at least 39, got 2"]),
         ("--resume --overwrite", ["--resume and --overwrite", "give one"]),
         ("--text missing.txt", ["there is no file missing.txt"]),
         ("--task kvpr --data missing.jsonl", ["there is no file missing.jsonl"]),

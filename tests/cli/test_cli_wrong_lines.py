@@ -12,7 +12,7 @@ HUGE = ("1000000000", "100000000000", str(10**20), str(10**30), "9" * 5000)
 NO_NUMBER = ("x", "1.5", "1e3", "", "0x10", "ten")
 SHARED = {"batch-tokens": "-1", "shard": "-1"}
 LEAST = {
-    "flow": {"examples": "0", "context": "3", "positions": "1", "items": "1", "replicates": "19", "permutations": "5",
+    "flow": {"examples": "0", "context": "3", "positions": "1", "items": "1", "replicates": "38", "permutations": "5",
              "gram-tokens": "3", "calibration": "1", "seed": "-1"},
     "probe": {"examples": "0", "context": "3", "positions": "1", "items": "0", "seeds": "0", "new-tokens": "0"},
     "attribute": {"examples": "0", "context": "3", "seeds": "0", "replicates": "3", "calibration": "1", "seed": "-5"},

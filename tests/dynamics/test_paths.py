@@ -19,7 +19,7 @@ from repflow.models import load
 from repflow.models.families import FAMILIES
 from repflow.studies._progress import Silent
 
-OPTIONS = Options(policies=("all", "no_sink"), replicates=20)
+OPTIONS = Options(policies=("all", "no_sink"), replicates=40)
 ROUNDING = 1e-5
 
 

@@ -18,7 +18,7 @@ from repflow.models import load
 from repflow.store import Run
 
 NEOX, MAMBA, GPT2 = (f"config:{family},layers=2,width=16" for family in ("pythia", "mamba2", "gpt2"))
-TEXT: dict[str, Any] = {"context": 40, "examples": 4, "replicates": 20}
+TEXT: dict[str, Any] = {"context": 40, "examples": 4, "replicates": 40}
 STUDIES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "flow": ([NEOX, MAMBA], {**TEXT, "calibration": 2, "permutations": 19}),
     "ablate": ([MAMBA], {**TEXT, "what": ["norm_reset"], "metrics": ["inter_token_cosine", "norm"]}),

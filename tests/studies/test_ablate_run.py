@@ -19,6 +19,7 @@ from repflow.models.generation import greedy
 from repflow.store import THIRDS, Run, summary
 from repflow.studies import ablate as study
 from repflow.studies import ablate_subject
+from repflow.studies._units import units_of
 from repflow.studies.ablate_cells import Cell, example_cell
 from repflow.tasks import make_task
 
@@ -148,19 +149,20 @@ def test_accuracy_is_the_share_of_right_answers(tmp_path: Path, monkeypatch: pyt
 def test_a_number_an_example_is_averaged_with_the_weights_of_the_flow() -> None:
     """Of two examples a replicate may draw neither: it has no value, and the others stay."""
     values = np.array([1.0, np.nan, 4.0])
-    cell = example_cell(values, [Example(i, (1,)) for i in (7, 8, 9)], 3, 100)
+    three = [Example(i, (1,)) for i in (7, 8, 9)]
+    cell = example_cell(values, three, 3, 100, units_of(three))
     weights = poisson_weights(3, (7, 9), 100).numpy()
     assert cell is not None
     assert (cell.n, cell.units) == (2, 0), "two units give no interval"
     drawn = weights.sum(0) > 0
     np.testing.assert_allclose(cell.values[drawn], np.array([1.0, 4.0]) @ weights[:, drawn] / weights.sum(0)[drawn])
     assert 0 < np.isnan(cell.values).sum() == (~drawn).sum()
-    assert example_cell(np.full(2, np.nan), [Example(0, (1,)), Example(1, (1,))], 0, 20) is None
+    assert example_cell(np.full(3, np.nan), three, 0, 20, units_of(three)) is None
 
 
 def answered(right: list[float], units: list[int] | None = None) -> Cell:
     examples = [Example(i, (1,), unit=None if units is None else units[i]) for i in range(len(right))]
-    cell = example_cell(np.array(right), examples, 0, 200, share=True)
+    cell = example_cell(np.array(right), examples, 0, 200, units_of(examples), share=True)
     assert cell is not None
     return cell
 
@@ -178,12 +180,13 @@ def test_answers_that_are_all_alike_have_an_interval() -> None:
 
 
 def test_answers_of_one_unit_count_as_one() -> None:
-    right = [float(i % 3 == 0) for i in range(10) for _ in range(6)]
-    alone, together = answered(right), answered(right, [i // 6 for i in range(60)])
+    right = [float(i % 3 == 0) for _ in range(6) for i in range(10)]
+    alone, together = answered(right), answered(right, [i % 10 for i in range(60)])
     assert (together.n, together.units) == (60, 10)
     assert alone.values[0] == together.values[0]
     widths = [high - low for _, low, high in (alone.limits(), together.limits())]
     assert widths[1] > 1.8 * widths[0]
+    assert answered(sorted(right)).units == 0, "neighbours that are alike are not 60"
 
 
 def ablate_scores() -> Any:

@@ -15,6 +15,7 @@ from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, Tr
 from repflow.models import load
 from repflow.store import Run
 from repflow.studies import dynamics_influence, dynamics_subject
+from repflow.studies._units import units_of
 from repflow.studies.dynamics_rows import distance_bins, influence_rows, recency_slopes
 from repflow.studies.dynamics_settings import DynamicsMeasureSettings
 from repflow.tasks import make_task
@@ -162,7 +163,7 @@ def test_examples_too_short_for_a_distance_do_not_count_there() -> None:
     squares = np.array([[4.0, 1.0, 1.0, 1.0], [4.0, 1.0, np.nan, np.nan], [4.0, 4.0, 4.0, 4.0]])
     origin = Origin("s", "f", "trained", "text", 8)
     examples = [Example(i, (1,)) for i in range(3)]
-    rows, slope = influence_rows(origin, squares, [2, 1, 2], examples, DynamicsMeasureSettings())
+    rows, slope = influence_rows(origin, squares, [2, 1, 2], examples, DynamicsMeasureSettings(), units_of(examples))
     assert [row.n_examples for row in rows] == [3, 3, 2]
     assert [row.n_tokens for row in rows] == [5, 5, 4]
     assert [row.value for row in rows] == pytest.approx(np.sqrt([4.0, 2.0, 2.5]).tolist())
@@ -215,7 +216,7 @@ def test_what_one_subject_cannot_have_is_left_out_there_and_said(
         ({"influence_tokens": -1}, "--influence-tokens must be at least 0"),
         ({"directions": 0}, "--directions must be at least 1"),
         ({"max_distance": -3}, "--max-distance must be at least 0"),
-        ({"replicates": 3}, "--replicates must be at least 20"),
+        ({"replicates": 3}, "--replicates must be at least 39"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any], said: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import repflow
-from repflow.core import Example
+from repflow.core import Example, interval
 from repflow.engines.local import Forgetful
 from repflow.metrics import Course
 from repflow.models import load
@@ -81,7 +81,7 @@ def test_a_unit_with_most_of_the_examples_is_not_many() -> None:
     units = Units.of_sizes([50, *[1] * 20])
     assert (units.n, units.examples) == (21, 70)
     assert units.effective == pytest.approx(70**2 / (2500 + 20))
-    assert units.usable == 0
+    assert units.behind(21) == 0
     told: list[str] = []
     units.warn(told.append, "text at 12 tokens")
     (line,) = told
@@ -115,6 +115,46 @@ def test_the_autocorrelation_of_a_series_is_found_source_by_source() -> None:
     found, pairs = autocorrelation(steps)
     assert abs(found) < 0.05
     assert pairs == 3996
+
+
+def _followed(series: np.ndarray) -> tuple[tuple[Example, ...], Course]:
+    examples = tuple(Example(i, (1,)) for i in range(len(series)))
+    return examples, Course(torch.arange(len(series)), torch.from_numpy(series))
+
+
+def test_intervals_of_correlated_units_are_wider_by_what_the_correlation_asks_for() -> None:
+    units = units_of(*_followed(_autoregressive(1000, 0.6)))
+    assert units.stretch == pytest.approx(2.0, abs=0.2), "sqrt(1.6 / 0.4)"
+    assert units.effective == pytest.approx(1000 / units.stretch**2)
+    assert units.behind(100) == int(100 / units.stretch**2)
+    replicates = np.random.default_rng(0).normal(size=200)
+    cells = np.concatenate([[0.5], 0.5 + 0.1 * replicates])
+    (low, high), (near, far) = interval(cells[1:], 100), interval(units.stretched(cells)[1:], 100)
+    assert (far - 0.5, 0.5 - near) == pytest.approx((units.stretch * (high - 0.5), units.stretch * (0.5 - low)))
+
+
+def test_units_that_do_not_correlate_are_not_stretched() -> None:
+    series = np.random.default_rng(0).normal(size=(50, 60))
+    stretched = [units_of(*_followed(one)).stretch > 1 for one in series]
+    assert 0 < sum(stretched) <= 6, "one in 20 by chance"
+
+
+def test_intervals_of_an_autoregressive_series_hold_its_mean() -> None:
+    """Each example taken for a unit: three of ten intervals that are not stretched miss it."""
+    draw, held = np.random.default_rng(1), np.zeros(2)
+    for _ in range(100):
+        series = draw.normal(size=300)
+        for place in range(1, 300):
+            series[place] += 0.6 * series[place - 1]
+        examples, course = _followed(series[100:])
+        units = units_of(examples, course)
+        weights = draw.poisson(1.0, (200, 200))
+        cells = np.concatenate([[series[100:].mean()], weights @ series[100:] / weights.sum(1)])
+        for i, (values, n) in enumerate(((cells, 200), (units.stretched(cells), units.behind(200)))):
+            low, high = interval(values[1:], n)
+            held[i] += low <= 0 <= high
+    assert held[0] < 80
+    assert held[1] >= 90
 
 
 def test_short_series_of_independent_numbers_are_not_autocorrelated_on_average() -> None:

@@ -18,8 +18,8 @@ from repflow.training import FlowCallback
 
 TABLES = ("layers", "pairs", "paths")
 TASK = TaskSettings(context=(40,), examples=5)
-MEASURE = MeasureSettings(replicates=30, calibration=2)
-AS_FLOW = {"task": "text", "context": 40, "examples": 5, "replicates": 30, "calibration": 2}
+MEASURE = MeasureSettings(replicates=40, calibration=2)
+AS_FLOW = {"task": "text", "context": 40, "examples": 5, "replicates": 40, "calibration": 2}
 """The same settings, as `repflow.flow` takes them."""
 SEED = 3
 LAST = 10

@@ -70,7 +70,7 @@ MODELS = {
 
 def measured(called: Any, folder: Path, **changes: Any) -> repflow.Run:
     """The run of a training of one step, with the measurement at its beginning."""
-    measure = MeasureSettings(metrics=("inter_token_cosine", "norm"), calibration=0, replicates=20)
+    measure = MeasureSettings(metrics=("inter_token_cosine", "norm"), calibration=0, replicates=40)
     flow = FlowCallback(folder / "run", EXAMPLES.tolist(), measure, steps=[0], **changes)
     trainer(called, folder / "t", [flow], max_steps=1, remove_unused_columns=False).train()
     return repflow.open(folder / "run")
@@ -80,7 +80,7 @@ def measured(called: Any, folder: Path, **changes: Any) -> repflow.Run:
 def test_rows_are_those_of_an_ordinary_call(name: str, tmp_path: Path) -> None:
     model = MODELS[name]()
     model.eval()
-    with repflow.watch(model, metrics=["inter_token_cosine", "norm"], replicates=20) as flow, torch.no_grad():
+    with repflow.watch(model, metrics=["inter_token_cosine", "norm"], replicates=40) as flow, torch.no_grad():
         model(input_ids=EXAMPLES, attention_mask=torch.ones_like(EXAMPLES))
     run = measured(model, tmp_path)
     columns = ["site", "metric", "variant", "tokens"]

@@ -183,7 +183,7 @@ def test_a_step_at_which_some_examples_are_not_finite(tmp_path: Path) -> None:
             model.get_input_embeddings().weight[255] = torch.nan
 
     examples = [[255, 1, 2, 3]] + [[i, 1, 2, 3] for i in range(1, 120)]
-    measure = MeasureSettings(metrics=("norm",), calibration=0, replicates=30)
+    measure = MeasureSettings(metrics=("norm",), calibration=0, replicates=40)
     callback = FlowCallback(tmp_path / "run", examples, measure, steps=[0, 1])
     trainer(fresh("gpt_neo"), tmp_path / "t", [At([1], poison), callback], max_steps=1).train()
     run = repflow.open(tmp_path / "run")

@@ -96,7 +96,7 @@ def test_ready_examples_need_no_tokenizer(tmp_path: Path) -> None:
 
 
 def test_only_the_metrics_that_were_asked_for(tmp_path: Path) -> None:
-    measure = MeasureSettings(metrics=("inter_token_cosine",), calibration=0, replicates=30)
+    measure = MeasureSettings(metrics=("inter_token_cosine",), calibration=0, replicates=40)
     callback = flow_callback(tmp_path / "run", measure=measure, every=4, keep_replicates=False)
     trainer(fresh("gpt_neo"), tmp_path, [callback]).train()
     run = repflow.open(tmp_path / "run")

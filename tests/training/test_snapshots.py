@@ -102,7 +102,7 @@ def test_a_finished_run_is_returned_as_it_is(trainings: Path, measured: Run) -> 
 
 
 def test_less_can_be_kept(trainings: Path, tmp_path: Path) -> None:
-    measure = MeasureSettings(metrics=("inter_token_cosine", "v_loc"), calibration=0, replicates=30)
+    measure = MeasureSettings(metrics=("inter_token_cosine", "v_loc"), calibration=0, replicates=40)
     some = snapshots(trainings, [0, LAST])
     run = measure_snapshots(some, tmp_path / "run", TASK, measure, keep_replicates=False)
     assert run.pairs.empty

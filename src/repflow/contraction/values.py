@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -41,6 +42,14 @@ def transition_values(state: TransitionState) -> Values:
     values |= {("memory", f"lag_{lag}"): memory[:, i] for i, lag in enumerate(LAGS) if state.windows[:, i].any()}
     values["state_norm", "mean"] = state.state_mean / state.weight
     return values
+
+
+def last_alike(horizons: np.ndarray) -> np.ndarray:
+    """The largest whole number of tokens that is counted with each of these horizons; NaN and infinity stay."""
+    after = HORIZONS.edges()[1:].ceil().numpy() - 1
+    least = HORIZONS.edges()[:-1].ceil().numpy()
+    bins = np.searchsorted(least, horizons, side="right") - 1
+    return np.where(np.isfinite(horizons), np.maximum(after[bins], horizons), horizons)
 
 
 def slowest(state: TransitionState) -> Float64[Tensor, " b"]:

@@ -16,7 +16,7 @@ from repflow.core.errors import (
     UnknownName,
     unknown,
 )
-from repflow.core.intervals import MIN_UNITS, ROUGH_UNITS, interval
+from repflow.core.intervals import MIN_UNITS, ROUGH_UNITS, interval, least_replicates
 from repflow.core.paths import local_path
 from repflow.core.probe_records import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 from repflow.core.proportions import SHARES, difference_limits, proportion, proportion_difference
@@ -76,6 +76,7 @@ __all__ = [
     "block_taps",
     "difference_limits",
     "interval",
+    "least_replicates",
     "local_path",
     "proportion",
     "proportion_difference",

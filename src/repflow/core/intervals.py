@@ -19,26 +19,33 @@ def interval(replicates: "np.ndarray", n: "np.ndarray | int", level: float = 0.9
     """Percentile interval of Poisson-bootstrap replicates along the last axis, widened for few units and for skewness.
 
     Args:
-        replicates: [..., B] replicate values; non-finite ones are left out.
+        replicates: [..., B] replicate values; NaN are left out, infinite ones are the largest or least there are.
         n: [...] resampling units behind each value, not the examples in them.
 
-    Returns (low, high), each [...], within the replicates; NaN where n is below 8 or fewer than half the replicates are
-    finite. The ends lie at the levels Phi(-t) and Phi(t) of Student's t with n - 1 degrees of freedom (Hesterberg 2015,
-    arXiv:1411.5279; the factor sqrt(n/(n-1)) is left out, since weights whose sum is random spread by as much more). On
-    the side to which the replicates lean, of skewness k, t is t / (1 - t |k| / 6), as BC_a takes it further out (Efron
-    1987); on the other side it is not drawn in. Levels are read at order statistics k / (B + 1), so that B replicates
-    leave the nominal share outside. What it covers: docs/benchmarks.md.
+    Returns (low, high), each [...], within the replicates; NaN where n is below 8, where more than half the replicates
+    are NaN, or where there are fewer than the level asks for (39 of 95%). The ends lie at the levels Phi(-t) and
+    Phi(t) of Student's t with n - 1 degrees of freedom (Hesterberg 2015, arXiv:1411.5279; the factor sqrt(n/(n-1)) is
+    left out, since weights whose sum is random spread by as much more). On the side to which the replicates lean, of
+    skewness k, t is t / (1 - t |k| / 6), as BC_a takes it further out (Efron 1987); on the other side it is not drawn
+    in. Levels are read at order statistics k / (B + 1), so that B replicates leave the nominal share outside. What it
+    covers: docs/benchmarks.md.
     For means of numbers in [0, 1] use `proportion`: where all units are alike this interval has no width.
     """
     import numpy as np
 
-    values = np.where(np.isfinite(replicates), replicates, np.nan)
+    values = np.asarray(replicates, dtype=np.float64)
     units = np.broadcast_to(np.asarray(n), values.shape[:-1])
-    usable = (np.isfinite(values).mean(axis=-1) >= 0.5) & (units >= MIN_UNITS)
+    there = (~np.isnan(values)).sum(axis=-1)
+    usable = (2 * there >= values.shape[-1]) & (there >= least_replicates(level)) & (units >= MIN_UNITS)
     low, high = np.full(units.shape, np.nan), np.full(units.shape, np.nan)
     if usable.any():
         low[usable], high[usable] = _ends(values[usable], units[usable], level)
     return low, high
+
+
+def least_replicates(level: float = 0.95) -> int:
+    """Fewer have no order statistic that leaves half of 1 - level outside."""
+    return round(2 / (1 - level)) - 1
 
 
 def student(n: "np.ndarray", level: float) -> "np.ndarray":
@@ -55,24 +62,29 @@ def _ends(values: "np.ndarray", units: "np.ndarray", level: float) -> "tuple[np.
 
     t, skewness = student(units, level), _skewness(values)
     ordered = np.sort(values, axis=-1)
-    count = np.isfinite(values).sum(axis=-1)
+    count = (~np.isnan(values)).sum(axis=-1)
     ends = (sign * t / np.maximum(1 - t * np.maximum(sign * skewness, 0.0) / 6, _FURTHEST) for sign in (-1.0, 1.0))
-    low, high = (_at(ordered, count, special.ndtr(end)) for end in ends)
+    low, high = (_at(ordered, count, special.ndtr(end), sign) for end, sign in zip(ends, (-1.0, 1.0), strict=True))
     return low, high
 
 
 def _skewness(values: "np.ndarray") -> "np.ndarray":
-    """Along the last axis; 0 where nothing varies."""
+    """Of the finite ones along the last axis; 0 where nothing varies."""
     import numpy as np
 
+    values = np.where(np.isfinite(values), values, np.nan)
+    values = np.where(np.isnan(values).all(axis=-1, keepdims=True), 0.0, values)
     centred = values - np.nanmean(values, axis=-1, keepdims=True)
     spread = np.sqrt(np.nanmean(centred**2, axis=-1))
     varies = spread > 1e-12 * np.nanmax(np.abs(values), axis=-1)
     return np.where(varies, np.nanmean(centred**3, axis=-1) / np.where(varies, spread, 1.0) ** 3, 0.0)
 
 
-def _at(ordered: "np.ndarray", count: "np.ndarray", levels: "np.ndarray") -> "np.ndarray":
-    """Order statistics [cells] at levels of (count + 1), between two of them in proportion."""
+def _at(ordered: "np.ndarray", count: "np.ndarray", levels: "np.ndarray", side: float) -> "np.ndarray":
+    """Order statistics [cells] at levels of (count + 1), between two of them in proportion; of infinite ones the outer.
+
+    `side` is -1 for lower ends, 1 for upper ones.
+    """
     import numpy as np
 
     place = np.clip(levels * (count + 1) - 1, 0, count - 1)
@@ -80,4 +92,7 @@ def _at(ordered: "np.ndarray", count: "np.ndarray", levels: "np.ndarray") -> "np
     above = np.minimum(below + 1, count - 1)
     rows = np.arange(len(ordered))
     first, second = ordered[rows, below], ordered[rows, above]
-    return first + (second - first) * (place - below)
+    with np.errstate(invalid="ignore"):
+        between = first + (second - first) * (place - below)
+    outer = np.where((place > below) & (side > 0), second, first)
+    return np.where(np.isfinite(first) & np.isfinite(second), between, outer)

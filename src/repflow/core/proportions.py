@@ -64,7 +64,7 @@ def proportion(
     for end, ours, wilson, all_alike in zip(
         (low, high), rest, _wilson(p, effective, n, level), (p * q, 1 - (1 - p) * q), strict=True
     ):
-        end[usable] = np.where(alike, all_alike, np.where(near, wilson, ours))
+        end[usable] = np.where(alike, all_alike, np.clip(np.where(near, wilson, ours), 0.0, 1.0))
     return low, high
 
 

@@ -67,15 +67,15 @@ def _compare(tables: Tables, a: Measured, b: Measured, settings: MeasureSettings
         return
     draws = (settings.seed, settings.replicates, settings.permutations)
     units = {**(a.units.of or {}), **(b.units.of or {})}
-    usable = min(a.units.usable, b.units.usable) > 0
+    worse = min(a.units, b.units, key=lambda found: found.effective)
     sides = (a.origin, b.origin, a.sites, b.sites)
     try:
         if a.examples is not None and b.examples is not None:
             found = cross_example_cka(a.examples, b.examples, *draws, units)
-            tables.pairs += cross_rows(*sides, "example", "all", found, usable)
+            tables.pairs += cross_rows(*sides, "example", "all", found, worse)
         if one_tokenizer and a.tokens is not None and b.tokens is not None:
             for p, policy in enumerate(settings.tokens):
                 found = cross_token_cka(a.tokens, b.tokens, p, *draws, units)
-                tables.pairs += cross_rows(*sides, "token", policy, found, usable)
+                tables.pairs += cross_rows(*sides, "token", policy, found, worse)
     except NotEnoughData as reason:
         warn(f"{names}: {reason}")

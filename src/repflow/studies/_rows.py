@@ -69,16 +69,16 @@ def tables_of(
             _paths(tables, origin, state, options, behind)
         elif isinstance(state, HsicSums):
             variant = "token_biased" if metric.name.endswith("biased") else "token"
-            values = state.value().numpy()
+            values = behind.stretched(state.value().numpy(), 1)
             n = behind.units(state.count.numpy(), state.weight.numpy())
             for p, policy in enumerate(options.policies):
-                rests = Rests(int(state.count[p]), int(n[p]), behind.usable)
+                rests = behind.rests(state.count[p], n[p])
                 _pairs(tables, origin, sites, variant, policy, values[p], rests)
         elif metric.name == "example_cka":
             found = example_cka(state, options.seed, options.replicates, behind.of)
             if found.blocks:
-                rests = Rests(found.examples, found.units, behind.usable)
-                _pairs(tables, origin, sites, "example", "all", found.value.numpy(), rests)
+                rests = behind.rests(found.examples, found.units)
+                _pairs(tables, origin, sites, "example", "all", behind.stretched(found.value.numpy(), 0), rests)
     _profiles(tables, origin, sites, states, options, behind)
     return tables
 
@@ -91,17 +91,21 @@ def cross_rows(
     variant: str,
     policy: str,
     found: CrossCka,
-    usable: bool = True,
+    units: Units | None = None,
 ) -> list[PairRow]:
     """cka, its null threshold (cka_null) and cka_calibrated for every site of one model with every one of another.
 
-    Without intervals unless the units of the run are `usable` for them.
+    A calibrated value of 0 has no interval where that of the cka lies below the threshold altogether.
     """
-    rests = Rests(found.examples, found.n, usable)
+    behind = Behind(found.examples, units)
+    rests = behind.rests(found.examples, found.n)
     rows: list[PairRow] = []
     values = {"cka": found.value.numpy(), "cka_calibrated": found.calibrated().numpy()}
     for metric, value in values.items():
-        low, high = interval(np.moveaxis(value[1:], 0, -1), rests.n)
+        low, high = _limits("cka", np.moveaxis(behind.stretched(value, 0), 0, -1), np.array(rests.n))
+        if metric == "cka_calibrated":
+            none = high <= 0
+            low, high = (np.where(none, np.nan, np.clip(end, 0, 1)) for end in (low, high))
         for i, site_a in enumerate(sites_a):
             for j, site_b in enumerate(sites_b):
                 cell = (float(value[0, i, j]), float(low[i, j]), float(high[i, j]))
@@ -123,9 +127,9 @@ def _layers(
     options: Options,
     behind: Behind,
 ) -> None:
-    values, count = state.value().numpy(), state.count.numpy()
+    values, count = behind.stretched(state.value().numpy()), state.count.numpy()
     n = behind.units(count, state.weight.numpy())
-    low, high = _limits(metric.name, values, n * behind.usable)
+    low, high = _limits(metric.name, values, behind.usable(n))
     for s, site in enumerate(sites):
         for v, variant in enumerate(metric.variants):
             for p, policy in enumerate(options.policies):
@@ -160,16 +164,17 @@ def _limits(metric: str, values: Array, units: Array) -> tuple[Array, Array]:
     """Of values [..., 1 + B]."""
     if metric in SHARES:
         return proportion(values[..., 0], values[..., 1:], units)
-    return interval(values[..., 1:], units)
+    low, high = interval(values[..., 1:], units)
+    return (np.maximum(low, -1.0), np.minimum(high, 1.0)) if metric.endswith(("cosine", "cka")) else (low, high)
 
 
 def _paths(tables: Tables, origin: Origin, state: Means, options: Options, behind: Behind) -> None:
-    values, count = state.value().numpy(), state.count.numpy()
+    values, count = behind.stretched(state.value().numpy()), state.count.numpy()
     n = behind.units(count, state.weight.numpy())
     for c, (metric, variant) in enumerate(CELLS):
         for p, policy in enumerate(options.policies):
             if count[c, p]:
-                rests = Rests(int(count[c, p]), int(n[c, p]), behind.usable)
+                rests = behind.rests(count[c, p], n[c, p])
                 _path_row(tables, origin, metric, variant, policy, values[c, p], rests)
 
 
@@ -194,10 +199,11 @@ def _profiles(
             likeness = means.value()[1:inner, 0, p].T
             profiles["adjacent_cosine"] = likeness, means.count[1:, 0, p].numpy(), means.weight[1:, 0, p].numpy()
         for variant, (profile, count, weight) in profiles.items():
-            rests = Rests(int(count.min()), int(behind.units(count, weight).min()), behind.usable)
+            rests = behind.rests(count.min(), behind.units(count, weight).min())
             if rests.examples and profile.shape[1] > 1:
-                _path_row(tables, origin, "smoothness", variant, policy, smoothness(profile).numpy(), rests)
-                _path_row(tables, origin, "stability", variant, policy, stability(profile).numpy(), rests)
+                for metric, of_profile in (("smoothness", smoothness), ("stability", stability)):
+                    values = behind.stretched(of_profile(profile).numpy())
+                    _path_row(tables, origin, metric, variant, policy, values, rests)
 
 
 def _path_row(
@@ -233,7 +239,7 @@ def _pairs(
     rests: Rests,
 ) -> None:
     """Rows for site pairs a <= b of one subject."""
-    low, high = interval(np.moveaxis(values[1:], 0, -1), rests.n)
+    low, high = _limits("cka", np.moveaxis(values, 0, -1), np.array(rests.n))
     for i, site_a in enumerate(sites):
         for j, site_b in enumerate(sites[i:], start=i):
             cell = (float(values[0, i, j]), float(low[i, j]), float(high[i, j]))

@@ -14,6 +14,8 @@ from repflow.metrics import Course, units_behind
 
 _CHANCE = 1.645
 """An autocorrelation counts where it is beyond the 95% of those of independent examples, 1.645 / sqrt(pairs)."""
+_LEAST = 1e-6
+"""Of that part of the units at least something is left."""
 _ALIKE = 1e-20
 """Squared differences below this part of the squares are rounding."""
 
@@ -35,6 +37,8 @@ class Units:
     """The same between the means of neighbouring units: what the units leave of it."""
     headline: str = ""
     """What number that is."""
+    stretch: float = 1.0
+    """sqrt((1 + r) / (1 - r)) where neighbouring units correlate by r, beyond chance: how much wider intervals are."""
 
     @classmethod
     def of_sizes(cls, sizes: Iterable[int], of: Mapping[int, int] | None = None) -> "Units":
@@ -43,10 +47,25 @@ class Units:
         whole = float(counted.sum())
         return cls(int(whole), len(counted), whole**2 / float(counted @ counted) if whole else 0.0, of)
 
-    @property
-    def usable(self) -> int:
-        """Units that an interval may rest on: none where fewer than 8 are effective."""
-        return self.n if self.effective >= MIN_UNITS else 0
+    def behind(self, n: Any) -> Any:
+        """Independent units that an interval may count, of n behind a value; none where fewer than 8 are effective."""
+        if self.effective < MIN_UNITS:
+            return np.zeros_like(n)
+        return np.floor(n / self.stretch**2 + 1e-9).astype(int)
+
+    def stretched(self, cells: np.ndarray, axis: int = -1) -> np.ndarray:
+        """Estimates with their replicates behind them along an axis, those moved away by the stretch.
+
+        Numbers that are never negative stay so.
+        """
+        if self.stretch == 1:
+            return cells
+        estimate = np.take(cells, [0], axis)
+        with np.errstate(invalid="ignore"):
+            moved = estimate + self.stretch * (cells - estimate)
+            positive = ~(cells < 0).any(axis, keepdims=True)
+        moved = np.where(positive, np.maximum(moved, 0.0), moved)
+        return np.where(np.isfinite(moved), moved, cells)
 
     def facts(self) -> dict[str, Any]:
         """For run.json."""
@@ -77,18 +96,13 @@ class Rests:
 
     examples: int
     units: int
-    usable: bool = True
-    """Whether the units of the run allow an interval."""
-
-    @property
-    def n(self) -> int:
-        """Units for an interval; 0 where there is to be none."""
-        return self.units if self.usable else 0
+    n: int
+    """Units for an interval; 0 where there is to be none."""
 
 
 @dataclass(frozen=True)
 class Behind:
-    """The examples that one subject was measured on, and their units; None where each is one."""
+    """The examples that one subject was measured on, and their units; without `known` each is one."""
 
     examples: int
     known: Units | None
@@ -98,13 +112,20 @@ class Behind:
         """Unit by example id."""
         return None if self.known is None else self.known.of
 
-    @property
-    def usable(self) -> bool:
-        return self.known is None or self.known.usable > 0
-
     def units(self, count: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Units behind values; arguments as for `units_behind`."""
         return units_behind(count, weight, self.examples, self.examples if self.known is None else self.known.n)
+
+    def usable(self, units: Any) -> Any:
+        """How many of the units behind a value an interval may count."""
+        return units if self.known is None else self.known.behind(units)
+
+    def rests(self, examples: Any, units: Any) -> Rests:
+        return Rests(int(examples), int(units), int(self.usable(np.asarray(units))))
+
+    def stretched(self, cells: np.ndarray, axis: int = -1) -> np.ndarray:
+        """See `Units.stretched`."""
+        return cells if self.known is None else self.known.stretched(cells, axis)
 
 
 def units_of(examples: Sequence[Example], course: Course | None = None, headline: str = "") -> Units:
@@ -126,10 +147,16 @@ def units_of(examples: Sequence[Example], course: Course | None = None, headline
     means = [(*unit, float(np.mean([row[2] for row in rows]))) for unit, rows in groupby(ordered, lambda row: row[:2])]
     alike, _ = autocorrelation([(source, value) for source, _, value in ordered])
     between, pairs = autocorrelation([(source, value) for source, _, value in means])
-    effective = units.effective
-    if pairs and between > _CHANCE / math.sqrt(pairs):
-        effective = min(effective, units.n * (1 - between) / (1 + between))
-    return replace(units, effective=effective, autocorrelation=alike, between=between, headline=headline)
+    units = replace(units, autocorrelation=alike, between=between, headline=headline)
+    stretch = stretch_of(between, pairs)
+    return replace(units, effective=min(units.effective, units.n / stretch**2), stretch=stretch)
+
+
+def stretch_of(correlation: float, pairs: int) -> float:
+    """How much further a mean varies than one of independent units whose neighbours correlate so; 1 within chance."""
+    if not pairs or correlation <= _CHANCE / math.sqrt(pairs):
+        return 1.0
+    return max((1 - correlation) / (1 + correlation), _LEAST) ** -0.5
 
 
 def autocorrelation(ordered: Sequence[tuple[str, float]]) -> tuple[float, int]:

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from repflow.core import AblationRow, Example, LayerRow, Origin, interval, proportion, proportion_difference
-from repflow.metrics import poisson_weights
+from repflow.metrics import Course, poisson_weights
 from repflow.metrics.states import observe_means
 from repflow.store import THIRDS
 from repflow.studies._rows import Tables, units_of
+from repflow.studies._units import Units
 from repflow.studies._units import units_of as resampled
 from repflow.studies.ablate_changes import ALL, Change
 
@@ -103,11 +104,18 @@ def ablation_rows(origin: Origin, changed: str, change: Change, before: Cells, a
 
 
 def example_cell(
-    values: Array, examples: Sequence[Example], seed: int, replicates: int, share: bool = False
+    values: Array, examples: Sequence[Example], seed: int, replicates: int, units: Units, share: bool = False
 ) -> Cell | None:
-    """The mean of one number an example, [n], weighed as the flow's are; NaN is left out. None of nothing."""
-    units = [example.unit_id for example in examples]
-    means = observe_means(torch.from_numpy(values)[None], poisson_weights(seed, units, replicates))
+    """The mean of one number an example, [n], weighed as the flow's are; NaN is left out. None of nothing.
+
+    `units` are those of the flow; where the numbers themselves show that units correlate more, that counts.
+    """
+    ids = [example.unit_id for example in examples]
+    means = observe_means(torch.from_numpy(values)[None], poisson_weights(seed, ids, replicates))
     counted = [example for example, value in zip(examples, values, strict=True) if np.isfinite(value)]
-    found = means.value()[0].numpy()
-    return Cell(found, len(counted), resampled(counted).usable, share) if counted else None
+    if not counted:
+        return None
+    course = Course(torch.tensor([example.id for example in examples]), torch.from_numpy(values).double())
+    own = resampled(counted, course)
+    worse = min((own, units), key=lambda found: found.effective)
+    return Cell(worse.stretched(means.value()[0].numpy()), len(counted), int(worse.behind(np.int64(own.n))), share)

@@ -10,6 +10,7 @@ from repflow.store import RunWriter
 from repflow.studies._preflight import job_key
 from repflow.studies._progress import told_time
 from repflow.studies._tasks import Assignment
+from repflow.studies._units import Units
 from repflow.studies.ablate_cells import Cells, example_cell, flow_cells
 from repflow.studies.ablate_changes import Change
 from repflow.studies.ablate_record import AblateRecord, Measured
@@ -96,7 +97,7 @@ class Ablating:
         cells = flow_cells(found.tables)
         if score is not None:
             spent.scores += score.seconds
-            cells |= self._cell(score, reading)
+            cells |= self._cell(score, reading, found.measured[-1].units)
         return Measured(found, cells)
 
     def _score(self, subject: Loaded, scoring: Scoring) -> Score | None:
@@ -106,8 +107,8 @@ class Ablating:
         chosen = self.settings.measure
         return scoring.accuracy(subject, chosen.new_tokens, self.record.warn) if chosen.generate else None
 
-    def _cell(self, score: Score, reading: Reading) -> Cells:
+    def _cell(self, score: Score, reading: Reading, units: Units) -> Cells:
         chosen = self.settings.measure
         share = score.metric == ACCURACY
-        cell = example_cell(score.values, reading.examples, chosen.seed, chosen.replicates, share)
+        cell = example_cell(score.values, reading.examples, chosen.seed, chosen.replicates, units, share)
         return {} if cell is None else {(score.metric, score.variant, "all", "all"): cell}

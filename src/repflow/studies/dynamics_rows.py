@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from repflow.contraction import BlockMixer, Bound
+from repflow.contraction import LAGS, BlockMixer, Bound, TransitionState, last_alike
 from repflow.contraction.paths import BOUNDS, PathUse
 from repflow.contraction.values import Values
 from repflow.core import Example, Origin, interval, proportion
 from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.metrics import poisson_weights
 from repflow.metrics.states import Means, observe_means
-from repflow.studies._units import Behind, Units, units_of
+from repflow.studies._units import Behind, Units
 from repflow.studies.dynamics_settings import DynamicsMeasureSettings
 
 _SHARES = ("share_above_0.999", "share_beyond")
@@ -23,13 +23,20 @@ _SHARES = ("share_above_0.999", "share_beyond")
 
 
 def transition_rows(
-    origin: Origin, found: Sequence[BlockMixer], values: Values, examples: int, units: Units
+    origin: Origin, found: Sequence[BlockMixer], values: Values, state: TransitionState, units: Units
 ) -> Iterator[TransitionRow]:
     """One row a block, quantity and statistic."""
-    limits = {
-        (quantity, statistic): _ends(cells.numpy(), units.usable, statistic in _SHARES)
-        for (quantity, statistic), cells in values.items()
-    }
+    behind, blocks = Behind(state.examples, units), len(found)
+    reaching = state.product_weight.numpy()
+    count = {f"lag_{lag}": reaching[:, i, 0].astype(int) for i, lag in enumerate(LAGS)}
+    number = {f"lag_{lag}": behind.units(count[f"lag_{lag}"], reaching[:, i]) for i, lag in enumerate(LAGS)}
+    examples, all_units = np.full(blocks, state.examples), np.full(blocks, units.n)
+    limits: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    for (quantity, statistic), cells in values.items():
+        n = behind.usable(number.get(statistic, all_units))
+        low, high = _ends(behind.stretched(cells.numpy()), n, statistic in _SHARES)
+        counted = quantity == "horizon" and statistic not in _SHARES
+        limits[quantity, statistic] = low, last_alike(high) if counted else high
     for i, mixer in enumerate(found):
         for (quantity, statistic), (low, high) in limits.items():
             yield TransitionRow(
@@ -43,7 +50,7 @@ def transition_rows(
                 value=float(values[quantity, statistic][i, 0]),
                 ci_low=float(low[i]),
                 ci_high=float(high[i]),
-                n_examples=examples,
+                n_examples=int(count.get(statistic, examples)[i]),
             )
 
 
@@ -74,7 +81,7 @@ def path_bound_rows(origin: Origin, state: PathUse, policies: Sequence[str], uni
     values = state.value()
     behind = Behind(units.examples, units)
     n = behind.units(state.count[:, 2].numpy(), state.weight[:, 2].numpy())
-    low, high = interval(values[:, 2, :, 1:].numpy(), n * behind.usable)
+    low, high = interval(behind.stretched(values[:, 2].numpy())[..., 1:], behind.usable(n))
     for i, name in enumerate(BOUNDS):
         for p, policy in enumerate(policies):
             bound, measured, use = values[i, :, p, 0].tolist()
@@ -110,25 +117,27 @@ def influence_rows(
     tokens: Sequence[int],
     examples: Sequence[Example],
     chosen: DynamicsMeasureSettings,
+    units: Units,
 ) -> tuple[list[InfluenceRow], RecencyRow]:
     """One row a bin of distances, and the slope over them, of squared influences [n, distances] of the examples."""
     bins = distance_bins(squares.shape[1] - 1)
-    units = units_of(examples)
     behind, ids = Behind(len(examples), units), [example.unit_id for example in examples]
     cut = [squares[:, first : last + 1] for first, last in bins]
     weights = poisson_weights(chosen.seed, ids, chosen.replicates)
     mean = _means(np.stack([each.mean(1) for each in cut]), weights)
     # The root comes last: that of each example's few products would be too small however many examples there are.
-    values = mean.value().sqrt().numpy()
-    n = behind.units(mean.count.numpy(), mean.weight.numpy()) * behind.usable
+    values = behind.stretched(mean.value().sqrt().numpy())
+    n = behind.usable(behind.units(mean.count.numpy(), mean.weight.numpy()))
     shares = _means(np.stack([each.sum(1) for each in cut]) / squares.sum(1), weights)
+    parts = behind.stretched(shares.value().numpy())
+    n_shares = behind.usable(behind.units(shares.count.numpy(), shares.weight.numpy()))
     rows = [
         InfluenceRow(
             **_about(origin),
             distance=first,
             distance_to=last,
             **_limits("value", ("ci_low", "ci_high"), values[i], int(n[i])),
-            **_limits("share", ("share_low", "share_high"), shares.value()[i].numpy(), int(n[i]), share=True),
+            **_limits("share", ("share_low", "share_high"), parts[i], int(n_shares[i]), share=True),
             n_examples=int(mean.count[i]),
             n_tokens=int(np.array(tokens)[np.isfinite(cut[i]).all(1)].sum()),
         )

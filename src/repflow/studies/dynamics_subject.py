@@ -16,6 +16,7 @@ from repflow.models import Loaded, SubjectSpec
 from repflow.store import RunWriter
 from repflow.studies._preflight import job_key
 from repflow.studies._tasks import Assignment
+from repflow.studies._units import Units
 from repflow.studies.dynamics_influence import Influencing
 from repflow.studies.dynamics_record import DynamicsRecord
 from repflow.studies.dynamics_rows import block_bound_rows, influence_rows, path_bound_rows, transition_rows
@@ -51,9 +52,10 @@ class Watching:
         forward = influence = 0.0
         for reading in readings:
             key = job_key(f"{number:02d}-{reading.assignment.key}", facts, reading.examples)
-            forward += self._pass(key, subject, reader, reading)
+            seconds, units = self._pass(key, subject, reader, reading)
+            forward += seconds
             if asked:
-                influence += self._influence(key, subject, reader, reading)
+                influence += self._influence(key, subject, reader, reading, units)
         tokens = sum(reading.tokens for reading in readings)
         self.record.timings[facts.label] = {
             "load_s": round(loaded, 3),
@@ -80,8 +82,8 @@ class Watching:
         self.progress.note(f"influence is left out: {problem}")
         self.record.refused.append(problem)
 
-    def _pass(self, key: str, subject: Loaded, reader: Reader, reading: Reading) -> float:
-        """The forward pass, its paths and transitions; returns the seconds it took."""
+    def _pass(self, key: str, subject: Loaded, reader: Reader, reading: Reading) -> tuple[float, Units]:
+        """The forward pass, its paths and transitions; returns the seconds it took, and the units it rests on."""
         facts, origin = subject.facts, _origin(subject.facts, reading)
         found = mixers(subject)
         if not found:
@@ -103,9 +105,9 @@ class Watching:
         if found:
             state = outcome.states["transitions"]
             values = transition_values(state)
-            self.record.transitions += transition_rows(origin, found, values, state.examples, units)
+            self.record.transitions += transition_rows(origin, found, values, state, units)
             self.record.bounds += block_bound_rows(origin, bounds(state, found))
-        return outcome.clock.forward + outcome.clock.metrics
+        return outcome.clock.forward + outcome.clock.metrics, units
 
     def _job(self, key: str, reader: Reader, reading: Reading, watched: Sequence[Metric]) -> Job:
         chosen, examples = self.settings.measure, reading.examples
@@ -113,7 +115,7 @@ class Watching:
         shard = max(1, math.ceil(len(examples) / 16), reader.batch_tokens // reading.longest)
         return Job(key, examples, (), tuple(watched), options, self.settings.output.shard or shard)
 
-    def _influence(self, key: str, subject: Loaded, reader: Reader, reading: Reading) -> float:
+    def _influence(self, key: str, subject: Loaded, reader: Reader, reading: Reading, units: Units) -> float:
         """The gradients; returns the seconds they took."""
         chosen = self.settings.measure
         influencing = Influencing(key, subject, reader, reading, chosen, self.writer, self.progress, self.record.warn)
@@ -123,7 +125,7 @@ class Watching:
             self._refuse(problem)
             return influencing.seconds
         origin, examples = _origin(subject.facts, reading), reading.examples
-        rows, recency = influence_rows(origin, squares, influencing.counts, examples, chosen)
+        rows, recency = influence_rows(origin, squares, influencing.counts, examples, chosen, units)
         self.record.influence += rows
         self.record.recency.append(recency)
         return influencing.seconds

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from repflow.core import POLICIES, BadSetting, local_path, unknown
+from repflow.core import POLICIES, BadSetting, least_replicates, local_path, unknown
 from repflow.models.zoo import TRAINED
 from repflow.studies.fields import at_least, flat_sections, sections, some_once
 
@@ -102,7 +102,7 @@ class MeasureSettings:
         if self.sink_factor != SINK_FACTOR and "no_sink" not in self.tokens:
             raise BadSetting(f"--sink-factor is for the token policy no_sink, the run has {', '.join(self.tokens)}")
         at_least("gram-tokens", self.gram_tokens, 4)
-        at_least("replicates", self.replicates, 20)
+        at_least("replicates", self.replicates, least_replicates())
         if self.permutations < 0 or 0 < self.permutations < LEAST_PERMUTATIONS:
             raise BadSetting(f"--permutations must be 0 or at least {LEAST_PERMUTATIONS}, got {self.permutations}")
         at_least("permutations", self.permutations, 0)
