@@ -151,7 +151,7 @@ def sequence_curvature(e: Example, s: int, policy: str) -> float:
 
 
 def dropped_share(e: Example, s: int, policy: str) -> float:
-    return float(1 - e.keep(s, policy).mean())
+    return np.nan if policy == "all" else float(1 - e.keep(s, policy).mean())
 
 
 SITE_TWINS: dict[str, dict[str, Callable[[Example, int, str], float]]] = {

@@ -80,7 +80,7 @@ def curve(metric, variant, kind, depth, final, tokens):
         "participation_ratio": 3 + 40 * (1 - base),
         "renyi2_entropy": float(np.log(3 + 40 * (1 - base))),
         "sequence_curvature": 1.6 + 0.3 * base,
-        "dropped_share": 0.0 if tokens == "all" else 0.004 + 0.01 * depth,
+        "dropped_share": 0.004 + 0.01 * depth,
         "offset_cosine": base * 0.9 ** np.log2(int(variant[2:])) if variant.startswith("k=") else 0,
     }
     return float(values[metric])
@@ -95,6 +95,8 @@ def layer_rows(subjects, scenes, policies):
                         continue
                     for variant in variants:
                         for tokens in policies:
+                            if metric == "dropped_share" and tokens == "all":
+                                continue
                             value = curve(metric, variant, kind, site.depth, site.is_final_norm, tokens)
                             yield LayerRow(
                                 subject=label, family=family, init=init, task=task, context=context, site=site.name,

@@ -145,6 +145,17 @@ def test_no_clear_change_has_no_step(make_run: MakeRun) -> None:
     assert told_of["highest_step"].tolist() == [1, 1, 1]
 
 
+def test_shares_that_are_0_throughout_have_a_width_and_no_clear_change(make_run: MakeRun) -> None:
+    layers = [layer_row("m", site, 0.0, step=step, metric="dropped_share", n_examples=30) for step in (0, 1)
+              for site in range(6)]  # fmt: skip
+    run = make_run("a", layers, run_info("m"), replicates={"layers": np.zeros((12, B))})
+    found = thirds(run.layers, run.replicates, "dropped_share")
+    assert found.frame["ci_high"].tolist() == [pytest.approx(1 - 0.025 ** (1 / 30))] * 6
+    told_of = changes(found)
+    assert (told_of["change_low"] < -0.05).all()
+    assert (told_of["change_high"] > 0.05).all()
+
+
 def test_one_step_and_undefined_values(make_run: MakeRun) -> None:
     layers = rows((math.nan, 0.1, 0.2, 0.3))
     run = make_run("a", layers, run_info("m"), replicates=drawn(layers))

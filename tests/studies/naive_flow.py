@@ -69,6 +69,8 @@ def layers(examples: Sequence[Read], calibration: Sequence[Read], names: Sequenc
             for p, policy in enumerate(POLICIES):
                 keep = example.keep[p, s]
                 cells = _site(example.states[s], keep, sampled_rows(example.id, len(keep), GRAM_ROWS))
+                if policy != "all":
+                    cells["dropped_share", "raw"] = 1.0 - keep.double().mean()
                 cells["inter_token_cosine", "centred"] = _between(centred[s][keep])
                 cells["inter_token_cosine", "standardised"] = _between(scaled[s][keep])
                 if s:
@@ -126,7 +128,6 @@ def _site(states: Tensor, keep: Tensor, sample: Any) -> dict[tuple[str, str], Te
         ("norm", "mean"): norm.mean(),
         ("norm", "median"): _median(norm),
         ("norm", "max"): norm.max(),
-        ("dropped_share", "raw"): 1.0 - keep.double().mean(),
         ("sequence_curvature", "raw"): _curvature(states, keep),
     }
     rows = states[sample][keep[sample]]

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 import repflow
-from repflow.core import CallerError, Example, NonFinite, interval
+from repflow.core import CallerError, Example, LayerRow, NonFinite, interval
 from repflow.metrics import poisson_weights
 from repflow.models import Loaded, load
 from repflow.models.facts import weights_sha256
@@ -19,8 +19,9 @@ from repflow.models.generation import greedy
 from repflow.store import THIRDS, Run, summary
 from repflow.studies import ablate as study
 from repflow.studies import ablate_subject
+from repflow.studies._rows import Tables
 from repflow.studies._units import units_of
-from repflow.studies.ablate_cells import Cell, example_cell
+from repflow.studies.ablate_cells import Cell, example_cell, flow_cells
 from repflow.tasks import make_task
 
 NEOX, MAMBA = "config:gpt_neox,layers=3,width=32@init=normal:1", "config:mamba2,layers=3,width=32@init=normal:1"
@@ -177,6 +178,22 @@ def test_answers_that_are_all_alike_have_an_interval() -> None:
     assert value == 0
     assert low <= -end < end <= high
     assert np.isnan(answered([1.0] * 7).limits()[1:]).all(), "too few units"
+
+
+def test_a_share_of_tokens_that_is_0_in_every_unit_has_a_width() -> None:
+    """The mean over a third's blocks, and its difference, as the rows of the blocks themselves."""
+    rows = [
+        LayerRow("m", "f", "trained", "text", 16, f"block.{i}", i + 1, (i + 1) / 6, "dropped_share", "raw", "no_sink",
+                 0.0, 0.0, 0.11, 30, 480)
+        for i in range(2)
+    ]  # fmt: skip
+    cells = flow_cells(Tables(layers=rows, layer_replicates=[np.zeros(200)] * 2))
+    (cell,) = cells.values()
+    end = 1 - 0.025 ** (1 / 30)
+    assert cell.limits() == pytest.approx((0.0, 0.0, end))
+    value, low, high = cell.less(cell)
+    assert value == 0
+    assert low <= -end < end <= high
 
 
 def test_answers_of_one_unit_count_as_one() -> None:

@@ -216,5 +216,6 @@ def test_a_run_tells_its_units(tmp_path: Path) -> None:
 def test_a_share_that_is_the_same_in_every_unit_has_a_width() -> None:
     record = _record(_examples([None] * 12), metrics=("dropped_share",))
     frame = pd.DataFrame(record.tables.layers)
+    assert set(frame["tokens"]) == {"no_sink"}, "under `all` nothing can be dropped"
     assert (frame["ci_low"] < frame["ci_high"]).all()
     assert ((frame["ci_low"] <= frame["value"]) & (frame["value"] <= frame["ci_high"])).all()

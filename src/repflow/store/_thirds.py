@@ -1,12 +1,12 @@
 """A quantity in the early, middle and late third of depth, step by step of training or of models as they stand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repflow.core import interval
+from repflow.core import SHARES, interval, proportion, proportion_difference
 from repflow.store._steps import steps_of
 from repflow.store._units import usable_units
 
@@ -28,6 +28,8 @@ class Thirds:
     (those an interval may rest on), sites."""
     replicates: np.ndarray | None
     """[rows, B] bootstrap replicates of `value`, or None where the run kept none; then the intervals are NaN."""
+    share: bool = False
+    """Whether the values lie in [0, 1] and may be 0 or 1 throughout."""
 
 
 def thirds(layers: "pd.DataFrame", replicates: Mapping[str, np.ndarray], metric: str = "inter_token_cosine") -> Thirds:
@@ -41,10 +43,10 @@ def thirds(layers: "pd.DataFrame", replicates: Mapping[str, np.ndarray], metric:
     """
     steps = steps_of(layers)
     rows = layers.assign(step=np.where(np.isfinite(steps), steps, 0).astype(np.int64))
-    found = _by_third(rows, np.isfinite(steps) & (layers["metric"] == metric).to_numpy(), replicates, [*_CURVE, "step"])
+    found = _by_third(rows, np.isfinite(steps), replicates, metric, [*_CURVE, "step"])
     order = found.frame.sort_values("step", kind="stable").index.to_numpy()
     drawn = None if found.replicates is None else found.replicates[order]
-    return Thirds(found.frame.loc[order].reset_index(drop=True), drawn)
+    return replace(found, frame=found.frame.loc[order].reset_index(drop=True), replicates=drawn)
 
 
 def third_means(
@@ -54,15 +56,14 @@ def third_means(
 
     Arguments as for `thirds`. Rows with a step are left out.
     """
-    wanted = ~np.isfinite(steps_of(layers)) & (layers["metric"] == metric).to_numpy()
-    return _by_third(layers, wanted, replicates, _CURVE)
+    return _by_third(layers, ~np.isfinite(steps_of(layers)), replicates, metric, _CURVE)
 
 
 def _by_third(
-    layers: "pd.DataFrame", wanted: np.ndarray, replicates: Mapping[str, np.ndarray], columns: list[str]
+    layers: "pd.DataFrame", wanted: np.ndarray, replicates: Mapping[str, np.ndarray], metric: str, columns: list[str]
 ) -> Thirds:
-    """Means over the blocks of each third of the wanted rows, a line for every value of the columns."""
-    wanted = wanted & _is_block(layers)
+    """Means of a metric over the blocks of each third of the wanted rows, a line for every value of the columns."""
+    wanted = wanted & (layers["metric"] == metric).to_numpy() & _is_block(layers)
     rows = layers[wanted]
     rows = rows.assign(third=_third_of(rows["depth"]), n_units=usable_units(rows))
     groups = rows.groupby(columns, sort=False, observed=True)
@@ -72,8 +73,11 @@ def _by_third(
     frame["value"] = _means(rows["value"].to_numpy(dtype=float)[:, None], owner, len(frame))[:, 0]
     kept = replicates.get("layers")
     drawn = None if kept is None else _means(kept[np.flatnonzero(wanted)], owner, len(frame))
-    low, high = (np.nan, np.nan) if drawn is None else interval(drawn, frame["n_units"].to_numpy())
-    return Thirds(frame.assign(ci_low=low, ci_high=high), drawn)
+    value, units, share = frame["value"].to_numpy(), frame["n_units"].to_numpy(), metric in SHARES
+    low, high = (np.nan, np.nan)
+    if drawn is not None:
+        low, high = proportion(value, drawn, units) if share else interval(drawn, units)
+    return Thirds(frame.assign(ci_low=low, ci_high=high), drawn, share)
 
 
 def changes(found: Thirds) -> "pd.DataFrame":
@@ -88,14 +92,14 @@ def changes(found: Thirds) -> "pd.DataFrame":
     import pandas as pd
 
     curves = found.frame.groupby(_CURVE, sort=False)
-    frame = pd.DataFrame([{**rows[_CURVE].iloc[0], **_change(rows, found.replicates)} for _, rows in curves])
+    frame = pd.DataFrame([{**rows[_CURVE].iloc[0], **_change(rows, found)} for _, rows in curves])
     whole = {name: "Int64" for name in frame if str(name).endswith("_step")}
     return frame.astype({**whole, "clear": "boolean"}) if len(frame) else frame
 
 
-def _change(rows: "pd.DataFrame", replicates: np.ndarray | None) -> dict[str, Any]:
+def _change(rows: "pd.DataFrame", found: Thirds) -> dict[str, Any]:
     values, steps = rows["value"].to_numpy(dtype=float), rows["step"].tolist()
-    low, high = _paired(rows, replicates)
+    low, high = _paired(rows, found)
     told: dict[str, Any] = {"first_step": steps[0], "last_step": steps[-1]}
     for name, row in (("first", rows.iloc[0]), ("last", rows.iloc[-1])):
         told |= {name: row["value"], f"{name}_low": row["ci_low"], f"{name}_high": row["ci_high"]}
@@ -107,11 +111,16 @@ def _change(rows: "pd.DataFrame", replicates: np.ndarray | None) -> dict[str, An
     return told | {"halfway_step": at and steps[at], "before_step": at and steps[at - 1]}
 
 
-def _paired(rows: "pd.DataFrame", replicates: np.ndarray | None) -> tuple[float, float]:
+def _paired(rows: "pd.DataFrame", found: Thirds) -> tuple[float, float]:
     """The interval of the last value less the first; NaN without replicates, or of one step."""
-    if replicates is None or len(rows) < 2:
+    if found.replicates is None or len(rows) < 2:
         return np.nan, np.nan
-    low, high = interval(replicates[rows.index[-1]] - replicates[rows.index[0]], int(rows["n_units"].min()))
+    units = int(rows["n_units"].min())
+    (first, before), (last, after) = ((rows["value"].iloc[k], found.replicates[rows.index[k]]) for k in (0, -1))
+    if found.share:
+        low, high = proportion_difference(first, before, last, after, units)
+    else:
+        low, high = interval(after - before, units)
     return float(low), float(high)
 
 

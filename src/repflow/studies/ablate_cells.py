@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from repflow.core import AblationRow, Example, LayerRow, Origin, interval, proportion, proportion_difference
+from repflow.core import SHARES, AblationRow, Example, LayerRow, Origin, interval, proportion, proportion_difference
 from repflow.metrics import Course, poisson_weights
 from repflow.metrics.states import observe_means
 from repflow.store import THIRDS
@@ -31,7 +31,7 @@ class Cell:
     units: int
     """What is resampled: examples of one unit count as one."""
     share: bool = False
-    """A mean of answers that are right (1) or wrong (0)."""
+    """A mean of numbers in [0, 1] that may all be 0 or 1, such as answers that are right or wrong."""
 
     def limits(self) -> tuple[float, float, float]:
         """The estimate and its interval."""
@@ -61,7 +61,8 @@ def flow_cells(tables: Tables) -> Cells:
     for row, replicates in zip(tables.layers, tables.layer_replicates, strict=True):
         scope = _scope(row)
         if scope:
-            cell = Cell(np.concatenate([[row.value], replicates]), row.n_examples, units_of(row))
+            values = np.concatenate([[row.value], replicates])
+            cell = Cell(values, row.n_examples, units_of(row), row.metric in SHARES)
             grouped.setdefault((row.metric, row.variant, row.tokens, scope), []).append(cell)
     found = {key: _mean(cells) for key, cells in grouped.items()}
     for row, replicates in zip(tables.paths, tables.path_replicates, strict=True):
@@ -78,7 +79,7 @@ def _scope(row: LayerRow) -> str:
 
 def _mean(cells: Sequence[Cell]) -> Cell:
     values = np.mean([cell.values for cell in cells], axis=0)
-    return Cell(values, min(cell.n for cell in cells), min(cell.units for cell in cells))
+    return Cell(values, min(cell.n for cell in cells), min(cell.units for cell in cells), cells[0].share)
 
 
 def ablation_rows(origin: Origin, changed: str, change: Change, before: Cells, after: Cells) -> list[AblationRow]:
