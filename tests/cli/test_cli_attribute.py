@@ -52,7 +52,7 @@ def test_a_run_is_printed_and_reported(capsys: pytest.CaptureFixture[str], tmp_p
     said = capsys.readouterr()
     assert "6 draws (2 schemes, 3 seeds)" in said.err
     assert "random less trained weights, centred" in said.out
-    assert "Power: no trained value is clear of 0" in said.out or "Power with 2 draws" in said.out
+    assert "Power: no trained value is clearly above 0" in said.out or "Power with 2 draws" in said.out
     assert "is random already" in said.out
     run = open_run(out)
     assert run.settings["schemes"] == ["config", "permuted"]

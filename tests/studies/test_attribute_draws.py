@@ -90,3 +90,10 @@ def test_another_architecture_is_refused_with_the_difference(tmp_path: Path, oth
     with pytest.raises(BadSetting, match=said):
         repflow.attribute(folders, same_architecture=True, out=tmp_path / "run", **QUICK)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_copy_is_refused_as_no_other_training(tmp_path: Path) -> None:
+    folders = [*trainings(tmp_path, [7, 8]), saved(tmp_path / "copy", f"{TINY['gpt_neox']}@init=config:7")]
+    with pytest.raises(BadSetting, match=r"copy has the very weights of .*training-7; a copy is not another training"):
+        repflow.attribute(folders, same_architecture=True, out=tmp_path / "run", **QUICK)
+    assert not (tmp_path / "run").exists()

@@ -8,7 +8,7 @@ from scipy import stats
 
 from repflow.core import interval
 from repflow.studies.attribute_interval import ratio_span
-from repflow.studies.attribute_share import BOUNDS, UNCLEAR, Case, Verdict, share_of, verdict_of
+from repflow.studies.attribute_share import ALIKE, BELOW, BOUNDS, UNCLEAR, Case, Verdict, share_of, verdict_of
 
 SCHEMES = ("config", "normal", "xavier", "kaiming", "orthogonal", "permuted")
 REPLICATES = 200
@@ -84,11 +84,11 @@ def test_few_units_or_draws_are_undecided() -> None:
 @pytest.mark.parametrize(
     ("trained", "random", "wanted", "said"),
     [
-        (0.0, 0.0, "undecided", "nothing to attribute"),
+        (0.0, 0.0, "undecided", f"{UNCLEAR}: nothing to attribute"),
         (0.0, 0.4, "reduced by training", UNCLEAR),
-        (-0.2, 0.4, "reduced by training", UNCLEAR),
-        (-0.2, -0.2, "undecided", "nothing to attribute"),
-        (-0.2, -0.4, "undecided", "nothing to attribute"),
+        (-0.2, 0.4, "reduced by training", BELOW),
+        (-0.2, -0.2, "undecided", f"{BELOW}: nothing to attribute"),
+        (-0.2, -0.4, "undecided", f"{BELOW}: nothing to attribute"),
         (0.001, 0.002, "undecided", "nothing to attribute"),
     ],
 )
@@ -206,6 +206,15 @@ def test_trainings_taken_together_err_by_their_own_spread() -> None:
     half = stats.t.ppf(0.975, freedom) * math.sqrt(own + other)
     assert found.difference == pytest.approx((0.0, -half, half), abs=1e-9)
     assert found.trained[2] - 0.5 == pytest.approx(stats.t.ppf(0.975, 2) * math.sqrt(own))
+
+
+def test_trainings_that_are_all_alike_have_no_known_error() -> None:
+    """The same training three times over: its spread of 0 says nothing of what another would be."""
+    world = World(5, 40, examples=0.05, noise=0.02, seeds=0.01)
+    once, random = world.draws(0.5, 1), world.draws(0.5, 5)
+    found = share_of(world.case(np.repeat(once, 3, axis=0), random))
+    assert (found.verdict.name, found.verdict.reason) == ("undecided", ALIKE)
+    assert np.isnan([found.verdict.p, *found.trained[1:], *found.difference[1:], *found.share[1:]]).all()
 
 
 WORLDS = (

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import BatchEncoding, T5Config, T5ForConditionalGeneration
-from watch_kit import LENGTHS, PAD, VOCAB, cosines, gpt2, hooks, ids_of, mamba, padded, plain, watched
+from watch_kit import LENGTHS, PAD, VOCAB, cosines, doubts, gpt2, hooks, ids_of, mamba, padded, plain, watched
 
 from repflow.core import BadSetting, ModelProblem, NotEnoughData
 
@@ -94,7 +94,7 @@ def test_padding_never_counts_whatever_the_call(how: str) -> None:
     flow = watched(called, run)
     assert set(flow.layers["n_tokens"]) == {sum(LENGTHS)}
     assert cosines(flow) == pytest.approx(expected(inner, run), abs=1e-5)
-    assert flow.warnings == ()
+    assert doubts(flow) == ()
 
 
 @pytest.mark.parametrize("form", ["additive", "bool", "numbers"])
@@ -127,7 +127,7 @@ def test_a_mask_of_ones_counts_everything_as_none_does() -> None:
     with_mask = watched(model, lambda: model(input_ids=ids, attention_mask=torch.ones_like(ids)))
     without = watched(model, lambda: model(input_ids=ids))
     assert cosines(with_mask) == cosines(without)
-    assert with_mask.warnings == without.warnings == ()
+    assert doubts(with_mask) == doubts(without) == ()
 
 
 def test_without_a_mask_an_id_that_is_only_padding_does_not_count() -> None:
@@ -146,7 +146,7 @@ def test_without_a_mask_an_id_that_may_be_a_token_is_said_to_be_doubtful() -> No
     assert "runs of the token id 59, which may be padding, and no attention_mask says" in flow.warnings[0]
     ended = ids_of()
     ended[:, -1] = PAD
-    assert watched(model, lambda: model(input_ids=ended)).warnings == ()
+    assert doubts(watched(model, lambda: model(input_ids=ended))) == ()
 
 
 class Keeps(nn.Module):
@@ -271,10 +271,10 @@ def test_padding_that_nothing_tells_is_doubtful() -> None:
     assert said in watched(model, lambda: model(as_end)).warnings[0]
     embeds = model.transformer.wte(ids)
     assert said in watched(model, lambda: model(inputs_embeds=embeds)).warnings[0]
-    assert watched(model, lambda: model(inputs_embeds=embeds, attention_mask=mask)).warnings == ()
+    assert doubts(watched(model, lambda: model(inputs_embeds=embeds, attention_mask=mask))) == ()
     unknown = Keeps()
     assert said in watched(unknown, lambda: unknown(ids)).warnings[0]
-    assert watched(unknown, lambda: unknown(ids), mask=None).warnings == ()
+    assert doubts(watched(unknown, lambda: unknown(ids), mask=None)) == ()
 
 
 def test_rows_of_padding_are_no_examples() -> None:

@@ -33,7 +33,7 @@ class ShareRow:
     difference_low: float
     difference_high: float
     share: float
-    """Random over trained; NaN where the trained value is not clear of 0."""
+    """Random over trained; NaN where the trained value is not clearly above 0."""
     share_low: float
     share_high: float
     """Infinite where the trained value is not clear of what a single draw may be."""

@@ -87,8 +87,8 @@ _SHARES = Quantity(
     "the whole interval is between 0.8 and 1.2; green: reduced by training, all above 1.2; orange: training, all below "
     "0.2; violet: mixed, all between; no colour: undecided. Verdicts are corrected for being several (point at a share "
     "for its p). The verdict is that of config; other schemes are named where they differ: +matched are drawn at the "
-    "trained scale, permuted only explains. A dash: the trained value is not clear of 0, so there is no share. Read "
-    "raw beside centred: an offset that all tokens share makes raw likeness, and is another thing than likeness of a "
+    "trained scale, permuted only explains. A dash: the trained value is not clearly above 0, so there is no share. "
+    "Read raw beside centred: an offset that all tokens share makes raw likeness, another thing than likeness of a "
     "sequence.",
     "",
 )

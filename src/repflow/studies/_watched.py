@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from repflow.capture import Given, Handover, Order, Reading, tokens_of
 from repflow.capture.continued import Continued
 from repflow.core import BadSetting, Site, Tap
-from repflow.metrics import Batch, Metric, Options, Rooms, Session, merge
+from repflow.metrics import Batch, Counts, Metric, Options, Rooms, Session, merge
 from repflow.models.embeddings import embedding_of
+from repflow.studies._units import Units
 from repflow.studies._weights import Weights
 
 
@@ -24,10 +25,21 @@ class Step:
     examples: int = 0
     """Rows measured, which number them."""
     weights: Weights | None = None
-    units: Counter[int] = field(default_factory=Counter[int])
-    """Examples of each unit, where units are given."""
+    of: dict[int, int] = field(default_factory=dict[int, int])
+    """Unit by example id, where units are given."""
     modes: set[bool] = field(default_factory=set[bool])
     """Whether the model was in training mode."""
+
+    @property
+    def units(self) -> Units:
+        """The resampling units of the examples that count."""
+        assert self.states is not None, "nothing was measured"
+        counts: Counts = self.states["counts"]
+        if not self.of:
+            return Units(counts.examples, counts.examples, float(counts.examples))
+        stopped = {example for example, _ in counts.stopped}
+        of = {example: unit for example, unit in self.of.items() if example not in stopped}
+        return Units.of_sizes(Counter(of.values()).values(), of)
 
 
 class Measuring:
@@ -107,7 +119,10 @@ class Measuring:
         with torch.inference_mode(False), torch.no_grad():
             found = session.finish()
             step.states = found if step.states is None else merge(step.states, found)
-        step.examples += len(session.batch.example_ids)
+        batch = session.batch
+        step.examples += len(batch.example_ids)
+        if batch.units is not None:
+            step.of.update(zip(batch.example_ids, batch.units, strict=True))
 
     def drop(self) -> None:
         """An error ended the pass."""
@@ -155,7 +170,6 @@ class Measuring:
             raise BadSetting(
                 f"flow.units was given {len(units)} units, the pass has {examples} examples; give one each"
             )
-        if step.examples and (units is None) != (not step.units):
+        if step.examples and (units is None) != (not step.of):
             raise BadSetting("some passes of a step were given units and others not; call flow.units before each pass")
-        step.units.update(units or ())
         return units

@@ -86,7 +86,7 @@ def told_power(rows: Sequence[ShareRow]) -> str:
     """What the power of a run is, in a sentence; `rows` are those of the scheme that decides."""
     setting = setting_of(rows)
     if setting is None:
-        return "Power: no trained value is clear of 0, so nothing can be said of it."
+        return "Power: no trained value is clearly above 0, so nothing can be said of it."
     among = max(row.family_size for row in rows)
     told = [f"{share:g} as {verdict} in {_percent(share, verdict, setting, among)}" for share, verdict in TRIED]
     return (

@@ -17,11 +17,21 @@ _ABSENT = "absent"
 
 
 def check_same(specs: Sequence[SubjectSpec], settings: FlowSettings, progress: Progress) -> None:
-    """Raises BadSetting, the difference named, where a subject's config or tokenizer is not the first's."""
+    """Raises BadSetting, the difference named, where a subject's config or tokenizer is not the first's.
+
+    And where two have the same weights: a copy is not another training.
+    """
     first: tuple[str, dict[str, Any]] | None = None
+    owners: dict[str, str] = {}
     for spec in specs:
         progress.note(f"loading {spec} to compare its architecture")
-        mine = spec.label, _make(load_as(spec, settings))
+        subject = load_as(spec, settings)
+        mine = spec.label, _make(subject)
+        owner = owners.setdefault(subject.facts.weights_sha256, spec.label)
+        if owner != spec.label:
+            raise BadSetting(
+                f"--same-architecture: {spec.label} has the very weights of {owner}; a copy is not another training"
+            )
         if first is None:
             first = mine
             continue

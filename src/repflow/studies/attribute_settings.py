@@ -31,7 +31,7 @@ class AttributionSettings:
     matched: bool = True
     """Give normal, xavier, kaiming and orthogonal also with every block's update as large as the trained one's."""
     same_architecture: bool = False
-    """The subjects are trainings of one architecture: also judge them together."""
+    """The subjects are trainings of one architecture, not checkpoints of one training: also judge them together."""
     tokens: tuple[str, ...] = ("all", "no_sink")
     """Which tokens count: all, no_special, no_sink (neither special nor of outlying norm)."""
     calibration: int = 8

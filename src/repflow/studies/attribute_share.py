@@ -1,7 +1,7 @@
 """One quantity of trained weights beside that of weights drawn anew: difference, share, and what they allow to say."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,8 @@ LEAST_DRAWS = 3
 
 TOO_WIDE = "the interval is too wide"
 UNCLEAR = "the trained value is not clear of that of random vectors, so that there is no share"
+BELOW = "the trained value is clearly below 0: tokens are less alike than random vectors, and there is no share of that"
+ALIKE = "all trainings give the same value: how far trainings are apart is not known"
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,23 @@ class Case:
 
     @property
     def mean_trained(self) -> Measured:
-        errors = () if len(self.trained) == 1 else (_error(self.trained, 1 / len(self.trained)),)
+        errors = () if len(self.trained) == 1 else (self._training_error,)
         return Measured(float(self.trained.mean()), self.trained_replicates.mean(0), self.units, errors)
 
     @property
     def mean_random(self) -> Measured:
         errors = (_error(self.random, 1 / len(self.random)),)
         return Measured(float(self.random.mean()), self.random_replicates.mean(0), self.units, errors)
+
+    @property
+    def alike(self) -> bool:
+        """Whether several trainings give one value: copies do, and their spread of 0 is no error that is known."""
+        return len(self.trained) > 1 and bool(np.ptp(self.trained) == 0)
+
+    @property
+    def _training_error(self) -> Error:
+        error = _error(self.trained, 1 / len(self.trained))
+        return replace(error, variance=math.nan) if self.alike else error
 
     def contrast(self, factor: float) -> Measured:
         """Random less `factor` times trained, paired over units.
@@ -85,7 +97,7 @@ class Share:
     difference: Span
     """Random minus trained, paired by unit."""
     share: Span
-    """Random over trained; NaN where the trained value is not clear of 0."""
+    """Random over trained; NaN where the trained value is not clearly above 0."""
     draw_spread: float
     """Standard deviation between draws; NaN for one."""
     unit_error: float
@@ -112,18 +124,21 @@ def verdict_of(case: Case) -> Verdict:
         return Verdict("undecided", math.nan, f"{case.units or 'too few'} units, needs {LEAST_UNITS}")
     if draws < LEAST_DRAWS:
         return Verdict("undecided", math.nan, f"{draws} draw{'s' if draws > 1 else ''}, needs {LEAST_DRAWS}")
+    if case.alike:
+        return Verdict("undecided", math.nan, ALIKE)
+    why = BELOW if trained.span[2] < 0 else UNCLEAR
     if clear:
         name, reason = _range(random.value / trained.value), ""
         p = float(np.max([trained.p, *(case.contrast(bound).p for bound in BOUNDS[name])]))
     else:
-        name, reason = "reduced by training", UNCLEAR
+        name, reason = "reduced by training", why
         above = case.contrast(REDUCED)
         p = float(np.max([above.p, random.p])) if min(above.value, random.value) > 0 else 1.0
     if not math.isfinite(p + sum(case.contrast(1.0).span)):
         return Verdict("undecided", math.nan, "no interval: values are missing or not finite")
     if p <= LEVEL:
         return Verdict(name, p, reason)
-    return Verdict("undecided", p, f"{TOO_WIDE}; {_narrowing(case)}" if clear else f"{UNCLEAR}: nothing to attribute")
+    return Verdict("undecided", p, f"{TOO_WIDE}; {_narrowing(case)}" if clear else f"{why}: nothing to attribute")
 
 
 def _range(share: float) -> str:

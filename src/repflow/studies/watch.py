@@ -12,7 +12,6 @@ from repflow.metrics import DEFAULT, Options, measurable, named
 from repflow.models import find_taps
 from repflow.models.wrappers import unwrapped
 from repflow.studies._rows import Tables, tables_of
-from repflow.studies._units import Units
 from repflow.studies._watched import Measuring
 
 if TYPE_CHECKING:
@@ -82,8 +81,21 @@ class Watch:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What could not be told or was left out: read it before the numbers."""
-        return tuple(self._measuring.warnings)
+        """What could not be told or was left out, and where units are too few: read it before the numbers."""
+        return (*self._measuring.warnings, *self._few)
+
+    @property
+    def _few(self) -> Iterator[str]:
+        """Where units are too few for an interval or for a good one; said once of all steps alike in it."""
+        steps: dict[str, list[int | None]] = {}
+        for step, _ in self._measured:
+            told: list[str] = []
+            self._measuring.steps[step].units.warn(told.append, "")
+            for text in told:
+                steps.setdefault(text, []).append(step)
+        for text, (first, *others) in steps.items():
+            where = "watch" if first is None else f"step {first}"
+            yield f"{where}{f' and {len(others)} more' if others else ''}{text}"
 
     @property
     def _measured(self) -> list[tuple[int | None, dict[str, Any]]]:
@@ -99,8 +111,7 @@ class Watch:
             )
         tables, watched = Tables(), self._measuring
         for step, states in self._measured:
-            origin, sizes = Origin("model", "", "", "watch", 0, step), watched.steps[step].units
-            units = Units.of_sizes(sizes.values()) if sizes else None
+            origin, units = Origin("model", "", "", "watch", 0, step), watched.steps[step].units
             tables.extend(tables_of(origin, self.sites, watched.metrics, states, watched.options, units))
         return tables
 
