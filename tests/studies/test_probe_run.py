@@ -109,6 +109,8 @@ def test_rows_are_what_the_probes_on_these_features_say(run: Run, examples: list
         assert (summary["highest"], summary["highest_low"]) == (depth.highest.value, depth.highest.ci_low)
         assert summary["highest"] == rows["accuracy"][:-1].max()
         assert (summary["n_sites"], summary["n_units"]) == (3, found.n_groups)
+        assert run.info["tasks"][0]["units"]["n_units"] == found.n_groups, "groups that some split holds out"
+        assert run.info["tasks"][0]["units"]["headline"] == f"share right, last token at {SITES[-1]}"
         if depth.peak is None:
             assert summary[PEAK].isna().all()
         else:

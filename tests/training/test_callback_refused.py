@@ -42,6 +42,8 @@ def refused(error: type[CallerError], words: str, folder: Path, callback: Traine
         (BadSetting, "steps must be one or more whole numbers", {"steps": []}),
         (BadSetting, 'sites="hf" is for figures of trained models', {"measure": MeasureSettings(sites="hf")}),
         (BadSetting, "ready examples must be one or more lists", {"task": [[1, 2, 3], []]}),
+        (BadSetting, "units= holds 1 numbers for 2 ready examples", {"task": [[1, 2], [3, 4]], "units": [1]}),
+        (BadSetting, "units= is for ready examples", {"units": [1]}),
         (UnknownName, "unknown task 'txt'; did you mean text", {"task": TaskSettings(task=("txt",))}),
     ],
 )

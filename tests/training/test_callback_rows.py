@@ -95,6 +95,17 @@ def test_ready_examples_need_no_tokenizer(tmp_path: Path) -> None:
     assert "standardised" in set(run.layers["variant"])
 
 
+def test_ready_examples_of_one_document_are_resampled_together(tmp_path: Path) -> None:
+    """18 examples of 9 documents; the last two only calibrate."""
+    examples = [[i + j for j in range(12)] for i in range(18)]
+    callback = FlowCallback(tmp_path / "run", examples, MEASURE, steps=[0], units=[i // 2 for i in range(18)])
+    trainer(fresh("gpt_neo"), tmp_path, [callback], max_steps=1).train()
+    run = repflow.open(tmp_path / "run")
+    assert run.info["tasks"][0]["n_examples"] == 16
+    assert run.info["tasks"][0]["units"]["n_units"] == 8
+    assert set(run.layers.query("metric == 'inter_token_cosine'")["n_units"]) == {8}
+
+
 def test_only_the_metrics_that_were_asked_for(tmp_path: Path) -> None:
     measure = MeasureSettings(metrics=("inter_token_cosine",), calibration=0, replicates=40)
     callback = flow_callback(tmp_path / "run", measure=measure, every=4, keep_replicates=False)

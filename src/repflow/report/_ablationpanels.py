@@ -110,7 +110,8 @@ _WINDOWS = Quantity(
     "How far attention has to see",
     "",
     "What holding attention to a window of the last tokens does, the token itself among them.",
-    "Bands and bars are 95% intervals. Where the line reaches 0, tokens further back do not matter to the number.",
+    "Bands and bars are 95% intervals. Where one takes in 0, these examples do not show that tokens further back "
+    "matter to the number.",
     "",
 )
 _BLOCKS = Quantity(

@@ -120,9 +120,16 @@ def _fill(value: float, share: float) -> str:
     return f"rgba({','.join(map(str, _MORE if value > 0 else _LESS))},{strength:.2f})"
 
 
+_EACH = (
+    "Clearly: by the interval of each number alone; nothing is corrected for there being many, so that about 1 in 20 "
+    "changes without any effect is counted."
+)
+
+
 def grid_said(rows: pd.DataFrame, columns: Sequence[Column], shorts: dict[str, str]) -> str:
     """How many changes clearly move the scores and the late third, and which moves each the most."""
-    return " ".join(_largest(rows, c, shorts) for c in columns if c.metric in SCORES or c.scope == "late")
+    told = [_largest(rows, c, shorts) for c in columns if c.metric in SCORES or c.scope == "late"]
+    return " ".join([*told, _EACH] if told else told)
 
 
 def _largest(rows: pd.DataFrame, column: Column, shorts: dict[str, str]) -> str:

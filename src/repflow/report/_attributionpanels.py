@@ -70,8 +70,9 @@ _DEPTH = Quantity(
     "",
     "How alike the tokens of a sequence are at each site: with the trained weights (black), and with weights drawn "
     "anew.",
-    "A scheme's line is the mean over its draws, its band the 95% interval over units and draws. Where a drawn line "
-    "lies on the black one, the architecture shows it without training; where it lies above, training reduced it. "
+    "A scheme's line is the mean over its draws, its band the 95% interval over units and draws. A drawn line near the "
+    "black one points to the architecture, one above it to likeness that training reduced, one near 0 to training; the "
+    "verdicts below say where the intervals bear it out. "
     "Dotted lines (+matched) are the same scheme at the trained scale. permuted shuffles the trained values within "
     "each tensor: what it keeps may be due to the values that training left, not to the architecture.",
     "",

@@ -56,12 +56,17 @@ def _rho(rows: pd.DataFrame) -> Cell:
     if rows.empty:
         return "–", ""
     row = rows.iloc[int(rows["measured"].argmax())]
-    return number(1 - row["measured"], 2), f"{row['site']}{', vacuous' if row['vacuous'] else ''}"
+    return number(1 - row["measured"], 2), f"{row['site']}{', its bounds are vacuous' if row['vacuous'] else ''}"
 
 
 def _state(rows: pd.DataFrame) -> Cell:
-    held = rows["ratio"][rows["ratio"].map(math.isfinite)]
-    return ("–", "") if held.empty else (f"{number(held.min(), 2)} to {number(held.max(), 2)}", "")
+    """Over the blocks whose bound says something."""
+    if rows.empty:
+        return "–", ""
+    vacuous = rows["vacuous"].astype(bool)
+    held = rows["ratio"][~vacuous & rows["ratio"].map(math.isfinite)]
+    left_out = f"vacuous in {vacuous.sum()} of {len(rows)} blocks" if vacuous.any() else ""
+    return (f"{number(held.min(), 2)} to {number(held.max(), 2)}" if len(held) else "–"), left_out
 
 
 def _slope(rows: pd.DataFrame) -> Cell:

@@ -115,7 +115,8 @@ _TELLING = Quantity(
     "",
     "In how many prompts a probe reads the gold's place beyond guessing, and how many the model answers rightly, by "
     "where the gold stands.",
-    "A coloured line above the black one: the model holds where the answer is and does not say it. Solid: at the "
+    "A coloured line above the black one suggests that the model holds where the answer is and does not say it; the "
+    "findings of the run say so only where the interval of the difference is above 0. Solid: at the "
     "peak; dashed: after the last block. Each is measured from its own chance level, 0 (dashed grey): of the probe, "
     "how often it names a place where the gold stands there less how often it names it elsewhere, so that a place it "
     "merely prefers gains nothing; of the answers, which are free text, the plain share.",

@@ -101,6 +101,8 @@ def _seed(run: Run) -> Any:
 
 def _replicates_reason(run_a: Run, run_b: Run, table: str) -> str | None:
     shapes = [run.replicates[table].shape[1] if table in run.replicates else None for run in (run_a, run_b)]
+    if table == "pairs":
+        return "pairs: no run keeps the bootstrap replicates of CKA; set the intervals side by side"
     if None in shapes:
         return f"{table}: a run kept no bootstrap replicates"
     return None if shapes[0] == shapes[1] else f"{table}: the runs kept {shapes[0]} and {shapes[1]} replicates"

@@ -56,7 +56,8 @@ def _lines(run: Run, bounds: "pd.DataFrame") -> list[tuple[str, ...]]:
             lines.append(_line(f"half-life, {name}", lives.iloc[int(place)], "value", "ci_low", "ci_high"))
         rho = bounds[bounds["name"] == "rho"]
         rho = rho.assign(left=1 - rho["measured"])
-        lines.append(_line("1 - rho, least", rho.iloc[int(rho["left"].argmin())], "left"))
+        least = rho.iloc[int(rho["left"].argmin())]
+        lines.append(_line(f"1 - rho, least{' (bounds vacuous)' if least['vacuous'] else ''}", least, "left"))
     if len(recency):
         lines.append(_line("recency slope", recency.iloc[0], "slope", "ci_low", "ci_high"))
     for name in ("envelope", "poincare"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repflow.core import BadSetting, Example, Task, Tokenizer
-from repflow.studies._units import units_of
+from repflow.studies._units import Units, units_of
 from repflow.studies.settings import POSITIONS, TaskSettings
 from repflow.tasks import examples_sha256, make_task
 
@@ -29,8 +29,8 @@ class Assignment:
     def build(self, tokenizer: Tokenizer, n: int, seed: int) -> list[Example]:
         return self.task.build(tokenizer, n=n, context=self.context, seed=seed)
 
-    def facts(self, subject: str, examples: Sequence[Example]) -> dict[str, Any]:
-        """What run.json keeps of the examples that one subject read."""
+    def facts(self, subject: str, examples: Sequence[Example], units: Units | None = None) -> dict[str, Any]:
+        """What run.json keeps of the examples that one subject read; `units` where other ones are resampled."""
         lengths = [len(example.ids) for example in examples]
         return {
             "name": self.task.name,
@@ -40,7 +40,7 @@ class Assignment:
             "n_tokens": sum(lengths),
             "longest": max(lengths),
             "examples_sha256": examples_sha256(list(examples)),
-            "units": units_of(examples).facts(),
+            "units": (units or units_of(examples)).facts(),
             "source": self.task.describe(),
             "examples_from": dict(Counter(example.source for example in examples if example.source)),
         }

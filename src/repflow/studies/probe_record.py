@@ -1,21 +1,39 @@
 """What a probe run collects on its way, and writes at its end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from repflow.core import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, Site, SubjectFacts, TellingRow
 from repflow.core.places import Place
+from repflow.metrics import Course
 from repflow.probing import DepthSummary, Predictions, summarise, summarise_depth
 from repflow.store import RunWriter
+from repflow.studies._units import Units, units_of
 from repflow.studies.jobs import Record
 from repflow.studies.probe_answers import answer_rows, answered, limits, telling_rows
 from repflow.studies.probe_findings import depth_finding, telling_finding
 from repflow.studies.probe_fit import Probed
 from repflow.studies.probe_reading import CORRECT, Gathered
 from repflow.studies.probe_rows import NONE, About, class_rows, probe_rows, summary_row
+
+
+def held_out_units(gathered: Gathered, predictions: Predictions, headline: str) -> Units:
+    """What the intervals of probes resample: groups that some split holds out.
+
+    They are put in the order of their ids; what neighbours have in common is judged by how often the last site's probe
+    is right of a group.
+    """
+    kept = [e for e, there in zip(gathered.reading.examples, gathered.kept, strict=True) if there]
+    tested = (~predictions.train).sum(0)
+    right = ((predictions.predicted[:, -1] == predictions.labels) & ~predictions.train).sum(0) / np.maximum(tested, 1)
+    counted = np.flatnonzero(tested)
+    examples = [replace(kept[i], unit=int(predictions.groups[i])) for i in counted]
+    course = Course(torch.tensor([e.id for e in examples]), torch.from_numpy(right[counted]).double())
+    return units_of(examples, course, headline)
 
 
 @dataclass
@@ -51,7 +69,14 @@ class ProbeRecord(Record):
         """Take in the results of one reading of one subject."""
         assignment = gathered.reading.assignment
         about = About(facts, baseline_of, assignment.task.name, assignment.context, sites, seed)
-        self.tasks.append(assignment.facts(facts.label, gathered.reading.examples))
+        first = probed.fits[0].predictions
+        units = held_out_units(gathered, first, f"share right, {places[0].name} token at {sites[-1].name}")
+        self.tasks.append(assignment.facts(facts.label, gathered.reading.examples, units))
+        if units.stretch > 1:
+            self.warn(
+                f"{facts.label}, {assignment.title}: neighbouring groups of prompts are alike (their share right "
+                f"correlates by {units.between:.2f}), so that intervals are too narrow, by about {units.stretch:.1f}"
+            )
         for example, site in gathered.broken:
             self.warn(
                 f"{facts.label}, {assignment.title}: example {example} left out, non-finite at {sites[site].name}"

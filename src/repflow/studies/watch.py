@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from repflow.capture import Handover, followed, reading_of, uncompiled
-from repflow.core import BadSetting, LayerRow, NotEnoughData, Origin, PairRow, PathRow, Site, Tap
+from repflow.core import BadSetting, LayerRow, NotEnoughData, Origin, PairRow, PathRow, Site, Tap, least_replicates
 from repflow.metrics import DEFAULT, Options, measurable, named
 from repflow.models import find_taps
 from repflow.models.wrappers import unwrapped
@@ -163,6 +163,8 @@ def watch(
     taps = tuple(sites) if sites is not None else find_taps(inner, run, blocks=blocks, final_norm=final_norm)
     if not taps:
         raise BadSetting("watch needs at least one site")
+    if replicates < least_replicates():
+        raise BadSetting(f"replicates must be at least {least_replicates()}, got {replicates}")
     options = Options(policies=tuple(tokens), replicates=replicates, seed=seed)
     chosen = named(measurable(tuple(metrics)))
     handover = None if sites is not None else Handover(inner, taps)

@@ -17,6 +17,8 @@ class ReadyTask:
     """Examples that the caller has as token ids."""
 
     sequences: tuple[tuple[int, ...], ...]
+    units: tuple[int, ...] | None = None
+    """What each is resampled with; None: each alone."""
     name: str = "ready"
 
     def describe(self) -> dict[str, Any]:
@@ -26,7 +28,10 @@ class ReadyTask:
     def build(self, tokenizer: Tokenizer, *, n: int, context: int, seed: int) -> list[Example]:
         """The first n."""
         del tokenizer, context, seed
-        return [Example(id=i, ids=ids, group=i) for i, ids in enumerate(self.sequences[:n])]
+        return [
+            Example(i, ids, group=i, unit=None if self.units is None else self.units[i])
+            for i, ids in enumerate(self.sequences[:n])
+        ]
 
 
 class NoTokenizer:
@@ -43,7 +48,11 @@ class NoTokenizer:
 
 
 def evaluation(
-    labels: Sequence[str], task: Evaluated | None, measure: MeasureSettings | None, model: ModelSettings | None
+    labels: Sequence[str],
+    task: Evaluated | None,
+    measure: MeasureSettings | None,
+    model: ModelSettings | None,
+    units: Sequence[int] | None = None,
 ) -> tuple[FlowSettings, list[Assignment]]:
     """The settings as of a flow run, and its tasks. Of ready examples the last `calibration` ones calibrate.
 
@@ -53,9 +62,15 @@ def evaluation(
     if measure.sites == "hf":
         raise BadSetting('sites="hf" is for figures of trained models; a model in training is read at its own sites')
     if task is None or isinstance(task, TaskSettings):
+        if units is not None:
+            raise BadSetting("units= is for ready examples; a task knows its own units")
         settings = FlowSettings(tuple(labels), task or TaskSettings(), measure, model)
         return settings, assignments(settings.task)
-    ready = ReadyTask(tuple(tuple(int(i) for i in ids) for ids in task))
+    if units is not None and len(units) != len(task):
+        raise BadSetting(f"units= holds {len(units)} numbers for {len(task)} ready examples; give one each")
+    ready = ReadyTask(
+        tuple(tuple(int(i) for i in ids) for ids in task), None if units is None else tuple(int(i) for i in units)
+    )
     if not ready.sequences or not all(ready.sequences):
         raise BadSetting("ready examples must be one or more lists of token ids, none of them empty")
     longest = max(len(ids) for ids in ready.sequences)

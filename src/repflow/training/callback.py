@@ -39,6 +39,8 @@ class FlowCallback(TrainerCallback):
         task: what the model reads, as in `repflow flow`; or token ids of ready examples, the last
             `measure.calibration` of which calibrate the centred and standardised variants.
         measure: what is measured; without it every metric but the slow ones.
+        units: of ready examples, a number each: examples that belong together (windows of one document) share it and
+            are resampled together.
         every: measure at 0, every so many optimiser steps, and at the last.
         steps: measure at exactly these steps. Without `every` and `steps`: at 0, 1, 2, 4, 8, ... and at the last.
         label: the subject's name in every row; the directory's name without it.
@@ -56,6 +58,7 @@ class FlowCallback(TrainerCallback):
         task: Evaluated | None = None,
         measure: MeasureSettings | None = None,
         *,
+        units: Sequence[int] | None = None,
         every: int | None = None,
         steps: Sequence[int] | None = None,
         label: str | None = None,
@@ -67,7 +70,7 @@ class FlowCallback(TrainerCallback):
         self._out = local_path(out)
         self._label = label or self._out.name
         self._schedule = Schedule.of(every, steps)
-        self._evaluated = task, measure, model
+        self._evaluated = task, measure, model, units
         self._tokenizer = tokenizer
         self._keep_replicates = keep_replicates
         self._overwrite = overwrite

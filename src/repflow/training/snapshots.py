@@ -22,6 +22,7 @@ def measure_snapshots(
     task: Evaluated | None = None,
     measure: MeasureSettings | None = None,
     *,
+    units: Sequence[int] | None = None,
     model: ModelSettings | None = None,
     keep_replicates: bool = True,
     overwrite: bool = False,
@@ -34,7 +35,8 @@ def measure_snapshots(
             other SUBJECT) of each of its snapshots.
         out: the run directory. An unfinished run of the same snapshots and settings is gone on with, a finished one
             returned as it is.
-        task, measure, model: as in FlowCallback, and the settings of `repflow flow` that say how a model is loaded.
+        task, measure, units, model: as in FlowCallback, and the settings of `repflow flow` that say how a model is
+            loaded.
         keep_replicates: write the bootstrap replicates, which paired intervals need and which are most of the bytes.
         overwrite: replace the run that stands in `out`.
         progress: told of the run's course; silent without it.
@@ -44,7 +46,7 @@ def measure_snapshots(
     """
     out = local_path(out)
     _check(snapshots)
-    settings, work = evaluation(list(snapshots), task, measure, model)
+    settings, work = evaluation(list(snapshots), task, measure, model, units)
     steps = {label: sorted(places) for label, places in snapshots.items()}
     kept = recorded(settings, steps=steps, replicates_kept=keep_replicates)
     series = Series(out, kept, COMMAND, settings.measure.seed, keep_replicates)
