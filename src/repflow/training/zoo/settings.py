@@ -16,7 +16,7 @@ class LearningSettings:
     """What decides what the weights become. The preset fills what is not given."""
 
     preset: Literal["cpu", "gpu", "smoke"] = "cpu"
-    """cpu: half an hour to an hour a model on one core; gpu: large batches; smoke: a minute's test of everything."""
+    """cpu: twenty to fifty minutes a model on one core; gpu: large batches; smoke: a minute's test of everything."""
     tokens: int = 0
     """Tokens to train on, in all, shared among the stages of the curriculum; 0 takes the preset's."""
     batch_tokens: int = 0
