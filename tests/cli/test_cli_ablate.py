@@ -8,7 +8,7 @@ from cli_tools import TINY, only_line
 from repflow.cli import main
 from repflow.store import open_run
 
-QUICK = ("--examples", "4", "--context", "40", "--replicates", "20", "--metrics", "inter_token_cosine")
+QUICK = ("--examples", "4", "--context", "40", "--replicates", "40", "--metrics", "inter_token_cosine")
 
 
 @pytest.mark.parametrize(

@@ -89,10 +89,22 @@ def test_an_interval_of_few_units_is_wider() -> None:
     assert (np.diff(high - low) < 0).all()
 
 
-def test_infinite_replicates_are_left_out() -> None:
+def test_replicates_without_a_value_are_left_out_and_infinite_ones_are_the_largest() -> None:
     draws = np.random.default_rng(0).normal(size=200)
-    spoiled = np.where(np.arange(200) < 20, np.inf, draws)
-    np.testing.assert_allclose(interval(spoiled, 30), interval(draws[20:], 30))
+    first = np.arange(200) < 20
+    np.testing.assert_allclose(interval(np.where(first, np.nan, draws), 30), interval(draws[20:], 30))
+    low, high = interval(np.where(first, np.inf, draws), 30)
+    assert np.isfinite(low)
+    assert high == np.inf, "one in ten is infinite"
+    assert interval(np.where(first, -np.inf, draws), 30)[0] == -np.inf
+    one = np.where(np.arange(200) < 1, np.inf, draws)
+    assert np.isfinite(interval(one, 30)[1])
+
+
+def test_too_few_replicates_give_no_interval() -> None:
+    draws = np.random.default_rng(0).normal(size=39)
+    assert np.isfinite(interval(draws, 30)).all()
+    assert np.isnan(interval(draws[1:], 30)).all()
 
 
 def _means(values: np.ndarray, first_id: int) -> Means:

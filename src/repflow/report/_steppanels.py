@@ -80,7 +80,7 @@ _LINES = Quantity(
     "",
     "Inter-token cosine, mean over the blocks of the early, middle and late third of depth, at every measured step.",
     "A curve that leaves its value at step 0 shows when tokens become more (or less) alike in that third; compare "
-    "across the three panels for where in depth, across lines for which model. Bands: 95% intervals over examples.",
+    "across the three panels for where in depth, across lines for which model. Bands: 95% intervals over units.",
     "",
 )
 _BANDLESS = " This run kept no bootstrap replicates, which a mean over sites needs: no bands are drawn."
