@@ -12,8 +12,8 @@ import argparse
 
 import numpy as np
 
-from repflow.studies.attribute_power import Setting, power
-from repflow.studies.attribute_share import Case, verdict_of
+from repflow.studies.attribute.power import Setting, power
+from repflow.studies.attribute.share import Case, verdict_of
 
 DRAWS, UNITS, SPREADS = (3, 5, 10, 20), (30, 100), (0.02, 0.05, 0.10)
 RIGHT = {0.0: "training", 0.5: "mixed", 1.0: "architecture", 1.5: "reduced by training", 2.5: "reduced by training"}

@@ -9,8 +9,8 @@ from common import SUBJECT, extra_mib, in_own_process
 from repflow.core.places import parse_places
 from repflow.engines.features import read_states
 from repflow.models import load
-from repflow.studies.probe_reading import probe_assignments, probe_reader, read_examples, speaker
-from repflow.studies.probe_settings import probe_settings
+from repflow.studies.probe.reading import probe_assignments, probe_reader, read_examples, speaker
+from repflow.studies.probe.settings import probe_settings
 
 
 def main() -> None:

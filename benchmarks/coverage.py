@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from repflow.core import interval, proportion
-from repflow.studies._units import Units, autocorrelation, stretch_of
+from repflow.studies.kit.units import Units, autocorrelation, stretch_of
 
 UNITS = (8, 10, 30, 100)
 ROOM = 250

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional
 
-from repflow.probing import Predictions, fit_probes
+from repflow.studies.probe.linear import Predictions, fit_probes
 
 
 def main() -> None:

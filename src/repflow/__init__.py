@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from repflow._version import __version__
 
 if TYPE_CHECKING:
+    from repflow.api import ablate, attribute, compare, dynamics, flow, open, probe
     from repflow.core import RepflowError
-    from repflow.studies.api import ablate, attribute, compare, dynamics, flow, open, probe
-    from repflow.studies.run import Run
-    from repflow.studies.watch import Watch, watch
+    from repflow.report.run import Run
+    from repflow.studies.flow.watch import Watch, watch
 
 __all__ = [
     "RepflowError",
@@ -34,16 +34,16 @@ __all__ = [
 
 _HOMES = {
     "RepflowError": "repflow.core",
-    "Run": "repflow.studies.run",
-    "Watch": "repflow.studies.watch",
-    "ablate": "repflow.studies.api",
-    "attribute": "repflow.studies.api",
-    "compare": "repflow.studies.api",
-    "dynamics": "repflow.studies.api",
-    "flow": "repflow.studies.api",
-    "open": "repflow.studies.api",
-    "probe": "repflow.studies.api",
-    "watch": "repflow.studies.watch",
+    "Run": "repflow.report.run",
+    "Watch": "repflow.studies.flow.watch",
+    "ablate": "repflow.api",
+    "attribute": "repflow.api",
+    "compare": "repflow.api",
+    "dynamics": "repflow.api",
+    "flow": "repflow.api",
+    "open": "repflow.api",
+    "probe": "repflow.api",
+    "watch": "repflow.studies.flow.watch",
 }
 
 

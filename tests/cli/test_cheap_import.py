@@ -14,7 +14,7 @@ CHECK = f"import sys; heavy = [name for name in {HEAVY} if name in sys.modules];
     [
         "import repflow",
         "import repflow; dir(repflow); repflow.RepflowError; repflow.__version__",
-        "import repflow.core, repflow.studies.settings",
+        "import repflow.core, repflow.studies.kit.settings",
         "from repflow.cli import main; main(['--help']); main(['--version'])",
         "from repflow.cli import main; main(['flow', '--help'])",
         "from repflow.cli import main; main(['probe', '--help'])",

@@ -10,8 +10,8 @@ from cli_tools import TINY, only_line
 
 from repflow.cli import main
 from repflow.store import open_run
-from repflow.studies import attribute_settings as settings
-from repflow.studies.attribute_settings import ATTRIBUTE_GROUPS
+from repflow.studies.attribute import settings
+from repflow.studies.attribute.settings import ATTRIBUTE_GROUPS
 
 QUICK = ("--examples", "8", "--context", "32", "--calibration", "2", "--replicates", "40")
 

@@ -10,8 +10,8 @@ from cli_tools import TINY, only_line
 from repflow.cli import main
 from repflow.cli._dynamics import Dynamics
 from repflow.store import open_run
-from repflow.studies.dynamics_settings import DynamicsSettings, dynamics_settings
-from repflow.studies.settings import ZOO
+from repflow.studies.dynamics.settings import DynamicsSettings, dynamics_settings
+from repflow.studies.kit.settings import ZOO
 
 QUICK = ("--examples", "4", "--context", "40", "--replicates", "40", "--no-report")
 

@@ -10,7 +10,7 @@ from cli_tools import QUICK, Refusal, model_folder
 import repflow
 from repflow.cli import main
 from repflow.models import load
-from repflow.studies.jobs import advice
+from repflow.studies.flow.measure import advice
 from repflow.tasks import TextTask
 
 COMMON, RARE = ord("e"), ord("~")

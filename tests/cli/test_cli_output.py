@@ -37,7 +37,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_help_of_flow_says_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import fields
 
-    from repflow.studies.settings import GROUPS
+    from repflow.studies.kit.settings import GROUPS
 
     assert main(["flow", "--help"]) == 0
     said = capsys.readouterr().out

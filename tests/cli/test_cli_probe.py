@@ -12,8 +12,8 @@ import repflow
 from repflow.cli import main
 from repflow.core import BadSetting, UnknownName
 from repflow.store import open_run
-from repflow.studies import probe_settings as settings
-from repflow.studies.probe_settings import PROBE_GROUPS, flat_probe
+from repflow.studies.probe import settings
+from repflow.studies.probe.settings import PROBE_GROUPS, flat_probe
 
 QUICK = ("--examples", "6", "--context", "300", "--items", "3", "--positions", "2", "--keys", "hex4")
 FEW = ("--seeds", "1", "--new-tokens", "2", "--no-report")
@@ -124,7 +124,7 @@ def test_a_file_fills_the_settings_and_flags_win(tmp_path: Path, out: Path, caps
 def test_a_stopped_run_says_how_to_go_on(
     out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from repflow.studies import probe_subject
+    from repflow.studies.probe import subject as probe_subject
 
     def stopped(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repflow.contraction import BlockMixer
 from repflow.models import Loaded, load
+from repflow.studies.dynamics.ssm import BlockMixer
 
 STATE_SPACE = ("mamba", "falcon_mamba", "mamba2")
 HYBRIDS = ("jamba", "bamba", "zamba2", "falcon_h1", "nemotron_h", "recurrent_gemma")

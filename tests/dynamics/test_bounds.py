@@ -7,13 +7,13 @@ import torch
 from dynamics_twins import FAMILIES, Slow, inputs_and_outputs, module_of, shaken, slow
 from torch import Tensor
 
-from repflow.contraction import BlockMixer, Bound, Recurrence, bounds, mixers, reading
-from repflow.contraction._observed import LAGS, STARTS, observed
-from repflow.contraction.state import TransitionState, summed
 from repflow.core import Site
 from repflow.metrics import poisson_weights
 from repflow.metrics.batch import spaced_rows
 from repflow.models import Loaded
+from repflow.studies.dynamics.ssm import BlockMixer, Bound, Recurrence, bounds, mixers, reading
+from repflow.studies.dynamics.ssm._observed import LAGS, STARTS, observed
+from repflow.studies.dynamics.ssm.state import TransitionState, summed
 
 TOKENS = 48
 IDS = torch.randint(0, 250, (2, TOKENS), generator=torch.Generator().manual_seed(2))

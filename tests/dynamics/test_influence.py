@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from repflow.contraction import influence
-from repflow.contraction.influence import Probing, influence_squares, sampled_tokens
 from repflow.core import Example, ModelProblem
 from repflow.models import Loaded, load
 from repflow.models.families import FAMILIES
+from repflow.studies.dynamics.ssm import influence
+from repflow.studies.dynamics.ssm.influence import Probing, influence_squares, sampled_tokens
 
 REACH = 7
 

@@ -11,13 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repflow.contraction.paths import BOUNDS, PathBounds, PathUse
 from repflow.core import Example, sites_for
 from repflow.engines import Forgetful, Job, Reader, run_job
 from repflow.metrics import Batch, Options, Session, merge, pack, unpack
 from repflow.models import load
 from repflow.models.families import FAMILIES
-from repflow.studies._progress import Silent
+from repflow.studies.dynamics.ssm.paths import BOUNDS, PathBounds, PathUse
+from repflow.studies.kit.progress import Silent
 
 OPTIONS = Options(policies=("all", "no_sink"), replicates=40)
 ROUNDING = 1e-5

@@ -7,12 +7,12 @@ import pytest
 import torch
 from dynamics_twins import shaken
 
-from repflow.contraction import TransitionState, mixers, transition_values, transitions_of
 from repflow.core import Example, ModelProblem
 from repflow.engines import Job, Reader, run_job
 from repflow.engines.local import Forgetful
 from repflow.metrics import Options
 from repflow.models import Loaded, load
+from repflow.studies.dynamics.ssm import TransitionState, mixers, transition_values, transitions_of
 
 REPLICATES = 12
 

@@ -8,10 +8,10 @@ import torch
 from dynamics_twins import FAMILIES, HYBRIDS, Slow, inputs_and_outputs, module_of, shaken, slow
 from torch import Tensor
 
-from repflow.contraction import BlockMixer, Recurrence, mixers, reading
-from repflow.contraction._observed import observed
-from repflow.contraction.recurrence import states
 from repflow.models import Loaded, load
+from repflow.studies.dynamics.ssm import BlockMixer, Recurrence, mixers, reading
+from repflow.studies.dynamics.ssm._observed import observed
+from repflow.studies.dynamics.ssm.recurrence import states
 
 IDS = torch.randint(0, 250, (2, 45), generator=torch.Generator().manual_seed(1))
 LENGTHS = (45, 20)

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from repflow.models import Loaded, ablated
+from repflow.models.finding import stacks
 from repflow.models.interventions.parts import attentions
-from repflow.models.probing import stacks
 
 ATTENDING = ("gpt2", "gpt_neo", "gpt_neox", "llama", "mistral", "qwen2", "qwen3")
 W = 4

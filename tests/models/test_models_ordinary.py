@@ -9,8 +9,8 @@ from transformers import AlbertConfig, AlbertModel, GPT2Config, GPT2LMHeadModel
 
 from repflow.core import ModelProblem, block_taps
 from repflow.models import find_taps
+from repflow.models.finding import check_contract
 from repflow.models.ordinary import check_ordinary, ordinary_call
-from repflow.models.probing import check_contract
 
 IDS = torch.arange(6)[None]
 

@@ -6,7 +6,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from repflow.core import ModelProblem
-from repflow.models.probing import check_contract, describe_modules, find_taps
+from repflow.models.finding import check_contract, describe_modules, find_taps
 from repflow.models.reading import check_causal, readable
 
 

@@ -8,9 +8,9 @@ import torch
 
 from repflow.core import Tap, sites_for
 from repflow.models.families import FAMILIES
+from repflow.models.finding import find_taps
 from repflow.models.hf_taps import match_hf_taps
 from repflow.models.loading import Loaded, load
-from repflow.models.probing import find_taps
 
 FAMILY_NAMES = sorted(FAMILIES)
 IDS = torch.randint(0, 250, (3, 21), generator=torch.Generator().manual_seed(1))

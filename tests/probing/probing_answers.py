@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from repflow.probing import Predictions, train_mask
+from repflow.studies.probe.linear import Predictions, train_mask
 
 
 def predictions(

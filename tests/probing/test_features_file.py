@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from repflow.core import BadFile, BadSetting, StoreConflict
-from repflow.probing.features import FeatureFacts, FeatureFile
+from repflow.studies.probe.linear.features import FeatureFacts, FeatureFile
 
 N = 7
 

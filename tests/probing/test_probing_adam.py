@@ -8,7 +8,7 @@ import torch
 from probing_planted import accuracies, crossed
 from probing_twins import adam_logits, adam_loop, z_scores
 
-from repflow.probing import Predictions, _adam, _rows, fit, fit_probes
+from repflow.studies.probe.linear import Predictions, _adam, _rows, fit, fit_probes
 
 
 def fitted(data, **more) -> Predictions:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from probing_planted import crossed
 
-from repflow.probing import Predictions, fit_probes, identity_labels, summarise
-from repflow.probing.splits import apart_mask
+from repflow.studies.probe.linear import Predictions, fit_probes, identity_labels, summarise
+from repflow.studies.probe.linear.splits import apart_mask
 
 GROUPS = np.repeat(np.arange(40) * 3 + 1, 5)
 

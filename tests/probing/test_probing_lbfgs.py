@@ -5,8 +5,8 @@ import pytest
 from probing_planted import Planted, accuracies, crossed
 from probing_twins import logistic, regression, z_scores
 
-from repflow.probing import Predictions, _logistic, fit_probes
-from repflow.probing.splits import fold_numbers
+from repflow.studies.probe.linear import Predictions, _logistic, fit_probes
+from repflow.studies.probe.linear.splits import fold_numbers
 
 
 def fitted(data: Planted, **more) -> Predictions:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from probing_planted import accuracies, crossed
 
-from repflow.probing import fit_probes, summarise
+from repflow.studies.probe.linear import fit_probes, summarise
 
 SOLVERS = pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 

@@ -5,7 +5,7 @@ import pytest
 from probing_planted import crossed
 
 from repflow.core import BadSetting, CallerError, ModelProblem, NotEnoughData, UnknownName
-from repflow.probing import fit_probes
+from repflow.studies.probe.linear import fit_probes
 
 DATA = crossed((1.0, 0.0), groups=20)
 LABELS, GROUPS = DATA.labels, DATA.groups

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repflow.probing import control_labels, train_mask
-from repflow.probing.splits import FOLDS, fold_numbers
+from repflow.studies.probe.linear import control_labels, train_mask
+from repflow.studies.probe.linear.splits import FOLDS, fold_numbers
 
 GROUPS = np.repeat(np.arange(50) * 3 - 20, 4)
 CROSSED = np.tile(np.arange(4), 50)

@@ -8,9 +8,9 @@ from probing_planted import crossed
 from scipy.special import ndtr
 
 from repflow.core import BadSetting, Site, proportion, proportion_difference, sites_for
-from repflow.core.probe_verdicts import ABOVE, LEVEL
 from repflow.metrics import poisson_weights
-from repflow.probing import Predictions, fit_probes, summarise, summarise_depth
+from repflow.studies.probe.linear import Predictions, fit_probes, summarise, summarise_depth
+from repflow.studies.probe.verdicts import ABOVE, LEVEL
 
 SITES = sites_for(4)
 

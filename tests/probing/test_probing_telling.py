@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from probing_answers import crossed_groups, guesses, predictions, splits
 
-from repflow.probing import compare_with_answers
+from repflow.studies.probe.linear import compare_with_answers
 
 CLASSES, N_GROUPS = 4, 40
 LABELS, GROUPS = crossed_groups(N_GROUPS, CLASSES)

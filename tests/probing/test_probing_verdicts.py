@@ -6,8 +6,8 @@ from probing_answers import crossed_groups, guesses, predictions, splits
 from probing_planted import crossed
 
 from repflow.core import Site, sites_for
-from repflow.core.probe_verdicts import ABOVE, LEVEL, UNKNOWN, probe_verdict
-from repflow.probing import DepthSummary, Predictions, fit_probes, summarise, summarise_depth
+from repflow.studies.probe.linear import DepthSummary, Predictions, fit_probes, summarise, summarise_depth
+from repflow.studies.probe.verdicts import ABOVE, LEVEL, UNKNOWN, probe_verdict
 
 CLASSES = 5
 THIRTEEN = sites_for(12)[:13]

@@ -8,8 +8,8 @@ import numpy as np
 from synthetic import facts
 
 from repflow.core import LayerRow, sites_for
-from repflow.core.attribution_records import SchemeRow, ShareRow
 from repflow.store import Run, RunWriter, open_run
+from repflow.studies.attribute.rows import SchemeRow, ShareRow
 
 SCHEMES = ("config", "normal", "normal+matched", "xavier", "kaiming", "orthogonal", "permuted")
 TRAINED = (("zoo:pythia-tiny", "gpt_neox", "TBM", 6), ("state-spaces/mamba_130m&co-hf", "mamba", "SSM", 9))

@@ -8,8 +8,8 @@ from typing import Any
 from synthetic import facts
 
 from repflow.core import Site, sites_for
-from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.store import Run, RunWriter, open_run
+from repflow.studies.dynamics.rows import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 
 PYTHIA, MAMBA = "zoo:pythia-tiny", "state-spaces/mamba_130m&co-hf"
 TWO = ((PYTHIA, "gpt_neox", "TBM", 6, -0.4), (MAMBA, "mamba", "SSM", 4, -1.1))

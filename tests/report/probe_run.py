@@ -7,11 +7,12 @@ from pathlib import Path
 import pandas as pd
 from synthetic import facts
 
-from repflow.core import ProbeRow, ProbeSummaryRow, Site, TellingRow, sites_for
+from repflow.core import Site, sites_for
 from repflow.core.places import parse_places
-from repflow.core.probe_verdicts import ABOVE, probe_verdict
 from repflow.store import Run, RunWriter, open_run
-from repflow.store._probe_verdicts import PEAK
+from repflow.studies.probe.rows import ProbeRow, ProbeSummaryRow, TellingRow
+from repflow.studies.probe.shown import PEAK
+from repflow.studies.probe.verdicts import ABOVE, probe_verdict
 
 PYTHIA, MAMBA = "zoo:pythia-tiny", "state-spaces/mamba_130m&co-hf"
 THREE = (

@@ -13,12 +13,14 @@ import pandas as pd
 import pytest
 from synthetic import facts
 
-from repflow.core import AblationRow, LayerRow, sites_for
+from repflow.core import LayerRow, sites_for
+from repflow.drawing.source import read
 from repflow.report import Plots, write_report
-from repflow.report._ablationrows import Column, grids
-from repflow.report._ablationtable import grid, grid_said
-from repflow.report._source import read
-from repflow.store import THIRDS, Run, RunWriter, open_run
+from repflow.store import Run, RunWriter, open_run
+from repflow.studies.ablate.frames import Column, grids
+from repflow.studies.ablate.rows import AblationRow
+from repflow.studies.ablate.table import grid, grid_said
+from repflow.studies.kit.thirds import THIRDS
 
 NEOX, MAMBA = "zoo:pythia-tiny", "zoo:<mamba>&tiny"
 WINDOWS = tuple((f"attention_window:{window}", "all") for window in (4, 16, 64))
@@ -36,7 +38,7 @@ NUMBERS = (
 def without_plotly(monkeypatch, request):
     """Plotly's own 5 MB are left out except where a browser runs them."""
     if "browser" not in request.node.name:
-        monkeypatch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        monkeypatch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
 
 
 def label(subject: str, what: str, blocks: str) -> str:
@@ -94,7 +96,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def text(run):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        patch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
         return write_report(run).read_text(encoding="utf-8")
 
 

@@ -12,15 +12,16 @@ from probe_run import write_probe_run
 from rich.console import Console
 
 from repflow.core import NotEnoughData, UnknownName
+from repflow.drawing.source import read
 from repflow.models import SCHEMES as KNOWN
 from repflow.models.spec import GENERIC
 from repflow.report import Plots, write_figures, write_report
-from repflow.report._attributionpanels import attribution_panels
-from repflow.report._attributionplots import SCHEMES as LOOKS
-from repflow.report._attributiontable import FILLS
-from repflow.report._panels import Panel, View
-from repflow.report._source import read
-from repflow.store import Run, summary
+from repflow.report.show import summary
+from repflow.store import Run
+from repflow.studies.attribute.figures import SCHEMES as LOOKS
+from repflow.studies.attribute.page import attribution_panels
+from repflow.studies.attribute.table import FILLS
+from repflow.studies.flow.page import Panel, View
 
 TBM, SSM = TRAINED[0][0], TRAINED[1][0]
 

@@ -11,17 +11,17 @@ from dynamics_run import BINS, MAMBA, PYTHIA, QUANTILES, SCENES, TWO, write_dyna
 from synthetic import make_run
 
 from repflow.core import NotEnoughData
+from repflow.drawing.source import read
 from repflow.report import Plots, write_report
-from repflow.report._dynamicspanels import influence_said
-from repflow.report._source import read
-from repflow.store import summary
+from repflow.report.show import summary
+from repflow.studies.dynamics.page import influence_said
 
 
 @pytest.fixture(autouse=True)
 def without_plotly(monkeypatch, request):
     """Plotly's own 5 MB are left out except where a browser runs them."""
     if "browser" not in request.node.name:
-        monkeypatch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        monkeypatch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
 
 
 @pytest.fixture(scope="module")

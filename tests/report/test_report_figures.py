@@ -7,9 +7,9 @@ import pytest
 from synthetic import TRIO, make_run
 
 from repflow.core import BadSetting, NotEnoughData, UnknownName
+from repflow.drawing.labels import estimate, number, short_label, short_labels
+from repflow.drawing.style import SHADES, rgb, styles
 from repflow.report import Plots, write_figures
-from repflow.report._labels import estimate, number, short_label, short_labels
-from repflow.report._style import SHADES, rgb, styles
 
 
 @pytest.fixture(scope="module")

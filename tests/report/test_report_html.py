@@ -37,7 +37,7 @@ class Elements(HTMLParser):
 def without_plotly(monkeypatch, request):
     """Plotly's own 5 MB are left out except where a browser runs them."""
     if "browser" not in request.node.name:
-        monkeypatch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        monkeypatch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
 
 
 def page(run):
@@ -61,7 +61,7 @@ def made(tmp_path_factory):
     """A run with two scenes and its page, parsed once."""
     run = make_run(tmp_path_factory.mktemp("made"), SMALL, scenes=(("text", 64), ("kvpr", 128)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        patch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
         return page(run), data(run)[0]
 
 

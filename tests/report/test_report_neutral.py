@@ -11,10 +11,10 @@ from plotly.offline import get_plotlyjs
 from probe_run import THREE, write_probe_run
 from synthetic import TRIO, make_run
 
+from repflow.drawing.labels import plain
 from repflow.report import write_figures, write_report
-from repflow.report._labels import plain
-from repflow.report._probetable import latex
 from repflow.store import Run
+from repflow.studies.probe.table import latex
 
 NAMES = (
     "=HYPERLINK(1)<img src=x onerror=alert(1)>",

@@ -15,14 +15,15 @@ import pytest
 from probe_run import MAMBA, PYTHIA, SCENES, THREE, summary_of, write_probe_run
 from synthetic import make_run
 
-from repflow.core import NotEnoughData, ProbeRow, ProbeSummaryRow, TellingRow, UnknownName
-from repflow.core.probe_verdicts import ABOVE, LEVEL, UNKNOWN
+from repflow.core import NotEnoughData, UnknownName
+from repflow.drawing.source import read
 from repflow.report import Plots, write_report
-from repflow.report._proberows import told_position
-from repflow.report._probetable import latex
-from repflow.report._probetexts import depth_said, place_said, table_said, telling_said
-from repflow.report._source import read
 from repflow.store import RunWriter, open_run
+from repflow.studies.probe.frames import told_position
+from repflow.studies.probe.rows import ProbeRow, ProbeSummaryRow, TellingRow
+from repflow.studies.probe.table import latex
+from repflow.studies.probe.texts import depth_said, place_said, table_said, telling_said
+from repflow.studies.probe.verdicts import ABOVE, LEVEL, UNKNOWN
 
 SHORT = {PYTHIA: "pythia-tiny", f"{PYTHIA}@init=config:0": "random", MAMBA: "mamba"}
 
@@ -31,7 +32,7 @@ SHORT = {PYTHIA: "pythia-tiny", f"{PYTHIA}@init=config:0": "random", MAMBA: "mam
 def without_plotly(monkeypatch, request):
     """Plotly's own 5 MB are left out except where a browser runs them."""
     if "browser" not in request.node.name:
-        monkeypatch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        monkeypatch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def text(run):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        patch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
         return page(run)
 
 

@@ -6,15 +6,15 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic import TRIO, make_run
 
+from repflow.drawing.matplotlib import draw_over_depth
+from repflow.drawing.source import Subject
+from repflow.drawing.stretches import parted, ranks, spread, stretches
+from repflow.drawing.style import INK, Style
 from repflow.report import Plots
-from repflow.report._ablationplots import block_curves, window_curves
-from repflow.report._ablationrows import Column
-from repflow.report._dynamicsplots import influence_curves, memory_figure
-from repflow.report._paperlines import draw_over_depth
-from repflow.report._source import Subject
-from repflow.report._stepplots import third_curves
-from repflow.report._stretches import parted, ranks, spread, stretches
-from repflow.report._style import INK, Style
+from repflow.studies.ablate.figures import block_curves, window_curves
+from repflow.studies.ablate.frames import Column
+from repflow.studies.dynamics.figures import influence_curves, memory_figure
+from repflow.studies.steps.figures import third_curves
 
 COLUMN = Column("next_token_loss", "nats", "all")
 TWO = tuple(Subject(name, name, "TBM", {}, Style(INK, "solid", "circle", hollow=False)) for name in ("a", "b"))

@@ -14,12 +14,12 @@ from synthetic import make_run, pair_rows
 from training_run import FIVE, write_training_run
 
 from repflow.core import NotEnoughData, UnknownName
+from repflow.drawing.source import read
 from repflow.report import Plots, write_figures, write_report
-from repflow.report._source import read
-from repflow.report._steprows import Scale, StepAxis, scale_of, thinned
-from repflow.report._steptexts import curves_said, map_said, table_said
-from repflow.store import THIRDS, thirds
 from repflow.store._layout import FIGURE_NAME
+from repflow.studies.kit.thirds import THIRDS, thirds
+from repflow.studies.steps.axis import Scale, StepAxis, scale_of, thinned
+from repflow.studies.steps.texts import curves_said, map_said, table_said
 
 STEPS = (0, 1, 8, 64, 3000)
 TWO = (
@@ -33,7 +33,7 @@ SHORT = {"a": "a", "b": "b"}
 def without_plotly(monkeypatch, request):
     """Plotly's own 5 MB are left out except where a browser runs them."""
     if "browser" not in request.node.name:
-        monkeypatch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        monkeypatch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def text(run):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repflow.report._html.get_plotlyjs", lambda: "var Plotly = {};")
+        patch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
         return page(run)
 
 

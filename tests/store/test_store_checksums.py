@@ -12,8 +12,8 @@ from store_rows import layer_row, pair_row, path_row, run_info
 from store_runs import create, finish, finished, unseal
 
 from repflow.core import BadFile, RepflowError, StoreConflict
-from repflow.probing.features import FeatureFacts, FeatureFile
 from repflow.store import Run, RunWriter, _seal, open_run
+from repflow.studies.probe.linear.features import FeatureFacts, FeatureFile
 
 FLIPS = 1_000
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from store_rows import MakeRun, layer_row, pair_row, path_row, run_info
 
 from repflow.core import BadFile, BadSetting, CallerError, UnknownName, interval
-from repflow.store import Run, RunWriter, compare, open_run, print_comparison
+from repflow.report.comparison import print_comparison
+from repflow.store import Run, RunWriter, compare, open_run
 
 B = 200
 

@@ -6,7 +6,8 @@ import math
 from rich.console import Console
 from store_rows import MakeRun, layer_row, path_row, run_info
 
-from repflow.store import Run, summary, warning_lines
+from repflow.report.show import summary
+from repflow.store import Run, warning_lines
 
 
 def text_of(run: Run, width: int = 80) -> str:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from repflow.core import AblationRow
-from repflow.store import RunWriter, open_run, summary
-from repflow.store._summary_ablation import MOST
+from repflow.report.show import summary
+from repflow.store import RunWriter, open_run
+from repflow.studies.ablate.rows import AblationRow
+from repflow.studies.ablate.show import MOST
 
 NAMES = ("config:gpt2", "config:[mamba]")
 

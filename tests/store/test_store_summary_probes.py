@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from repflow.core import ProbeRow, ProbeSummaryRow
-from repflow.core.probe_verdicts import ABOVE, LEVEL, UNKNOWN
-from repflow.store import Run, RunWriter, judged, open_run, summary
+from repflow.report.show import summary
+from repflow.store import Run, RunWriter, open_run
+from repflow.studies.probe.rows import ProbeRow, ProbeSummaryRow
+from repflow.studies.probe.shown import judged
+from repflow.studies.probe.verdicts import ABOVE, LEVEL, UNKNOWN
 
 PEAK = ProbeSummaryRow(
     "m", "gpt2", "trained", "kvpr", 300, "last", "adam",

@@ -11,8 +11,11 @@ from rich.console import Console
 from store_rows import MakeRun, layer_row, pair_row, path_row, run_info
 
 from repflow.core import LayerRow, interval
-from repflow.store import Run, at_last_step, changes, compare, last_steps, print_comparison, steps_of, summary, thirds
+from repflow.report.comparison import print_comparison
+from repflow.report.show import summary
+from repflow.store import Run, at_last_step, compare, last_steps, steps_of
 from repflow.store import told_steps as told
+from repflow.studies.kit.thirds import changes, thirds
 
 STEPS = (0, 1, 4, 16)
 RISE = (0.1, 0.1, 0.5, 0.6)

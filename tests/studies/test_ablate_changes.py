@@ -7,8 +7,8 @@ import torch
 
 from repflow.core import BadSetting, BadSpec, CallerError, UnknownName
 from repflow.models import INTERVENTIONS, load
-from repflow.studies.ablate_changes import changes_for, left_out, parse_change
-from repflow.studies.ablate_settings import AblateSettings, ChangeSettings, ablate_settings
+from repflow.studies.ablate.changes import changes_for, left_out, parse_change
+from repflow.studies.ablate.settings import AblateSettings, ChangeSettings, ablate_settings
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,14 @@ from repflow.metrics import poisson_weights
 from repflow.models import Loaded, load
 from repflow.models.facts import weights_sha256
 from repflow.models.generation import greedy
-from repflow.store import THIRDS, Run, summary
-from repflow.studies import ablate as study
-from repflow.studies import ablate_subject
-from repflow.studies._rows import Tables
-from repflow.studies._units import units_of
-from repflow.studies.ablate_cells import Cell, example_cell, flow_cells
+from repflow.report.show import summary
+from repflow.store import Run
+from repflow.studies.ablate import run as study
+from repflow.studies.ablate import subject as ablate_subject
+from repflow.studies.ablate.cells import Cell, example_cell, flow_cells
+from repflow.studies.flow.rows import Tables
+from repflow.studies.kit.thirds import THIRDS
+from repflow.studies.kit.units import units_of
 from repflow.tasks import make_task
 
 NEOX, MAMBA = "config:gpt_neox,layers=3,width=32@init=normal:1", "config:mamba2,layers=3,width=32@init=normal:1"
@@ -207,7 +209,7 @@ def test_answers_of_one_unit_count_as_one() -> None:
 
 
 def ablate_scores() -> Any:
-    from repflow.studies import ablate_scores as module
+    from repflow.studies.ablate import scores as module
 
     return module
 

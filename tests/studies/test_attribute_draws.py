@@ -9,8 +9,8 @@ from attribute_tools import QUICK, TINY, saved, trainings
 
 import repflow
 from repflow.core import BadSetting, ModelProblem
-from repflow.studies import attribute_subject
-from repflow.studies.flow import load_as
+from repflow.studies.attribute import subject as attribute_subject
+from repflow.studies.flow.run import load_as
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from repflow.core import interval
-from repflow.studies.attribute_interval import Error, Measured, holm
+from repflow.studies.attribute.interval import Error, Measured, holm
 
 
 def test_the_interval_by_hand() -> None:

@@ -12,7 +12,7 @@ import repflow
 from repflow.core import BadSpec, Example
 from repflow.models import Init, Loaded, SubjectSpec, load, reinitialised
 from repflow.models.initialise import drawn_matrices
-from repflow.studies.attribute_matching import Scale, matched
+from repflow.studies.attribute.matching import Scale, matched
 
 EXAMPLES = [Example(i, tuple(range(3 + i, 40 + i))) for i in range(5)]
 SPECS = {

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repflow.core.attribution_records import ShareRow
-from repflow.studies.attribute_power import Setting, power, powers, setting_of
-from repflow.studies.attribute_share import Case, share_of, verdict_of
+from repflow.studies.attribute.power import Setting, power, powers, setting_of
+from repflow.studies.attribute.rows import ShareRow
+from repflow.studies.attribute.share import Case, share_of, verdict_of
 
 SHARED, OWN = 0.25, 0.1
 

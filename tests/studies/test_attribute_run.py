@@ -13,15 +13,16 @@ from attribute_tools import QUICK, TINY, saved
 
 import repflow
 from repflow.core import BadSetting, UnknownName
-from repflow.core.attribution_records import SchemeRow, ShareRow
 from repflow.models import Init, reinitialised
 from repflow.models.facts import weights_sha256
-from repflow.store import compare, third_means
-from repflow.studies import attribute_subject
-from repflow.studies.attribute_settings import AttributionSettings, attribute_settings, flat_attribute
-from repflow.studies.attribute_share import Case, verdict_of
-from repflow.studies.flow import load_as
-from repflow.studies.run import Run
+from repflow.report.run import Run
+from repflow.store import compare
+from repflow.studies.attribute import subject as attribute_subject
+from repflow.studies.attribute.rows import SchemeRow, ShareRow
+from repflow.studies.attribute.settings import AttributionSettings, attribute_settings, flat_attribute
+from repflow.studies.attribute.share import Case, verdict_of
+from repflow.studies.flow.run import load_as
+from repflow.studies.kit.thirds import third_means
 
 SCHEMES = ["config", "normal", "permuted"]
 DRAWN = ["config", "normal", "normal+matched", "permuted"]

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from repflow.core import interval
-from repflow.studies.attribute_interval import ratio_span
-from repflow.studies.attribute_share import ALIKE, BELOW, BOUNDS, UNCLEAR, Case, Verdict, share_of, verdict_of
+from repflow.studies.attribute.interval import ratio_span
+from repflow.studies.attribute.share import ALIKE, BELOW, BOUNDS, UNCLEAR, Case, Verdict, share_of, verdict_of
 
 SCHEMES = ("config", "normal", "xavier", "kaiming", "orthogonal", "permuted")
 REPLICATES = 200

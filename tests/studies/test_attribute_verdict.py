@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from repflow.core.attribution_records import ShareRow
-from repflow.studies.attribute_verdict import CLAIMS, corrected, decided, findings_of
+from repflow.studies.attribute.rows import ShareRow
+from repflow.studies.attribute.verdict import CLAIMS, corrected, decided, findings_of
 
 SCHEMES = ("config", "normal", "xavier", "kaiming", "orthogonal", "permuted")
 

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 import repflow
-from repflow.contraction.influence import Probing, influence_squares
 from repflow.core import BadSetting, Example, Interrupted, ModelProblem, Origin
-from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 from repflow.models import load
 from repflow.store import Run
-from repflow.studies import dynamics_influence, dynamics_subject
-from repflow.studies._units import units_of
-from repflow.studies.dynamics_rows import distance_bins, influence_rows, recency_slopes
-from repflow.studies.dynamics_settings import DynamicsMeasureSettings
+from repflow.studies.dynamics import influence as dynamics_influence
+from repflow.studies.dynamics import subject as dynamics_subject
+from repflow.studies.dynamics.estimate import distance_bins, influence_rows, recency_slopes
+from repflow.studies.dynamics.rows import BoundRow, InfluenceRow, RecencyRow, TransitionRow
+from repflow.studies.dynamics.settings import DynamicsMeasureSettings
+from repflow.studies.dynamics.ssm.influence import Probing, influence_squares
+from repflow.studies.kit.units import units_of
 from repflow.tasks import make_task
 
 HYBRID, PURE = "config:bamba,layers=2,width=32", "config:gpt_neox,layers=2,width=32"

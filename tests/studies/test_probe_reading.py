@@ -9,10 +9,10 @@ import pytest
 
 import repflow
 from repflow.core import Example, NotEnoughData
-from repflow.studies._tasks import Assignment
-from repflow.studies.probe_fit import seconds_for
-from repflow.studies.probe_reading import ProbeReading
-from repflow.studies.probe_settings import probe_settings
+from repflow.studies.kit.tasks import Assignment
+from repflow.studies.probe.fit import seconds_for
+from repflow.studies.probe.reading import ProbeReading
+from repflow.studies.probe.settings import probe_settings
 from repflow.tasks import make_task
 
 SETTINGS: dict[str, Any] = {

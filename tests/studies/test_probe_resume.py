@@ -17,9 +17,10 @@ import torch
 import repflow
 from repflow.cli import main
 from repflow.core import BadFile, StoreConflict
-from repflow.probing.features import FeatureFile
 from repflow.store import Run, open_run
-from repflow.studies import probe_reading, probe_subject
+from repflow.studies.probe import reading as probe_reading
+from repflow.studies.probe import subject as probe_subject
+from repflow.studies.probe.linear.features import FeatureFile
 
 SUBJECTS = ["config:gpt2,layers=2,width=16", "config:mamba2,layers=2,width=16"]
 SETTINGS: dict[str, Any] = {

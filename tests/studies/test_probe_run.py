@@ -13,14 +13,14 @@ import torch
 import repflow
 from repflow.capture import tapped
 from repflow.core import BadSetting, ModelProblem
-from repflow.core.probe_records import ProbeRow, TellingRow
-from repflow.core.probe_verdicts import ABOVE, LEVEL
 from repflow.engines import features as reading
 from repflow.models import Loaded, load
 from repflow.models.generation import greedy
-from repflow.probing import fit_probes, summarise, summarise_depth
 from repflow.store import Run
-from repflow.studies import probe_reading
+from repflow.studies.probe import reading as probe_reading
+from repflow.studies.probe.linear import fit_probes, summarise, summarise_depth
+from repflow.studies.probe.rows import ProbeRow, TellingRow
+from repflow.studies.probe.verdicts import ABOVE, LEVEL
 from repflow.tasks import make_task
 
 SUBJECT = "config:gpt2,layers=2,width=32"
@@ -347,9 +347,9 @@ def test_each_trained_subject_gets_its_random_baseline(tmp_path: Path) -> None:
 
 def test_a_baseline_that_is_named_is_not_there_twice() -> None:
     from repflow.models import SubjectSpec
-    from repflow.studies.probe import planned
-    from repflow.studies.probe_record import ProbeRecord
-    from repflow.studies.probe_settings import probe_settings
+    from repflow.studies.probe.record import ProbeRecord
+    from repflow.studies.probe.run import planned
+    from repflow.studies.probe.settings import probe_settings
 
     settings = probe_settings(("a/b", "a/b@init=config:0"), {"baseline": "init"})
     plan = planned([SubjectSpec.parse(s) for s in settings.subjects], settings, ProbeRecord())

@@ -10,8 +10,8 @@ import pytest
 
 import repflow
 from repflow.core import BadSetting, UnknownName
-from repflow.studies import settings
-from repflow.studies.settings import GROUPS, FlowSettings, flat, flow_settings
+from repflow.studies.kit import settings
+from repflow.studies.kit.settings import GROUPS, FlowSettings, flat, flow_settings
 
 ONE = ("config:pythia",)
 

@@ -15,11 +15,11 @@ from repflow.engines.local import Forgetful
 from repflow.metrics import Course
 from repflow.models import load
 from repflow.store import compare
-from repflow.studies._progress import Silent
-from repflow.studies._tasks import Assignment
-from repflow.studies._units import Units, autocorrelation, units_of
-from repflow.studies.jobs import Reading, Record, measure, reader_of
-from repflow.studies.settings import FlowSettings, MeasureSettings, TaskSettings
+from repflow.studies.flow.measure import Reading, Record, measure, reader_of
+from repflow.studies.kit.progress import Silent
+from repflow.studies.kit.settings import FlowSettings, MeasureSettings, TaskSettings
+from repflow.studies.kit.tasks import Assignment
+from repflow.studies.kit.units import Units, autocorrelation, units_of
 from repflow.training._evaluation import ReadyTask
 
 TINY = "config:pythia,layers=2,width=32"

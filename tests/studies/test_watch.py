@@ -16,7 +16,7 @@ from repflow.core import BadSetting, ModelProblem, NotEnoughData, Site, Tap, Unk
 from repflow.metrics import DEFAULT
 from repflow.models import load
 from repflow.models.loading import Loaded
-from repflow.studies.watch import Watch
+from repflow.studies.flow.watch import Watch
 from repflow.tasks import make_task
 
 SPECS = ["config:pythia,layers=2,width=32", "config:mamba2,layers=2,width=32"]

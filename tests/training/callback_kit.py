@@ -13,7 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from repflow.models import Loaded, load
 from repflow.models.initialise import random_model
 from repflow.store import Run
-from repflow.studies.settings import MeasureSettings, TaskSettings
+from repflow.studies.kit.settings import MeasureSettings, TaskSettings
 from repflow.training import FlowCallback
 
 TABLES = ("layers", "pairs", "paths")

@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import repflow
 from repflow.core import ModelProblem
-from repflow.studies.settings import MeasureSettings, ModelSettings
+from repflow.studies.kit.settings import MeasureSettings, ModelSettings
 from repflow.training import FlowCallback
 
 # peft's own doing.

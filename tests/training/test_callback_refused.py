@@ -15,7 +15,7 @@ import repflow
 from repflow.core import BadFile, BadSetting, CallerError, ContextTooLong, ModelProblem, StoreConflict, UnknownName
 from repflow.models import load
 from repflow.store import _parts, _writer
-from repflow.studies.settings import MeasureSettings, ModelSettings, TaskSettings
+from repflow.studies.kit.settings import MeasureSettings, ModelSettings, TaskSettings
 from repflow.training import FlowCallback
 
 

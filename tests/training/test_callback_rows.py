@@ -23,7 +23,7 @@ from callback_kit import (
 
 import repflow
 from repflow.models.facts import weights_sha256
-from repflow.studies.settings import MeasureSettings
+from repflow.studies.kit.settings import MeasureSettings
 from repflow.training import FlowCallback
 
 

@@ -8,7 +8,7 @@ from callback_kit import LAST, MEASURE, STEPS, TASK, flow_callback, fresh, same_
 import repflow
 from repflow.core import BadFile, BadSetting, CallerError, Interrupted
 from repflow.store import Run, join
-from repflow.studies.settings import MeasureSettings
+from repflow.studies.kit.settings import MeasureSettings
 from repflow.training import _series, measure_snapshots
 
 FAMILIES = ("gpt_neo", "mamba")

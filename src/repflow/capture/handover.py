@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from repflow.core import ModelProblem, Tap
 from repflow.models.embeddings import head_of
 from repflow.models.families import FAMILIES
-from repflow.models.probing import BY_HAND, describe_modules, same_state
+from repflow.models.finding import BY_HAND, describe_modules, same_state
 from repflow.models.recording import input_state
 
 

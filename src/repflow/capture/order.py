@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from repflow.core import ModelProblem, Site, Tap
-from repflow.models.probing import called_again
+from repflow.models.finding import called_again
 
 
 class Order:

@@ -7,8 +7,8 @@ import tyro
 from repflow.cli._arguments import parse
 from repflow.cli._progress import watching
 from repflow.cli._study import reported, study_values, taken_apart
-from repflow.studies.ablate_settings import AblateMeasureSettings, AblateSettings, ChangeSettings, ablate_settings
-from repflow.studies.settings import ZOO, ModelSettings, OutputSettings, TaskSettings
+from repflow.studies.ablate.settings import AblateMeasureSettings, AblateSettings, ChangeSettings, ablate_settings
+from repflow.studies.kit.settings import ZOO, ModelSettings, OutputSettings, TaskSettings
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ def ablate(arguments: list[str]) -> int:
     values, rest = study_values(arguments)
     asked = parse(Ablate, "ablate", rest, _defaults(values))
     settings = AblateSettings(asked.subjects, asked.changes, asked.task, asked.measure, asked.model, asked.output)
-    from repflow.studies.ablate import run_ablate
+    from repflow.studies.ablate.run import run_ablate
 
     with watching() as progress:
         run = run_ablate(settings, progress)
         if asked.report:
             reported(run, progress)
-    from repflow.store import summary
+    from repflow.report.show import summary
 
     summary(run)
     return 0

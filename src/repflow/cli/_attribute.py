@@ -7,8 +7,8 @@ import tyro
 from repflow.cli._arguments import parse
 from repflow.cli._progress import watching
 from repflow.cli._study import reported, study_values, taken_apart
-from repflow.studies.attribute_settings import AttributeSettings, AttributionSettings, attribute_settings
-from repflow.studies.settings import ZOO, ModelSettings, OutputSettings, TaskSettings
+from repflow.studies.attribute.settings import AttributeSettings, AttributionSettings, attribute_settings
+from repflow.studies.kit.settings import ZOO, ModelSettings, OutputSettings, TaskSettings
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ def attribute(arguments: list[str]) -> int:
     values, rest = study_values(arguments)
     asked = parse(Attribute, "attribute", rest, _defaults(values))
     settings = AttributeSettings(asked.subjects, asked.task, asked.attribution, asked.model, asked.output)
-    from repflow.studies.attribute import run_attribute
+    from repflow.studies.attribute.run import run_attribute
 
     with watching() as progress:
         run = run_attribute(settings, progress)
         if asked.report:
             reported(run, progress)
-    from repflow.store import summary
+    from repflow.report.show import summary
 
     summary(run)
     return 0

@@ -7,8 +7,8 @@ import tyro
 from repflow.cli._arguments import parse
 from repflow.cli._progress import watching
 from repflow.cli._study import reported, study_values, taken_apart
-from repflow.studies.dynamics_settings import EXAMPLES, DynamicsMeasureSettings, DynamicsSettings, dynamics_settings
-from repflow.studies.settings import ZOO, ModelSettings, OutputSettings, TaskSettings
+from repflow.studies.dynamics.settings import EXAMPLES, DynamicsMeasureSettings, DynamicsSettings, dynamics_settings
+from repflow.studies.kit.settings import ZOO, ModelSettings, OutputSettings, TaskSettings
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ def dynamics(arguments: list[str]) -> int:
     values, rest = study_values(arguments)
     asked = parse(Dynamics, "dynamics", rest, _defaults(values))
     settings = DynamicsSettings(asked.subjects, asked.task, asked.measure, asked.model, asked.output)
-    from repflow.studies.dynamics import run_dynamics
+    from repflow.studies.dynamics.run import run_dynamics
 
     with watching() as progress:
         run = run_dynamics(settings, progress)
         if asked.report:
             reported(run, progress)
-    from repflow.store import summary
+    from repflow.report.show import summary
 
     summary(run)
     return 0

@@ -7,7 +7,7 @@ import tyro
 from repflow.cli._arguments import parse
 from repflow.cli._progress import watching
 from repflow.cli._study import reported, study_values, taken_apart
-from repflow.studies.settings import (
+from repflow.studies.kit.settings import (
     ZOO,
     FlowSettings,
     MeasureSettings,
@@ -44,13 +44,13 @@ def flow(arguments: list[str]) -> int:
     values, rest = study_values(arguments)
     asked = parse(Flow, "flow", rest, _defaults(values))
     settings = FlowSettings(asked.subjects, asked.task, asked.measure, asked.model, asked.output)
-    from repflow.studies.flow import run_flow
+    from repflow.studies.flow.run import run_flow
 
     with watching() as progress:
         run = run_flow(settings, progress)
         if asked.report:
             reported(run, progress)
-    from repflow.store import summary
+    from repflow.report.show import summary
 
     summary(run)
     return 0

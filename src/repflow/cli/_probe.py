@@ -7,8 +7,8 @@ import tyro
 from repflow.cli._arguments import parse
 from repflow.cli._progress import watching
 from repflow.cli._study import reported, study_values, taken_apart
-from repflow.studies.probe_settings import ProbeSettings, ProbeTaskSettings, ProbingSettings, probe_settings
-from repflow.studies.settings import ZOO, ModelSettings, OutputSettings
+from repflow.studies.kit.settings import ZOO, ModelSettings, OutputSettings
+from repflow.studies.probe.settings import ProbeSettings, ProbeTaskSettings, ProbingSettings, probe_settings
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ def probe(arguments: list[str]) -> int:
     values, rest = study_values(arguments)
     asked = parse(Probe, "probe", rest, _defaults(values))
     settings = ProbeSettings(asked.subjects, asked.task, asked.probing, asked.model, asked.output)
-    from repflow.studies.probe import run_probe
+    from repflow.studies.probe.run import run_probe
 
     with watching() as progress:
         run = run_probe(settings, progress)
         if asked.report:
             reported(run, progress)
-    from repflow.store import summary
+    from repflow.report.show import summary
 
     summary(run)
     return 0

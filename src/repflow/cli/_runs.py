@@ -73,7 +73,8 @@ def report(arguments: list[str]) -> int:
 
 def show(arguments: list[str]) -> int:
     asked = parse(Show, "show", arguments)
-    from repflow.store import open_run, summary
+    from repflow.report.show import summary
+    from repflow.store import open_run
 
     summary(open_run(asked.directory))
     return 0
@@ -81,8 +82,9 @@ def show(arguments: list[str]) -> int:
 
 def compare(arguments: list[str]) -> int:
     asked = parse(Compare, "compare", arguments)
+    from repflow.report.comparison import print_comparison
     from repflow.store import compare as compared
-    from repflow.store import csv_text, open_run, print_comparison, write_file
+    from repflow.store import csv_text, open_run, write_file
 
     found = compared(
         open_run(asked.a), open_run(asked.b), metric=asked.metric, subject_a=asked.subject_a, subject_b=asked.subject_b

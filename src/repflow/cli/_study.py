@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from repflow.cli._arguments import yaml_settings
 from repflow.core import BadSetting, Interrupted
-from repflow.studies.settings import ZOO
+from repflow.studies.kit.settings import ZOO
 
 if TYPE_CHECKING:
     from repflow.engines import Progress

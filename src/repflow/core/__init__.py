@@ -1,6 +1,5 @@
 """Records, protocols and errors. Nothing here imports torch."""
 
-from repflow.core.ablation_records import AblationRow
 from repflow.core.errors import (
     BadFile,
     BadSetting,
@@ -18,7 +17,6 @@ from repflow.core.errors import (
 )
 from repflow.core.intervals import MIN_UNITS, ROUGH_UNITS, interval, least_replicates
 from repflow.core.paths import local_path
-from repflow.core.probe_records import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 from repflow.core.proportions import SHARES, difference_limits, proportion, proportion_difference
 from repflow.core.protocols import Task, Tokenizer
 from repflow.core.records import (
@@ -37,6 +35,8 @@ from repflow.core.records import (
     sites_for,
 )
 from repflow.core.visible import visible
+from repflow.studies.ablate.rows import AblationRow
+from repflow.studies.probe.rows import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 
 __all__ = [
     "MIN_UNITS",

@@ -7,19 +7,19 @@ from repflow.models.interventions.grammar import INTERVENTIONS
 from repflow.models.spec import SCHEMES, Ablation, Init, SubjectSpec
 
 if TYPE_CHECKING:
+    from repflow.models.finding import describe_modules, find_taps
     from repflow.models.interventions.apply import ablated
     from repflow.models.interventions.plan import possible
     from repflow.models.kernels import environment_facts, kernel_choices
     from repflow.models.loading import Loaded, load
-    from repflow.models.probing import describe_modules, find_taps
     from repflow.models.redrawing import reinitialised
 
 _LAZY = {
     "Loaded": "loading",
     "ablated": "interventions.apply",
-    "describe_modules": "probing",
+    "describe_modules": "finding",
     "environment_facts": "kernels",
-    "find_taps": "probing",
+    "find_taps": "finding",
     "kernel_choices": "kernels",
     "load": "loading",
     "possible": "interventions.plan",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from repflow.core import Site, Tap
-from repflow.models.probing import same_state
+from repflow.models.finding import same_state
 
 
 def match_hf_taps(

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from repflow.core import ModelProblem, Tap
+from repflow.models.finding import NORM_BY_HAND, check_contract, find_taps, same_state
 from repflow.models.observing import PROBE_TOKENS, Observed, observe, probe_ids
 from repflow.models.positions import APART, Lengths, lengths_of
-from repflow.models.probing import NORM_BY_HAND, check_contract, find_taps, same_state
 
 Forward = Callable[[Tensor], Any]
 """Runs the trunk on token ids [1, tokens]."""

@@ -7,8 +7,8 @@ from repflow.core import NotEnoughData, unknown
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from repflow.report._plotly import Figure
-    from repflow.report._source import Scene, Source, Training
+    from repflow.drawing.plotly import Figure
+    from repflow.drawing.source import Scene, Source, Training
 
 
 class Choice(TypedDict, total=False):
@@ -60,7 +60,7 @@ class Plots:
         tokens: str | None = None,
     ) -> "go.Figure":
         """Cosine of tokens k places apart, sites against k, for one subject."""
-        from repflow.report import _heatmaps
+        from repflow.drawing import heatmap as _heatmaps
 
         source, scene = self._scene(task, context)
         name = self._subject(source, subject)
@@ -79,7 +79,7 @@ class Plots:
         tokens: str | None = None,
     ) -> "go.Figure":
         """CKA between a subject's sites, or with `other` between the sites of two subjects."""
-        from repflow.report import _heatmaps
+        from repflow.drawing import heatmap as _heatmaps
 
         source, scene = self._scene(task, context)
         a = self._subject(source, subject)
@@ -96,7 +96,7 @@ class Plots:
         self, *, task: str | None = None, context: int | None = None, variant: str = "rms", tokens: str | None = None
     ) -> "go.Figure":
         """Path metrics with intervals, a panel a metric; variants rms, raw, unit."""
-        from repflow.report import _pathplots
+        from repflow.studies.flow import paths as _pathplots
 
         source, scene = self._scene(task, context)
         policy = _first(_rows(source.paths, scene), "tokens", tokens)
@@ -111,7 +111,7 @@ class Plots:
         tokens: str | None = None,
     ) -> "go.Figure":
         """Inter-token cosine in the early, middle and late third of depth against training step."""
-        from repflow.report import _stepplots
+        from repflow.studies.steps import figures as _stepplots
 
         source, scene, training = self._training(task, context)
         rows = _rows(training.thirds.frame, scene)
@@ -134,7 +134,8 @@ class Plots:
 
         `metric`: inter_token_cosine, adjacent_cosine, cka (with the site before) or update_ratio.
         """
-        from repflow.report import _stepplots, _steprows
+        from repflow.studies.steps import axis as _steprows
+        from repflow.studies.steps import figures as _stepplots
 
         if metric not in _steprows.MAPS:
             raise unknown("metric", metric, _steprows.MAPS)
@@ -153,7 +154,11 @@ class Plots:
 
         `position`: the place of the prompt that was read, as in `run.probes`.
         """
-        from repflow.report import _panels, _plotly, _probeplots, _proberows, _source
+        from repflow.drawing import plotly as _plotly
+        from repflow.drawing import source as _source
+        from repflow.studies.flow import page as _panels
+        from repflow.studies.probe import figures as _probeplots
+        from repflow.studies.probe import frames as _proberows
 
         source = _source.read(self._run, variants=True)
         if source.probes is None:
@@ -183,7 +188,9 @@ class Plots:
         tokens: str | None = None,
     ) -> "go.Figure":
         """One subject's trained weights against weights drawn anew, over relative depth: a line a scheme."""
-        from repflow.report import _attributionplots, _attributionrows, _source
+        from repflow.drawing import source as _source
+        from repflow.studies.attribute import figures as _attributionplots
+        from repflow.studies.attribute import frames as _attributionrows
 
         source = _source.read(self._run)
         if source.attribution is None:
@@ -200,7 +207,10 @@ class Plots:
 
     def influence(self, *, task: str | None = None, context: int | None = None, share: bool = False) -> "go.Figure":
         """Influence of earlier tokens against their distance; `share`: its share of the squared influence of all."""
-        from repflow.report import _dynamicsplots, _plotly, _proberows, _source
+        from repflow.drawing import plotly as _plotly
+        from repflow.drawing import source as _source
+        from repflow.studies.dynamics import figures as _dynamicsplots
+        from repflow.studies.probe import frames as _proberows
 
         source = _source.read(self._run, variants=True)
         if source.dynamics is None or source.dynamics.influence.empty:
@@ -229,7 +239,8 @@ class Plots:
         variant: str | None = None,
         tokens: str | None = None,
     ) -> "go.Figure":
-        from repflow.report import _curves, _texts
+        from repflow.core import quantities as _texts
+        from repflow.drawing import curves as _curves
 
         source, scene = self._scene(task, context)
         rows = _rows(source.layers, scene, metric=metric)
@@ -238,7 +249,7 @@ class Plots:
         return _drawn(_curves.curves(source, scene, _texts.quantity(metric), kind, policy, height=420))
 
     def _scene(self, task: str | None, context: int | None) -> "tuple[Source, Scene]":
-        from repflow.report import _source
+        from repflow.drawing import source as _source
 
         source = _source.read(self._run, variants=True)
         if task is not None and task not in {s.task for s in source.scenes}:
@@ -267,7 +278,7 @@ def _drawn(spec: "Figure") -> "go.Figure":
 
 
 def _rows(frame: Any, scene: "Scene", **wanted: str) -> Any:
-    from repflow.report import _source
+    from repflow.drawing import source as _source
 
     rows = _source.of_scene(frame, scene)
     for column, value in wanted.items():
@@ -280,7 +291,8 @@ def _rows(frame: Any, scene: "Scene", **wanted: str) -> Any:
 
 def _first(rows: Any, column: str, given: str | None) -> str:
     """The wanted value of a column, or the first in the report's order; an error names what there is."""
-    from repflow.report import _panels, _source
+    from repflow.drawing import source as _source
+    from repflow.studies.flow import page as _panels
 
     order = ("raw", *_panels.VARIANTS) if column == "variant" else _source.POLICIES
     names = _panels.ordered(rows[column], order)

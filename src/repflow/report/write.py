@@ -14,7 +14,7 @@ def write_report(run: Any, path: Path | str | None = None) -> Path:
     `run` has `layers`, `pairs`, `paths` (frames), `info` (run.json), `findings` and `directory`; any of the frames may
     be empty. Raises BadFile when the file cannot be written.
     """
-    from repflow.report import _html
+    from repflow.report import html as _html
 
     with making_sense(run):
         return _html.write(run, None if path is None else local_path(path))
@@ -27,7 +27,7 @@ def write_figures(run: Any, formats: Sequence[str] = ("pdf", "png"), directory: 
     probe_table.tex for a paper. The same run gives the same bytes. Raises BadSetting on another
     format and BadFile when the folder cannot be written.
     """
-    from repflow.report import _papers
+    from repflow.report import files as _papers
 
     with making_sense(run):
         return _papers.write(run, tuple(formats), None if directory is None else local_path(directory))

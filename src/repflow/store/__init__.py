@@ -9,14 +9,14 @@ from repflow.store._features import FEATURES_FORMAT
 from repflow.store._join import join
 from repflow.store._layout import SCHEMA_VERSION
 from repflow.store._lock import locked
-from repflow.store._probe_verdicts import judged
 from repflow.store._run import Run, open_run
 from repflow.store._sense import making_sense
 from repflow.store._steps import at_last_step, last_steps, steps_of, told_steps
-from repflow.store._thirds import THIRDS, Thirds, changes, third_means, thirds
 from repflow.store._units import told_units, usable_units
 from repflow.store._warnings import warning_lines
 from repflow.store._writer import RunWriter
+from repflow.studies.kit.thirds import THIRDS, Thirds, changes, third_means, thirds
+from repflow.studies.probe.shown import judged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def summary(run: Run, *, console: "Console | None" = None) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from repflow.store._summary import print_summary
+    from repflow.report.show import print_summary
 
     out = console or Console()
     # What cannot be read to its end is not begun.
@@ -73,6 +73,6 @@ def summary(run: Run, *, console: "Console | None" = None) -> None:
 
 def print_comparison(frame: "pd.DataFrame", *, console: "Console | None" = None) -> None:
     """Print what `compare` returned, one line a quantity, for a terminal of 80 columns or more, or a file."""
-    from repflow.store._print import print_rows
+    from repflow.report.comparison import print_rows
 
     print_rows(frame, console=console)

@@ -1,4 +1,4 @@
-"""The folder of feature files in a run directory. What is in them is the business of `repflow.probing`."""
+"""The folder of feature files in a run directory. What is in them is the business of `repflow.studies.probe.linear`."""
 
 import json
 from pathlib import Path

@@ -1,18 +1,10 @@
 """The tables that studies write, and what a row of each is."""
 
-from repflow.core import (
-    AblationRow,
-    AnswerRow,
-    LayerRow,
-    PairRow,
-    PathRow,
-    ProbeClassRow,
-    ProbeRow,
-    ProbeSummaryRow,
-    TellingRow,
-)
-from repflow.core.attribution_records import SchemeRow, ShareRow
-from repflow.core.dynamics_records import BoundRow, InfluenceRow, RecencyRow, TransitionRow
+from repflow.core import LayerRow, PairRow, PathRow
+from repflow.studies.ablate.rows import AblationRow
+from repflow.studies.attribute.rows import SchemeRow, ShareRow
+from repflow.studies.dynamics.rows import BoundRow, InfluenceRow, RecencyRow, TransitionRow
+from repflow.studies.probe.rows import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 
 KINDS: dict[str, type] = {
     "layers": LayerRow,

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from repflow.core import BadSetting, Example, Tokenizer
-from repflow.studies.jobs import Assignment, assignments
-from repflow.studies.settings import FlowSettings, MeasureSettings, ModelSettings, TaskSettings, flat
+from repflow.studies.flow.measure import Assignment, assignments
+from repflow.studies.kit.settings import FlowSettings, MeasureSettings, ModelSettings, TaskSettings, flat
 
 Evaluated = TaskSettings | Sequence[Sequence[int]]
 """Task settings, or token ids of ready examples."""

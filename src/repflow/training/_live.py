@@ -17,8 +17,8 @@ from repflow.models.positions import fresh_rotary
 from repflow.models.reading import readable
 from repflow.models.recording import recorded
 from repflow.models.sources import Opened
-from repflow.studies.jobs import batch_tokens
-from repflow.studies.settings import FlowSettings, ModelSettings
+from repflow.studies.flow.measure import batch_tokens
+from repflow.studies.kit.settings import FlowSettings, ModelSettings
 
 
 def live_subject(model: nn.Module, tokenizer: Any, label: str, settings: FlowSettings) -> tuple[Reader, SubjectFacts]:

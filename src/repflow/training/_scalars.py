@@ -6,8 +6,8 @@ from dataclasses import asdict
 from itertools import pairwise
 
 from repflow.core import Site
-from repflow.store import thirds
-from repflow.studies.jobs import Tables
+from repflow.studies.flow.measure import Tables
+from repflow.studies.kit.thirds import thirds
 
 
 def scalars(tables: Tables, sites: Sequence[Site], policies: Sequence[str]) -> dict[str, float]:

@@ -14,9 +14,9 @@ from repflow.metrics import Rooms
 from repflow.models import environment_facts
 from repflow.models.facts import weights_sha256
 from repflow.store import RunWriter
-from repflow.studies._progress import Silent
-from repflow.studies.jobs import Reading, Record, Tables, Where, measure, with_units
-from repflow.studies.settings import FlowSettings
+from repflow.studies.flow.measure import Reading, Record, Tables, Where, measure, with_units
+from repflow.studies.kit.progress import Silent
+from repflow.studies.kit.settings import FlowSettings
 
 COMMAND = "train-flow"
 _ROWS = {"layers": LayerRow, "pairs": PairRow, "paths": PathRow}

@@ -11,8 +11,8 @@ from transformers.trainer_callback import TrainerCallback
 from repflow.core import BadSetting, CallerError, StoreConflict, SubjectFacts, local_path
 from repflow.engines import Reader
 from repflow.models.wrappers import unwrapped
-from repflow.studies.jobs import Reading, Record, Tables, read
-from repflow.studies.settings import FlowSettings, MeasureSettings, ModelSettings
+from repflow.studies.flow.measure import Reading, Record, Tables, read
+from repflow.studies.kit.settings import FlowSettings, MeasureSettings, ModelSettings
 from repflow.training._evaluation import Evaluated, NoTokenizer, ReadyTask, evaluation, recorded
 from repflow.training._live import check_vocabulary, live_subject
 from repflow.training._scalars import scalars

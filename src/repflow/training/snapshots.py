@@ -7,11 +7,11 @@ from pathlib import Path
 from repflow.core import BadSetting, CallerError, Interrupted, SubjectFacts, local_path
 from repflow.engines import Progress
 from repflow.models import Loaded, SubjectSpec, check_source
-from repflow.studies._progress import Silent
-from repflow.studies.flow import load_as
-from repflow.studies.jobs import Assignment, Reading, Record, read, reader_of
-from repflow.studies.run import Run
-from repflow.studies.settings import FlowSettings, MeasureSettings, ModelSettings
+from repflow.report.run import Run
+from repflow.studies.flow.measure import Assignment, Reading, Record, read, reader_of
+from repflow.studies.flow.run import load_as
+from repflow.studies.kit.progress import Silent
+from repflow.studies.kit.settings import FlowSettings, MeasureSettings, ModelSettings
 from repflow.training._evaluation import Evaluated, evaluation, of_one, recorded
 from repflow.training._series import COMMAND, Series, measure_step
 

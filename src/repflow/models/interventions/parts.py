@@ -5,7 +5,7 @@ import re
 
 from torch import nn
 
-from repflow.models.probing import is_norm
+from repflow.models.finding import is_norm
 
 _NO_SOFTMAX = re.compile(r"linear|lightning|delta|rwkv|retention|flash", re.IGNORECASE)
 """Classes named attention that have no softmax over keys, or take no mask."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from repflow.core import Interrupted
 from repflow.engines import Progress
-from repflow.studies.run import Run
-from repflow.studies.settings import MeasureSettings, TaskSettings
+from repflow.report.run import Run
+from repflow.studies.kit.settings import MeasureSettings, TaskSettings
 from repflow.training.snapshots import measure_snapshots
 from repflow.training.zoo.folder import Training
 

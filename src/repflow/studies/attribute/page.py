@@ -1,0 +1,95 @@
+"""Panels of an attribution run: trained against random over depth, and the shares with their verdicts."""
+
+from collections.abc import Mapping
+
+from repflow.core.quantities import Quantity
+from repflow.drawing.plotly import Figure
+from repflow.drawing.source import Source, Subject
+from repflow.report.lead import joined
+from repflow.studies.attribute.figures import SCHEMES, TRAINED, scheme_curves
+from repflow.studies.attribute.frames import Attribution, of_cell, verdicts
+from repflow.studies.attribute.frames import Cell as Where
+from repflow.studies.attribute.table import pools, share_table
+from repflow.studies.flow.page import Cell, Panel, View
+
+
+def attribution_panels(source: Source) -> list[Panel]:
+    """The panels of an attribution run; empty for another."""
+    found = source.attribution
+    return [] if found is None else [_depth(source, found), _table(source, found)]
+
+
+def _depth(source: Source, found: Attribution) -> Panel:
+    cells = tuple(Cell(s.short, s.label) for s in source.subjects)
+    views = tuple(
+        View(where[3], found.told(where), tuple(_curves(source, found, where, s) for s in source.subjects))
+        for where in found.cells
+    )
+    legend = (("trained", TRAINED), *((name, SCHEMES[name]) for name in found.names))
+    return Panel(
+        "attribution_depth", _DEPTH.title, _DEPTH, views, cells, "grid" if len(cells) > 1 else "wide", legend=legend
+    )
+
+
+def _curves(source: Source, found: Attribution, where: Where, subject: Subject) -> Figure | None:
+    trained = of_cell(source.layers, where, metric="inter_token_cosine", subject=subject.label)
+    drawn = of_cell(found.schemes, where, subject=subject.label)
+    return scheme_curves(trained, drawn, found.names) if len(trained) else None
+
+
+def _table(source: Source, found: Attribution) -> Panel:
+    views = tuple(
+        View(where[3], found.told(where), table=share_table(source, found, where), said=_said(source, found, where))
+        for where in found.cells
+    )
+    return Panel("attribution_shares", _SHARES.title, _SHARES, views, layout="shares")
+
+
+def _said(source: Source, found: Attribution, where: Where) -> str:
+    """How many thirds got which verdict, who has the decided ones, and what the run's power is."""
+    thirds: dict[str, dict[str, list[str]]] = {}
+    for s in (*pools(source, found.shares), *source.subjects):
+        for third, verdict, _ in verdicts(source.findings, where, s.label):
+            thirds.setdefault(verdict, {}).setdefault(s.short, []).append(third)
+    sentences = [
+        f"{verdict.capitalize()}: {joined(f'{short} ({joined(places)})' for short, places in thirds[verdict].items())}."
+        for verdict in ("architecture", "reduced by training", "training", "mixed")
+        if verdict in thirds
+    ]
+    counts = {verdict: sum(map(len, those.values())) for verdict, those in thirds.items()}
+    if "undecided" in counts:
+        sentences.append(f"Undecided: {counts['undecided']} of {sum(counts.values())}.")
+    power = source.info.get("power")
+    sentences += [str(power[where[2]])] if isinstance(power, Mapping) and where[2] in power else []
+    return " ".join(sentences)
+
+
+_DEPTH = Quantity(
+    "",
+    "Trained against random",
+    "",
+    "How alike the tokens of a sequence are at each site: with the trained weights (black), and with weights drawn "
+    "anew.",
+    "A scheme's line is the mean over its draws, its band the 95% interval over units and draws. A drawn line near the "
+    "black one points to the architecture, one above it to likeness that training reduced, one near 0 to training; the "
+    "verdicts below say where the intervals bear it out. "
+    "Dotted lines (+matched) are the same scheme at the trained scale. permuted shuffles the trained values within "
+    "each tensor: what it keeps may be due to the values that training left, not to the architecture.",
+    "",
+)
+_SHARES = Quantity(
+    "",
+    "Random less trained, and their ratio",
+    "",
+    "What random weights show less what the trained ones show, first as a difference, under the family's own "
+    "initialisation (config), then as a share under every scheme: 1 is all of it, 0 no more than random vectors, above "
+    "1 training took likeness away. Means over the blocks of each third of depth.",
+    "Brackets: 95% intervals over units and draws, the trained weights counting as one more draw. Blue: architecture, "
+    "the whole interval is between 0.8 and 1.2; green: reduced by training, all above 1.2; orange: training, all below "
+    "0.2; violet: mixed, all between; no colour: undecided. Verdicts are corrected for being several (point at a share "
+    "for its p). The verdict is that of config; other schemes are named where they differ: +matched are drawn at the "
+    "trained scale, permuted only explains. A dash: the trained value is not clearly above 0, so there is no share. "
+    "Read raw beside centred: an offset that all tokens share makes raw likeness, another thing than likeness of a "
+    "sequence.",
+    "",
+)

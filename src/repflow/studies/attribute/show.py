@@ -1,0 +1,89 @@
+"""Trained weights against random ones in a screenful: difference and share of each third of depth, and its verdict."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from repflow.drawing.rich import cell, number, plain_table, words
+from repflow.store._run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ATTRIBUTION = "attribution"
+"""The id of the findings that this table holds."""
+_OWN = "config"
+
+
+def print_shares(run: Run, own: list[dict[str, Any]], tokens: str | None, out: Console) -> None:
+    """One table a task, context and variant, one line a third of each subject; nothing for a run without shares."""
+    shares = run.table("shares")
+    if shares.empty:
+        return
+    shown = shares[shares["tokens"] == tokens]
+    told = {_key(f): str(f["verdict"]) for f in run.findings if f.get("id") == ATTRIBUTION}
+    numbers = {str(subject.get("label")): place for place, subject in enumerate(own, start=1)}
+    power = run.info.get("power")
+    for (task, context, variant), rows in shown.groupby(["task", "context", "variant"], sort=False):
+        title = f"{task}, {context} tokens: random less trained weights, {variant}"
+        out.print(_table(title, rows, told, numbers))
+        if isinstance(power, dict) and variant in power:
+            out.print(words(str(power[variant]), style="dim"))
+    out.print(words(_LEGEND.format(tokens=tokens), style="dim"))
+
+
+_LEGEND = (
+    "Tokens counted: {tokens}. diff.: the value with random weights less that with trained ones, share: the one "
+    "over the other, both under the family's own initialisation (config), which decides. Verdicts are corrected for "
+    "being several; reduced: training reduced it. Other ways of drawing are in the table shares."
+)
+_KEYS = ("subject", "task", "context", "variant", "tokens", "third")
+_SHORT = {"reduced by training": "reduced"}
+
+
+def _key(held: Any) -> tuple[Any, ...]:
+    return tuple(held[name] for name in _KEYS)
+
+
+def _table(title: str, rows: "pd.DataFrame", told: dict[tuple[Any, ...], str], numbers: dict[str, int]) -> Table:
+    table = plain_table(title)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("third", no_wrap=True)
+    for heading in ("trained", "diff.", "95% interval", "share", "95% interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for subject, mine in rows.groupby("subject", sort=False):
+        thirds = list(mine.groupby("third", sort=False))
+        for place, (third, lines) in enumerate(thirds):
+            verdict = told.get(_key(lines.iloc[0]), "")
+            first = numbers.get(str(subject), "all") if place == 0 else ""
+            cells = (first, third, number(lines["trained"].iloc[0]), *_numbers(lines), _SHORT.get(verdict, verdict))
+            table.add_row(*map(cell, cells), end_section=place == len(thirds) - 1)
+    return table
+
+
+def _numbers(rows: "pd.DataFrame") -> tuple[str, ...]:
+    """Difference and share under config, each with its interval."""
+    own = rows[rows["scheme"] == _OWN]
+    if own.empty:
+        return ("-",) * 4
+    row = own.iloc[0]
+    return (
+        f"{row['difference']:+.3f}" if math.isfinite(row["difference"]) else "-",
+        _span(row["difference_low"], row["difference_high"], 3),
+        _two(row["share"]),
+        _span(row["share_low"], row["share_high"], 2),
+    )
+
+
+def _span(low: float, high: float, decimals: int) -> str:
+    if math.isnan(low) or math.isnan(high):
+        return "-"
+    return " to ".join(f"{end:.{decimals}f}" if math.isfinite(end) else "∞" for end in (low, high))
+
+
+def _two(value: float) -> str:
+    """Two decimals; one from 10 on, where the line has no room for more."""
+    return "-" if math.isnan(value) else f"{value:.{1 if abs(value) >= 10 else 2}f}"

@@ -1,0 +1,238 @@
+"""Panels: what the report shows of one scene, each with its choices of variant and token policy."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from repflow.core.quantities import Quantity, quantity
+from repflow.drawing.curves import curves
+from repflow.drawing.heatmap import cka_heatmap, cka_rows, offset_heatmap
+from repflow.drawing.plotly import Figure
+from repflow.drawing.source import POLICIES, Scene, Source, Subject, of_scene
+from repflow.drawing.style import Style
+from repflow.report.facts import PathTable, path_table
+from repflow.studies.ablate.table import Grid
+from repflow.studies.attribute.table import ShareTable
+from repflow.studies.flow.paths import path_dots, path_rows
+from repflow.studies.probe.table import ProbeTable
+from repflow.studies.steps.table import ThirdsTable
+
+VARIANTS = ("rms", "raw", "unit", "centred", "standardised", "median", "mean", "max", "uncentred", "token", "example")
+"""The order in which variants are offered; the first present is shown first."""
+FIRST = {"inter_token_cosine": "raw", "adjacent_cosine": "raw", "feature_share": "k=3"}
+
+
+@dataclass(frozen=True)
+class View:
+    """One state of a panel's switches: a figure a cell (None where that cell has no rows), or a table."""
+
+    tokens: str
+    choice: str
+    figures: tuple[Figure | None, ...] = ()
+    table: PathTable | ThirdsTable | ProbeTable | Grid | ShareTable | None = None
+    said: str = ""
+    """What is seen, in words made from the numbers."""
+    ramp: tuple[str, str] | None = None
+    """The values at both ends of the colours, where they differ from view to view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The frame of one figure: its caption, and its full names for the tooltip."""
+
+    caption: str
+    full: str
+    note: str = ""
+    of: tuple[int, ...] = ()
+    """Places in the panel's `filters` under which the cell is shown."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A titled block of figures that share one set of switches."""
+
+    key: str
+    title: str
+    texts: Quantity
+    views: tuple[View, ...]
+    cells: tuple[Cell, ...] = (Cell("", ""),)
+    layout: str = "wide"
+    """`wide`, `half`, `grid`, `pairs` (cells side by side belong together); tables: `table`, `thirds`, `probes`,
+    `ablations`, `shares`."""
+    scale: bool = False
+    """True where the shared 0..1 colour scale belongs above the cells."""
+    keys: bool = False
+    """True where a line above the cells names the subjects' marks."""
+    legend: tuple[tuple[str, Style], ...] = ()
+    """Where lines are something else than subjects: their names and marks, for the line above the cells."""
+    filters: tuple[str, ...] = ()
+    """Where there are many cells, the subjects of which one chooses; the first is shown at first."""
+
+    @property
+    def choices(self) -> list[str]:
+        return list(dict.fromkeys(view.choice for view in self.views))
+
+
+def panels(source: Source, scene: Scene) -> list[Panel]:
+    """Every panel of one scene that has rows, in reading order."""
+    makers = (_curve_panels, _offset_panel, _cka_panel, _cross_panel, _path_panel)
+    return [panel for make in makers for panel in make(source, scene) if panel.views]
+
+
+def ordered(found: Iterable[Any], wanted: Sequence[str]) -> list[str]:
+    """The given names, those of `wanted` first and in its order."""
+    names = list(dict.fromkeys(str(name) for name in found))
+    first = [n for n in dict.fromkeys(wanted) if n in names]
+    return first + [n for n in names if n not in first]
+
+
+_CURVES = (
+    ("inter_token_cosine", {"inter_token_cosine": ""}, "wide"),
+    ("feature_share", {"feature_share": ""}, "half"),
+    ("adjacent_cosine", {"adjacent_cosine": ""}, "half"),
+    ("update", {"update_ratio": "ratio", "update_cosine": "cosine"}, "half"),
+    ("norm", {"norm": ""}, "half"),
+    ("participation_ratio", {"participation_ratio": "ratio", "renyi2_entropy": "entropy"}, "half"),
+    ("sequence_curvature", {"sequence_curvature": ""}, "half"),
+    ("dropped_share", {"dropped_share": ""}, "half"),
+)
+
+
+_TITLES = {"update": "Size and direction of updates", "participation_ratio": "Effective dimensions"}
+
+
+def _curve_panels(source: Source, scene: Scene) -> Iterator[Panel]:
+    for key, metrics, layout in _CURVES:
+        views = tuple(view for m, name in metrics.items() for view in _curve_views(source, scene, m, name, layout))
+        texts = quantity(next(iter(metrics)))
+        yield Panel(key, _TITLES.get(key, texts.title), texts, views, layout=layout)
+
+
+def _curve_views(source: Source, scene: Scene, metric: str, name: str, layout: str) -> Iterator[View]:
+    """A view for every variant and policy. The share of tokens dropped is left out where it is 0 throughout."""
+    frame = of_scene(source.layers, scene)
+    frame = frame[(frame["metric"] == metric) & (frame["value"].fillna(0).ne(0) | (metric != "dropped_share"))]
+    texts, wide = quantity(metric), layout == "wide"
+    variants = ordered(frame["variant"], [FIRST.get(metric, ""), *VARIANTS])
+    for variant in variants:
+        choice = " ".join(w for w in (name, variant if len(variants) > 1 else "") if w) or variant
+        for tokens in ordered(frame[frame["variant"] == variant]["tokens"], POLICIES):
+            drawn = curves(source, scene, texts, variant, tokens, height=400 if wide else 310, legend=wide)
+            yield View(tokens, choice, (drawn,))
+
+
+def _offset_panel(source: Source, scene: Scene) -> Iterator[Panel]:
+    frame = of_scene(source.layers, scene)
+    frame = frame[frame["metric"] == "offset_cosine"]
+    drawn = _present(source, frame["subject"])
+    views = tuple(
+        View(
+            tokens,
+            "value",
+            tuple(
+                offset_heatmap(source, scene, s.label, tokens)
+                if len(frame[(frame["subject"] == s.label) & (frame["tokens"] == tokens)])
+                else None
+                for s in drawn
+            ),
+        )
+        for tokens in ordered(frame["tokens"], POLICIES)
+    )
+    texts = quantity("offset_cosine")
+    yield Panel("offset_profile", texts.title, texts, views, tuple(map(_cell, drawn)), "grid", scale=True)
+
+
+def _cka_panel(source: Source, scene: Scene) -> Iterator[Panel]:
+    frame = of_scene(source.pairs, scene)
+    frame = frame[(frame["metric"] == "cka") & (frame["subject_a"] == frame["subject_b"])]
+    drawn = _present(source, frame["subject_a"])
+    pairs = [(s, s) for s in drawn]
+    views = _cka_views(frame, lambda v, t: tuple(_heat(source, scene, a, b, "cka", v, t) for a, b in pairs))
+    texts = quantity("cka")
+    yield Panel("cka", texts.title, texts, views, tuple(map(_cell, drawn)), "grid", scale=True)
+
+
+def _cross_panel(source: Source, scene: Scene) -> Iterator[Panel]:
+    frame = of_scene(source.pairs, scene)
+    frame = frame[(frame["subject_a"] != frame["subject_b"]) & frame["metric"].isin(["cka", "cka_calibrated"])]
+    met = {frozenset(pair) for pair in frame[["subject_a", "subject_b"]].drop_duplicates().itertuples(index=False)}
+    pairs = [(a, b) for a, b in combinations(source.subjects, 2) if frozenset((a.label, b.label)) in met]
+    metrics = [m for m in ("cka", "cka_calibrated") if (frame["metric"] == m).any()]
+    height = 290 if len(metrics) > 1 else 372
+    places = [(a, b, m) for a, b in pairs for m in metrics]
+    views = _cka_views(frame, lambda v, t: tuple(_heat(source, scene, a, b, m, v, t, height) for a, b, m in places))
+    drawn = [s for s in source.subjects if any(s in pair for pair in pairs)]
+    cells = tuple(
+        Cell(
+            f"{a.short} × {b.short}",
+            f"{a.label} × {b.label}",
+            "calibrated" if m != "cka" else "raw",
+            (drawn.index(a), drawn.index(b)),
+        )
+        for a, b, m in places
+    )
+    layout = "pairs" if len(metrics) > 1 else "grid"
+    texts = quantity("cka_calibrated" if len(metrics) > 1 else "cka")
+    filters = tuple(s.short for s in drawn) if len(pairs) > _MANY_PAIRS else ()
+    yield Panel("cross_cka", "CKA between models", texts, views, cells, layout, scale=True, filters=filters)
+
+
+_MANY_PAIRS = 3
+
+
+def _cka_views(frame: pd.DataFrame, draw: Callable[[str, str], tuple[Figure | None, ...]]) -> tuple[View, ...]:
+    return tuple(
+        View(tokens, variant, draw(variant, tokens))
+        for variant in ordered(frame["variant"], VARIANTS)
+        for tokens in ordered(frame[frame["variant"] == variant]["tokens"], POLICIES)
+    )
+
+
+def _heat(
+    source: Source, scene: Scene, a: Subject, b: Subject, metric: str, variant: str, tokens: str, height: int = 372
+) -> Figure | None:
+    rows = cka_rows(source, scene, a.label, b.label, metric, variant, tokens)
+    titles = ("", "") if a is b else (a.short, b.short)
+    return cka_heatmap(rows, *titles, height=height) if len(rows) else None
+
+
+def _path_panel(source: Source, scene: Scene) -> Iterator[Panel]:
+    frame = of_scene(source.paths, scene)
+    scaled = [v for v in ordered(frame["variant"], ("rms", "raw", "unit")) if v in ("rms", "raw", "unit")]
+    for layout, title in (("table", "Path metrics"), ("wide", "Path metrics compared")):
+        views = tuple(
+            _path_view(source, scene, variant, tokens, layout)
+            for variant in scaled or ["rms"]
+            for tokens in ordered(frame["tokens"], POLICIES)
+            if len(path_rows(source, scene, tokens))
+        )
+        texts = _PATHS if layout == "table" else quantity("")
+        yield Panel(f"paths_{layout}", title, texts, views, layout=layout)
+
+
+_PATHS = Quantity(
+    "paths",
+    "Path metrics",
+    "",
+    "How a token's state travels from the embedding to the last block, the final norm left out.",
+    "Compare models in the rms variant, which divides by the path's own scale: raw values grow with the norms.",
+    "",
+)
+
+
+def _path_view(source: Source, scene: Scene, variant: str, tokens: str, layout: str) -> View:
+    if layout == "table":
+        return View(tokens, variant, table=path_table(source, scene, variant, tokens))
+    return View(tokens, variant, (path_dots(source, scene, variant, tokens),))
+
+
+def _present(source: Source, labels: pd.Series) -> list[Subject]:
+    found = set(labels)
+    return [s for s in source.subjects if s.label in found]
+
+
+def _cell(subject: Subject) -> Cell:
+    return Cell(subject.short, subject.label)

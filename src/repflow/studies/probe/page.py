@@ -1,0 +1,133 @@
+"""Panels of a probe run: accuracy over depth, the table, readable against said, site by place."""
+
+from collections.abc import Iterator
+
+from repflow.core.quantities import Quantity
+from repflow.drawing.source import Source, Subject
+from repflow.studies.flow.page import Cell, Panel, View
+from repflow.studies.probe.figures import depth_curves, place_map, telling_curves
+from repflow.studies.probe.frames import Probes, in_scene, told_position, told_scene, where
+from repflow.studies.probe.table import probe_table
+from repflow.studies.probe.texts import depth_said, place_said, table_said, telling_said
+
+
+def probe_panels(source: Source) -> list[Panel]:
+    """Every panel of a run's probes that has rows, in reading order; empty for a run without probes."""
+    if source.probes is None:
+        return []
+    makers = (_depth, _table, _telling, _places)
+    return [panel for make in makers if (panel := make(source, source.probes)).views]
+
+
+def _shorts(source: Source) -> dict[str, str]:
+    return {s.label: s.short for s in source.subjects}
+
+
+def _depth(source: Source, probes: Probes) -> Panel:
+    cells = tuple(Cell(told_scene(scene), told_scene(scene)) for scene in probes.scenes)
+    views = tuple(_depth_view(source, probes, position) for position in probes.positions)
+    return Panel("probe_depth", _DEPTH.title, _DEPTH, views, cells, "grid", keys=True)
+
+
+def _depth_view(source: Source, probes: Probes, position: str) -> View:
+    rows, summary = (where(frame, position=position) for frame in (probes.sites, probes.summary))
+    drawn = tuple(
+        depth_curves(here, in_scene(summary, scene), source.subjects) if len(here := in_scene(rows, scene)) else None
+        for scene in probes.scenes
+    )
+    return View("all", told_position(position), drawn, said=depth_said(summary, _shorts(source)))
+
+
+def _table(source: Source, probes: Probes) -> Panel:
+    views = tuple(_table_view(source, probes, position) for position in probes.positions)
+    return Panel("probe_table", _TABLE.title, _TABLE, views, layout="probes")
+
+
+def _table_view(source: Source, probes: Probes, position: str) -> View:
+    said = table_said(where(probes.summary, position=position), _shorts(source))
+    return View("all", told_position(position), table=probe_table(probes, position, source.subjects), said=said)
+
+
+def _telling(source: Source, probes: Probes) -> Panel:
+    asked = set(probes.telling["subject"])
+    drawn = [(place, s) for place, s in enumerate(source.subjects) if s.label in asked]
+    cells = tuple(Cell(s.short, s.label) for _, s in drawn)
+    return Panel("telling", _TELLING.title, _TELLING, tuple(_telling_views(source, probes, drawn)), cells, "grid")
+
+
+def _telling_views(source: Source, probes: Probes, drawn: list[tuple[int, Subject]]) -> Iterator[View]:
+    for scene in probes.scenes:
+        for position in probes.positions:
+            rows = in_scene(probes.telling, scene, position=position)
+            if rows.empty:
+                continue
+            figures = tuple(
+                telling_curves(mine, s, place) if len(mine := where(rows, subject=s.label)) else None
+                for place, s in drawn
+            )
+            spot = f", {told_position(position)}" if len(probes.positions) > 1 else ""
+            said = telling_said(rows, in_scene(probes.summary, scene, position=position), _shorts(source))
+            yield View("all", f"{told_scene(scene)}{spot}", figures, said=said)
+
+
+def _places(source: Source, probes: Probes) -> Panel:
+    cells = tuple(Cell(s.short, s.label) for s in source.subjects)
+    scenes = probes.scenes if len(probes.positions) > 1 else []
+    views = tuple(
+        View(
+            "all",
+            told_scene(scene),
+            tuple(place_map(mine) if len(mine := where(rows, subject=s.label)) else None for s in source.subjects),
+            said=place_said(in_scene(probes.summary, scene), _shorts(source)),
+            ramp=("0", "100%"),
+        )
+        for scene in scenes
+        for rows in [in_scene(probes.sites, scene)]
+    )
+    return Panel("probe_places", _PLACES.title, _PLACES, views, cells, "grid")
+
+
+_DEPTH = Quantity(
+    "",
+    "Where in depth the answer is readable",
+    "",
+    "Share of held-out prompts whose gold position a linear probe names from the state at one place of the prompt.",
+    "Circle: the peak, over the embedding and the blocks; square: the last block; the final norm stands apart. A curve "
+    "without them is not above chance at any site: read nothing from its ups and downs. "
+    "Dotted: the same probe on permuted labels (control), near chance unless something leaks. Dashed grey: chance. "
+    "Bands: 95% intervals over groups of prompts, each site by itself.",
+    "",
+)
+_TABLE = Quantity(
+    "",
+    "Peak, final and drop",
+    "",
+    "Accuracy at the peak and at the end, and what is lost on the way from the peak to the last block.",
+    "Brackets are 95% intervals, those of the peak and the drop corrected for choosing the best site; below the peak "
+    "layer, the interval of its place. No peak: its bracket would take in chance or the majority class. "
+    "A drop whose bracket reaches 0 is not shown by these prompts. Length: the same probe on the number of tokens "
+    "alone. Capacity: at the peak, on labels that only the gold's identity tells, what such a probe can memorise.",
+    "",
+)
+_TELLING = Quantity(
+    "",
+    "Readable against said",
+    "",
+    "In how many prompts a probe reads the gold's place beyond guessing, and how many the model answers rightly, by "
+    "where the gold stands.",
+    "A coloured line above the black one suggests that the model holds where the answer is and does not say it; the "
+    "findings of the run say so only where the interval of the difference is above 0. Solid: at the "
+    "peak; dashed: after the last block. Each is measured from its own chance level, 0 (dashed grey): of the probe, "
+    "how often it names a place where the gold stands there less how often it names it elsewhere, so that a place it "
+    "merely prefers gains nothing; of the answers, which are free text, the plain share.",
+    "",
+)
+_PLACES = Quantity(
+    "",
+    "Site against place in the prompt",
+    "",
+    "Probe accuracy at every site (upwards) and place of the prompt (to the right; the end of the gold span and the "
+    "mean over tokens stand apart).",
+    "Bright cells say where, in depth and along the prompt, the gold's position can be read.",
+    "",
+)

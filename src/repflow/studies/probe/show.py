@@ -1,0 +1,73 @@
+"""The probes of a run in a screenful: peak, last block and drop of each subject."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from repflow.drawing.rich import cell, plain_table, words
+from repflow.store._run import Run
+from repflow.studies.probe.shown import judged
+from repflow.studies.probe.verdicts import ABOVE, no_peak
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+PROBE_DEPTH = "probe_depth"
+"""The id of the findings that this table holds."""
+
+
+def print_probes(run: Run, out: Console) -> None:
+    """One table a task and context, one line a subject and place; nothing for a run without probes."""
+    summary = run.table("probe_summary")
+    if summary.empty:
+        return
+    numbers = {str(facts.get("label")): place for place, facts in enumerate(run.subjects, start=1)}
+    for (task, context), rows in judged(summary).groupby(["task", "context"], sort=False):
+        chance = _percent(rows["chance"].iloc[0])
+        out.print(_table(f"{task}, {context} tokens, chance {chance}", rows, run.probes, numbers))
+        for _, row in rows.iterrows():
+            if why := no_peak({str(name): value for name, value in row.items()}):
+                out.print(words(f"{numbers.get(row['subject'], '')} {row['position']}: {why}"))
+    out.print(words(_LEGEND, style="dim"))
+
+
+_LEGEND = (
+    "Percent of prompts whose gold position a linear probe names from the state at one place; the interval of the peak "
+    "is corrected for choosing it. last: after the last block; drop: from the peak to there; ctrl: control at the "
+    "peak, labels permuted; cap.: capacity at the peak, labels that only the gold's identity tells; len.: from the "
+    "number of tokens alone; said: answered rightly by the model."
+)
+
+
+def _table(title: str, rows: "pd.DataFrame", probes: "pd.DataFrame", numbers: dict[str, int]) -> Table:
+    table = plain_table(title)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("place", no_wrap=True)
+    table.add_column("peak at", overflow="fold")
+    for heading in ("peak", "interval", "last", "drop", "ctrl", "cap.", "len.", "said"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for _, row in rows.iterrows():
+        limits = row["peak_low"], row["peak_high"]
+        interval = "-" if any(map(math.isnan, limits)) else "-".join(map(_percent, limits))
+        found = dict(row) | {"control": _control(row, probes)}
+        names = ("last", "gap", "control", "capacity", "length", "answered")
+        shown = _percent(row["peak"]), interval, *(_percent(found[name]) for name in names)
+        peak = row["peak_site"] if row["verdict"] == ABOVE else "none"
+        table.add_row(*map(cell, (numbers.get(row["subject"], ""), row["position"], peak, *shown)))
+    return table
+
+
+def _control(row: "pd.Series", probes: "pd.DataFrame") -> float:
+    """Accuracy on the control task at the peak; NaN without one."""
+    here = probes["site"] == row["peak_site"]
+    for name in ("subject", "task", "context", "position"):
+        here &= probes[name] == row[name]
+    found = probes.loc[here, "control"]
+    return float(found.iloc[0]) if len(found) else math.nan
+
+
+def _percent(value: Any) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"

@@ -1,0 +1,127 @@
+"""The table of a probe run: peak layer, peak, final and drop, for the report, as CSV and as LaTeX."""
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from repflow.drawing.source import Source, Subject
+from repflow.store import csv_text
+from repflow.studies.probe.frames import Probes, Scene, in_scene, told_position, told_scene, where
+from repflow.studies.probe.texts import percent
+from repflow.studies.probe.verdicts import ABOVE, LEVEL
+
+HEADINGS = (
+    "peak layer", "peak (%)", "last block (%)", "final norm (%)", "drop (points)", "drop (%)", "length (%)",
+    "capacity (%)",
+)  # fmt: skip
+_NUMBERS = ("peak", "last", "final_norm", "gap", "relative_gap", "length", "capacity")
+Cell = tuple[str, str]
+"""A value and what stands small below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTable:
+    """Headings, and for every task and context its lines of (subject, cells)."""
+
+    headings: tuple[str, ...]
+    groups: tuple[tuple[str, str, tuple[tuple[Subject, tuple[Cell, ...]], ...]], ...]
+    """Task and context, chance, lines."""
+
+
+def probe_table(probes: Probes, position: str, subjects: Iterable[Subject]) -> ProbeTable:
+    """One place of the prompt, all tasks, contexts and subjects."""
+    summary = where(probes.summary, position=position)
+    held = [(scene, rows) for scene in probes.scenes if len(rows := in_scene(summary, scene))]
+    return ProbeTable(HEADINGS, tuple(_group(scene, rows, tuple(subjects)) for scene, rows in held))
+
+
+def _group(scene: Scene, rows: pd.DataFrame, subjects: tuple[Subject, ...]):
+    lines = tuple(
+        (subject, _cells(row)) for subject in subjects for _, row in where(rows, subject=subject.label).iterrows()
+    )
+    return told_scene(scene), f"chance {100 * rows['chance'].iloc[0]:.1f}%", lines
+
+
+def _cells(row: pd.Series) -> tuple[Cell, ...]:
+    return (_place(row), *(percent(row[n], row[f"{n}_low"], row[f"{n}_high"]) for n in _NUMBERS))
+
+
+def _place(row: pd.Series) -> Cell:
+    """The peak and its interval, or why there is none."""
+    if row["verdict"] != ABOVE:
+        return "–", "no site is above chance" if row["verdict"] == LEVEL else "no interval"
+    ends = row["peak_from"], row["peak_to"]
+    return str(row["peak_site"]), f"{ends[0]} to {ends[1]}" if ends[0] != ends[1] else ""
+
+
+def table_files(source: Source, probes: Probes) -> dict[str, str]:
+    """The table of all subjects, tasks, contexts and places by file name, beside the figures for papers."""
+    shorts = {subject.label: subject.short for subject in source.subjects}
+    return {"probe_table.csv": csv_table(probes), "probe_table.tex": latex_table(probes, shorts)}
+
+
+def csv_table(probes: Probes) -> str:
+    """All summaries, every column, full precision."""
+    return csv_text(probes.summary)
+
+
+def latex_table(probes: Probes, shorts: Mapping[str, str]) -> str:
+    """The table for a paper, with booktabs; a line a subject, task, context and place."""
+    several = len(probes.positions) > 1
+    titles = ["Task", "Context", *(["Place"] if several else []), "Subject", "Peak layer", "Peak", "Final", "Drop"]
+    lines = [" & ".join(_latex_cells(row, shorts, several)) + r" \\" for _, row in probes.summary.iterrows()]
+    head = [
+        "% Accuracy of linear probes in percent: at the peak, after the last block, and the difference in points.",
+        "% No peak: no site is above chance, its interval corrected for choosing the best site.",
+        rf"\begin{{tabular}}{{{'l' * (len(titles) - 3)}rrr}}",
+        r"\toprule",
+        " & ".join(titles) + r" \\",
+        r"\midrule",
+    ]
+    return "\n".join([*head, *lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex_cells(row: pd.Series, shorts: Mapping[str, str], several: bool) -> list[str]:
+    place = [told_position(row["position"])] if several else []
+    peak, none = _place(row)
+    peak = none if row["verdict"] != ABOVE else peak
+    names = [row["task"], f"{row['context']:,}", *place, shorts[row["subject"]], peak]
+    return [*map(latex, names), *(percent(row[n], None, None)[0].replace("–", "--") for n in ("peak", "last", "gap"))]
+
+
+_SPECIAL = {c: "\\" + c for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "~": r"\textasciitilde{}",
+    # At the start of a row they would be read as arguments of the line end before it.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "^": r"\textasciicircum{}",
+    "·": r"\textperiodcentered{}",
+    "×": r"$\times$",
+    "…": r"\ldots{}",
+}
+
+
+def latex(text: object) -> str:
+    """Text as LaTeX sets it literally, dashes apart; letters that its usual fonts lack as U+ and their number."""
+    literal = "".join(_SPECIAL.get(character) or _letter(character) for character in str(text))
+    return re.sub("-(?=-)", "-{}", literal)
+
+
+def _letter(character: str) -> str:
+    if character.isspace():
+        return " "
+    known = character.isprintable() and (character.isascii() or "À" <= character <= "ſ")
+    return character if known else f"U+{ord(character):04X}"
+
+
+def data_uri(text: str, kind: str) -> str:
+    """A text as a link to itself."""
+    return f"data:text/{kind};charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
