@@ -21,7 +21,8 @@ from repflow.store import Run
 from repflow.studies.attribute.figures import SCHEMES as LOOKS
 from repflow.studies.attribute.page import attribution_panels
 from repflow.studies.attribute.table import FILLS
-from repflow.studies.flow.page import Panel, View
+from repflow.drawing.panel import Panel
+from repflow.drawing.panel import View
 
 TBM, SSM = TRAINED[0][0], TRAINED[1][0]
 

@@ -117,3 +117,9 @@ def plain(text: str) -> str:
     """Text matplotlib shows as it is: no formulas between dollar signs, no label hidden by an underscore."""
     shown = visible(text).replace("$", r"\$")
     return " " + shown if shown.startswith("_") else shown
+
+
+def joined(parts: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = list(parts) or [""]
+    return f"{', '.join(most)} and {last}" if most else last

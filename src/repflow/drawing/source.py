@@ -1,9 +1,9 @@
 """A run directory as the report reads it: missing frames, columns and facts are made up for here, once."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -11,11 +11,6 @@ from repflow.core import LayerRow, PairRow, PathRow, local_path
 from repflow.drawing.labels import short_labels
 from repflow.drawing.style import Style, styles
 from repflow.store import at_last_step, last_steps
-from repflow.studies.ablate.frames import read_ablations
-from repflow.studies.attribute.frames import Attribution, read_attribution
-from repflow.studies.dynamics.frames import Dynamics, read_dynamics
-from repflow.studies.kit.thirds import Thirds, thirds
-from repflow.studies.probe.frames import Probes, read_probes
 
 POLICIES = ("no_sink", "all", "no_special")
 """The order in which token policies are offered; the first present is shown first."""
@@ -63,16 +58,21 @@ class Scene:
     task: str
     context: int
 
+    @property
+    def title(self) -> str:
+        return f"{self.task}, {self.context:,} tokens" if self.context else self.task
 
-@dataclass(frozen=True)
-class Training:
-    """What a run of models in training adds: every step of what the frames of `Source` hold the last one of."""
+
+class Rows(NamedTuple):
+    """The three tables that every run has, every step of a training in them."""
 
     layers: pd.DataFrame
     pairs: pd.DataFrame
-    last: Mapping[str, int]
-    """The last step by subject."""
-    thirds: Thirds
+    paths: pd.DataFrame
+
+
+Reader = Callable[["RunLike", Rows], Any]
+"""What a study makes of a run's own tables; None for a run of which it has nothing to show."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,13 @@ class Source:
     subjects: tuple[Subject, ...]
     scenes: tuple[Scene, ...]
     policies: tuple[str, ...]
-    training: Training | None = None
-    """None for a run of models as they stand."""
-    probes: Probes | None = None
-    """None for a run without probes."""
-    ablations: pd.DataFrame | None = None
-    """None for a run without changes."""
-    dynamics: Dynamics | None = None
-    """None for a run without dynamics."""
-    attribution: Attribution | None = None
-    """None for a run without weights drawn anew."""
+    parts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What each study reads of the run besides, by the study's name; those are absent that have nothing."""
+    last: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The last step by subject, of a run of models in training."""
 
 
-def read(run: RunLike, *, variants: bool = False) -> Source:
+def read(run: RunLike, readers: Mapping[str, Reader], *, variants: bool = False) -> Source:
     """The run as a `Source`. Rows without a finite or missing value column are kept; nothing is computed.
 
     Subjects that are another of the run with a change in it are left out but for `variants`: a run may have dozens.
@@ -111,18 +105,17 @@ def read(run: RunLike, *, variants: bool = False) -> Source:
     info = run.info if isinstance(run.info, Mapping) else {}
     hidden = set() if variants else _variants(info)
     given = _frame(run.layers, LayerRow), _frame(run.pairs, PairRow), _frame(run.paths, PathRow)
-    whole = tuple(_without(frame, hidden) for frame in given)
+    whole = Rows(*(_without(frame, hidden) for frame in given))
     last = last_steps(*whole)
     layers, pairs, paths = (at_last_step(frame, last) for frame in whole)
-    training = _training(run, whole[0], whole[1], last) if last else None
     findings = [f for f in (run.findings or ()) if isinstance(f, Mapping)]
-    probes = read_probes(run)
-    subjects = _subjects(info, hidden, layers, pairs, paths, *([] if probes is None else [probes.sites]))
+    parts = {name: part for name, reader in readers.items() if (part := reader(run, whole)) is not None}
+    named = [frame for part in parts.values() for frame in getattr(part, "naming", ())]
+    subjects = _subjects(info, hidden, layers, pairs, paths, *named)
     scenes = _scenes(info, layers, pairs, paths)
     policies = _policies(layers, pairs, paths)
     directory = local_path(run.directory)
-    told = (training, probes, read_ablations(run), read_dynamics(run), read_attribution(run))
-    return Source(layers, pairs, paths, info, findings, directory, subjects, scenes, policies, *told)
+    return Source(layers, pairs, paths, info, findings, directory, subjects, scenes, policies, parts, last)
 
 
 def _variants(info: Mapping[str, Any]) -> set[str]:
@@ -136,10 +129,6 @@ def _without(frame: pd.DataFrame, hidden: set[str]) -> pd.DataFrame:
         return frame
     columns = [c for c in ("subject", "subject_a", "subject_b") if c in frame]
     return frame[~frame[columns].isin(hidden).any(axis=1)]
-
-
-def _training(run: RunLike, layers: pd.DataFrame, pairs: pd.DataFrame, last: Mapping[str, int]) -> Training:
-    return Training(layers, pairs, last, thirds(layers, getattr(run, "replicates", None) or {}))
 
 
 def _frame(given: Any, record: type) -> pd.DataFrame:
@@ -198,6 +187,18 @@ def values(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
 def of_scene(frame: pd.DataFrame, scene: Scene) -> pd.DataFrame:
     """The rows of one task at one context length."""
     return frame[(frame["task"] == scene.task) & (frame["context"] == scene.context)]
+
+
+def where(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
+    """The rows whose columns have the given values."""
+    for column, value in wanted.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def in_scene(frame: pd.DataFrame, scene: Scene, **wanted: object) -> pd.DataFrame:
+    """The same of one task at one context length."""
+    return where(of_scene(frame, scene), **wanted)
 
 
 def distinct_tasks(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:

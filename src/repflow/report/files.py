@@ -19,11 +19,11 @@ from repflow.drawing.curves import curve_rows
 from repflow.drawing.heatmap import cka_rows, ordered_sites, site_text
 from repflow.drawing.labels import plain, slug
 from repflow.drawing.matplotlib import along_depth, draw_over_depth
+from repflow.drawing.panel import VARIANTS, ordered
 from repflow.drawing.source import POLICIES, RunLike, Scene, Source, Subject, of_scene, read, values
 from repflow.drawing.style import BELOW_ZERO, CIVIDIS, GRID, INK, MATPLOTLIB_MARKERS
 from repflow.store import write_file
 from repflow.studies.attribute.papers import attribution_files
-from repflow.studies.flow.page import VARIANTS, ordered
 from repflow.studies.flow.paths import column_title, path_columns, path_rows
 from repflow.studies.probe.papers import probe_figures
 from repflow.studies.probe.table import table_files
@@ -68,8 +68,8 @@ def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> lis
                 fig.savefig(drawn, format=extension, bbox_inches="tight", metadata=_METADATA[extension])
                 write_file(path, drawn.getvalue())
                 written.append(path)
-    tables = {} if source.probes is None else table_files(source, source.probes)
-    tables |= {} if source.attribution is None else attribution_files(source, source.attribution)
+    tables = {} if source.parts.get("probe") is None else table_files(source, source.parts.get("probe"))
+    tables |= {} if source.parts.get("attribute") is None else attribution_files(source, source.parts.get("attribute"))
     for name, text in tables.items():
         write_file(folder / name, text.encode())
         written.append(folder / name)
@@ -102,8 +102,8 @@ def _figures(source: Source) -> Iterator[tuple[str, Figure]]:
             yield f"paths_{tail}", _paths(source, scene, tokens[0])
         for name, drawn in training_figures(source, scene):
             yield f"{name}_{tail}", drawn
-    if source.probes is not None:
-        yield from probe_figures(source, source.probes)
+    if source.parts.get("probe") is not None:
+        yield from probe_figures(source, source.parts.get("probe"))
 
 
 def _headline(frame: pd.DataFrame, metric: str) -> pd.DataFrame:

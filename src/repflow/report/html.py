@@ -13,6 +13,7 @@ from repflow.core import visible
 from repflow.core.quantities import HF_NOTE, QUANTITIES, SOURCES
 from repflow.drawing.labels import number, slug
 from repflow.drawing.marks import mark
+from repflow.drawing.panel import Panel, View
 from repflow.drawing.source import RunLike, Scene, Source, read
 from repflow.drawing.style import BELOW_ZERO, CIVIDIS
 from repflow.report import facts as _tables
@@ -21,7 +22,7 @@ from repflow.store import told_steps, warning_lines, write_file
 from repflow.studies.ablate.page import ablation_panels
 from repflow.studies.attribute.page import attribution_panels
 from repflow.studies.dynamics.page import dynamics_panels
-from repflow.studies.flow.page import Panel, View, panels
+from repflow.studies.flow.page import panels
 from repflow.studies.probe.page import probe_panels
 from repflow.studies.probe.table import csv_table, data_uri, latex_table
 from repflow.studies.steps.page import training_panels
@@ -68,10 +69,10 @@ def render(source: Source) -> str:
         warnings=warning_lines(source.info),
         findings=findings,
         flow=bool(source.scenes),
-        probing=source.probes is not None,
-        ablating=source.ablations is not None,
-        dynamic=source.dynamics is not None,
-        attributing=source.attribution is not None,
+        probing=source.parts.get("probe") is not None,
+        ablating=source.parts.get("ablate") is not None,
+        dynamic=source.parts.get("dynamics") is not None,
+        attributing=source.parts.get("attribute") is not None,
         finding_keys=[k for k in _FINDING_KEYS if any(f.get(k) not in (None, "") for f in findings)],
         scenes=scenes,
         policies=source.policies,
@@ -128,28 +129,28 @@ def _section(
 
 def _probing(source: Source) -> list[dict[str, Any]]:
     """The section on probes, with its table to take away; empty for a run without them."""
-    if source.probes is None:
+    if source.parts.get("probe") is None:
         return []
-    latex = latex_table(source.probes, {s.label: s.short for s in source.subjects})
-    csv = ("probes.csv", "Table as CSV, with every column", data_uri(csv_table(source.probes), "csv"))
+    latex = latex_table(source.parts.get("probe"), {s.label: s.short for s in source.subjects})
+    csv = ("probes.csv", "Table as CSV, with every column", data_uri(csv_table(source.parts.get("probe")), "csv"))
     tex = ("probes.tex", "Table as LaTeX", data_uri(latex, "x-tex"))
     return [_section("probes", "Probes: where the answer is readable", "Probes", probe_panels(source), csv, tex)]
 
 
 def _ablating(source: Source) -> list[dict[str, Any]]:
     """The section on changes, with its table to take away; empty for a run without them."""
-    if source.ablations is None:
+    if source.parts.get("ablate") is None:
         return []
-    csv = ("ablations.csv", "Table as CSV, with every column", _tables.frame_uri(source.ablations))
+    csv = ("ablations.csv", "Table as CSV, with every column", _tables.frame_uri(source.parts.get("ablate")))
     title = "Changes: what the model does without a part"
     return [_section("changes", title, "Changes", ablation_panels(source), csv)]
 
 
 def _dynamics(source: Source) -> list[dict[str, Any]]:
     """The section on dynamics, with its tables to take away; empty for a run without them."""
-    if source.dynamics is None:
+    if source.parts.get("dynamics") is None:
         return []
-    found = source.dynamics
+    found = source.parts.get("dynamics")
     frames = {"influence": found.influence, "transitions": found.transitions, "bounds": found.bounds}
     files = [
         (f"{name}.csv", f"{name.capitalize()} as CSV", _tables.frame_uri(frame))
@@ -162,9 +163,9 @@ def _dynamics(source: Source) -> list[dict[str, Any]]:
 
 def _attributing(source: Source) -> list[dict[str, Any]]:
     """The section on trained against random weights, with its table to take away; empty for a run without it."""
-    if source.attribution is None:
+    if source.parts.get("attribute") is None:
         return []
-    csv = ("shares.csv", "Table as CSV, with every column", _tables.frame_uri(source.attribution.shares))
+    csv = ("shares.csv", "Table as CSV, with every column", _tables.frame_uri(source.parts.get("attribute").shares))
     drawn = attribution_panels(source)
     return [_section("attribution", "Architecture or training?", "Architecture or training", drawn, csv)]
 
@@ -189,9 +190,9 @@ def _title(scene: Scene) -> str:
 
 def _last_steps(source: Source) -> str:
     """Which step the sections other than that on training show; empty for models as they stand."""
-    if source.training is None:
+    if source.parts.get("steps") is None:
         return ""
-    last = {s.short: source.training.last[s.label] for s in source.subjects if s.label in source.training.last}
+    last = {s.short: source.parts.get("steps").last[s.label] for s in source.subjects if s.label in source.parts.get("steps").last}
     return f"Measured in training. This section shows the last step of each subject: {told_steps(last)}."
 
 

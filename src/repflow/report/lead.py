@@ -1,11 +1,11 @@
 """The opening paragraph: what was run, in plain words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from repflow.drawing.labels import count, number
+from repflow.drawing.labels import count, joined, number
 from repflow.drawing.source import Source, distinct_tasks
 from repflow.store import steps_of
 
@@ -24,12 +24,6 @@ def summary(source: Source) -> str:
     """One paragraph, built only from facts the run holds."""
     sentences = [_subjects(source), _tasks(source), _steps(source), _circumstances(source.info)]
     return " ".join(s for s in sentences if s)
-
-
-def joined(parts: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *most, last = list(parts) or [""]
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _subjects(source: Source) -> str:
@@ -63,9 +57,9 @@ def _tasks(source: Source) -> str:
 
 def _steps(source: Source) -> str:
     """Over how much of training; empty for models as they stand."""
-    if source.training is None:
+    if source.parts.get("steps") is None:
         return ""
-    layers = source.training.layers
+    layers = source.parts.get("steps").layers
     rows = pd.DataFrame({"subject": layers["subject"], "step": steps_of(layers)}).dropna().drop_duplicates()
     if rows.empty:
         return ""

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from repflow.drawing.plotly import Figure
-    from repflow.drawing.source import Scene, Source, Training
+    from repflow.drawing.source import Scene, Source
+    from repflow.studies.steps.axis import Training
 
 
 class Choice(TypedDict, total=False):
@@ -161,13 +162,13 @@ class Plots:
         from repflow.studies.probe import frames as _proberows
 
         source = _source.read(self._run, variants=True)
-        if source.probes is None:
+        if source.parts.get("probe") is None:
             raise NotEnoughData("this run trained no probes; `repflow probe` makes a run that does")
-        fits = [s for s in source.probes.scenes if task in (None, s[0]) and context in (None, s[1])]
+        fits = [s for s in source.parts.get("probe").scenes if task in (None, s[0]) and context in (None, s[1])]
         if not fits:
-            held = "; ".join(map(_proberows.told_scene, source.probes.scenes))
+            held = "; ".join(map(_proberows.told_scene, source.parts.get("probe").scenes))
             raise NotEnoughData(f"no probes for task {task!r}, context {context}; this run holds {held}")
-        rows, summary = (_proberows.in_scene(f, fits[0]) for f in (source.probes.sites, source.probes.summary))
+        rows, summary = (_proberows.in_scene(f, fits[0]) for f in (source.parts.get("probe").sites, source.parts.get("probe").summary))
         places = _panels.ordered(rows["position"], ())
         place = places[0] if position is None else position
         if place not in places:
@@ -193,7 +194,7 @@ class Plots:
         from repflow.studies.attribute import frames as _attributionrows
 
         source = _source.read(self._run)
-        if source.attribution is None:
+        if source.parts.get("attribute") is None:
             raise NotEnoughData("this run drew no weights anew; `repflow attribute` makes a run that does")
         scene = self._scene(task, context)[1]
         name = self._subject(source, subject)
@@ -201,8 +202,8 @@ class Plots:
         kind = _first(rows, "variant", variant)
         cell = (scene.task, scene.context, kind, _first(rows[rows["variant"] == kind], "tokens", tokens))
         trained = _attributionrows.of_cell(rows, cell)
-        drawn = _attributionrows.of_cell(source.attribution.schemes, cell, subject=name)
-        names = source.attribution.names
+        drawn = _attributionrows.of_cell(source.parts.get("attribute").schemes, cell, subject=name)
+        names = source.parts.get("attribute").names
         return _drawn(_attributionplots.scheme_curves(trained, drawn, names, height=420, legend=True))
 
     def influence(self, *, task: str | None = None, context: int | None = None, share: bool = False) -> "go.Figure":
@@ -213,22 +214,22 @@ class Plots:
         from repflow.studies.probe import frames as _proberows
 
         source = _source.read(self._run, variants=True)
-        if source.dynamics is None or source.dynamics.influence.empty:
+        if source.parts.get("dynamics") is None or source.parts.get("dynamics").influence.empty:
             raise NotEnoughData("this run measured no influence; `repflow dynamics` makes a run that does")
-        fits = [s for s in source.dynamics.scenes if task in (None, s[0]) and context in (None, s[1])]
+        fits = [s for s in source.parts.get("dynamics").scenes if task in (None, s[0]) and context in (None, s[1])]
         if not fits:
-            held = "; ".join(map(_proberows.told_scene, source.dynamics.scenes))
+            held = "; ".join(map(_proberows.told_scene, source.parts.get("dynamics").scenes))
             raise NotEnoughData(f"no influence for task {task!r}, context {context}; this run holds {held}")
-        rows = _proberows.in_scene(source.dynamics.influence, fits[0])
+        rows = _proberows.in_scene(source.parts.get("dynamics").influence, fits[0])
         drawn = _dynamicsplots.influence_curves(rows, source.subjects, share)
         looks = {"showlegend": True, "legend": _plotly.LEGEND, "margin": drawn["layout"]["margin"] | {"t": 40}}
         return _drawn({"data": drawn["data"], "layout": drawn["layout"] | looks})
 
     def _training(self, task: str | None, context: int | None) -> "tuple[Source, Scene, Training]":
         source, scene = self._scene(task, context)
-        if source.training is None:
+        if source.parts.get("steps") is None:
             raise NotEnoughData("this run measured models as they stand; a run in training has a row for every step")
-        return source, scene, source.training
+        return source, scene, source.parts.get("steps")
 
     def _curve(
         self,

@@ -5,20 +5,20 @@ from collections.abc import Iterator
 import pandas as pd
 
 from repflow.core.quantities import Quantity
+from repflow.drawing.panel import Cell, Panel, View
 from repflow.drawing.plotly import Figure
 from repflow.drawing.source import POLICIES, Source
 from repflow.studies.ablate.figures import block_curves, blocks_of, window_curves, windows_of
 from repflow.studies.ablate.frames import SCORES, Column, grids, policies_of, scenes_of
 from repflow.studies.ablate.table import grid, grid_said
-from repflow.studies.flow.page import Cell, Panel, View
 
 
 def ablation_panels(source: Source) -> list[Panel]:
     """Every panel of a run's changes that has rows, in reading order; empty for a run without changes."""
-    if source.ablations is None:
+    if source.parts.get("ablate") is None:
         return []
     makers = (_grid, _windows, _blocks)
-    return [panel for make in makers if (panel := make(source, source.ablations)).views]
+    return [panel for make in makers if (panel := make(source, source.parts.get("ablate"))).views]
 
 
 def _readings(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:

@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 
 from repflow.core.quantities import Quantity
+from repflow.drawing.labels import joined
+from repflow.drawing.panel import Cell, Panel, View
 from repflow.drawing.plotly import Figure
 from repflow.drawing.source import Source, Subject
-from repflow.report.lead import joined
 from repflow.studies.attribute.figures import SCHEMES, TRAINED, scheme_curves
 from repflow.studies.attribute.frames import Attribution, of_cell, verdicts
 from repflow.studies.attribute.frames import Cell as Where
 from repflow.studies.attribute.table import pools, share_table
-from repflow.studies.flow.page import Cell, Panel, View
 
 
 def attribution_panels(source: Source) -> list[Panel]:
     """The panels of an attribution run; empty for another."""
-    found = source.attribution
+    found = source.parts.get("attribute")
     return [] if found is None else [_depth(source, found), _table(source, found)]
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from repflow.drawing.source import Scene
 from repflow.studies.dynamics.rows import BoundRow, InfluenceRow, RecencyRow, TransitionRow
-from repflow.studies.probe.frames import Scene
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Dynamics:
     def scenes(self) -> list[Scene]:
         """Task and context, in the run's order."""
         found = self.bounds[["task", "context"]].drop_duplicates().itertuples(index=False, name=None)
-        return [(str(task), int(context)) for task, context in found]
+        return [Scene(str(task), int(context)) for task, context in found]
 
     @property
     def policies(self) -> list[str]:

@@ -8,25 +8,24 @@ import pandas as pd
 
 from repflow.core.quantities import Quantity
 from repflow.drawing.labels import estimate
-from repflow.drawing.source import Source, Subject, values
+from repflow.drawing.panel import Cell, Panel, View
+from repflow.drawing.source import Scene, Source, Subject, in_scene, values, where
 from repflow.studies.dynamics.figures import half_life_figure, influence_curves, memory_figure
 from repflow.studies.dynamics.frames import Dynamics
 from repflow.studies.dynamics.table import dynamics_table
-from repflow.studies.flow.page import Cell, Panel, View
-from repflow.studies.probe.frames import Scene, in_scene, told_scene, where
 
 
 def dynamics_panels(source: Source) -> list[Panel]:
     """Every panel of a run's dynamics that has rows, in reading order; empty for a run without them."""
-    if source.dynamics is None:
+    if source.parts.get("dynamics") is None:
         return []
     makers = (_influence, _table, _half_lives, _memory)
-    return [panel for make in makers if (panel := make(source, source.dynamics)).views]
+    return [panel for make in makers if (panel := make(source, source.parts.get("dynamics"))).views]
 
 
 def _named(dynamics: Dynamics, scene: Scene, choice: str) -> str:
     """A view's choice; the task stands before it where there are several."""
-    return choice if len(dynamics.scenes) == 1 else f"{told_scene(scene)}, {choice}"
+    return choice if len(dynamics.scenes) == 1 else f"{scene.title}, {choice}"
 
 
 def _influence(source: Source, dynamics: Dynamics) -> Panel:

@@ -5,10 +5,9 @@ import math
 import pandas as pd
 
 from repflow.drawing.labels import estimate, number
-from repflow.drawing.source import Subject
-from repflow.report.facts import PathTable
+from repflow.drawing.source import Scene, Subject, in_scene, where
+from repflow.drawing.table import PathTable
 from repflow.studies.dynamics.frames import Dynamics
-from repflow.studies.probe.frames import Scene, in_scene, where
 
 Cell = tuple[str, str]
 

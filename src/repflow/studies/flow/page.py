@@ -1,92 +1,24 @@
 """Panels: what the report shows of one scene, each with its choices of variant and token policy."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import combinations
-from typing import Any
 
 import pandas as pd
 
 from repflow.core.quantities import Quantity, quantity
 from repflow.drawing.curves import curves
 from repflow.drawing.heatmap import cka_heatmap, cka_rows, offset_heatmap
+from repflow.drawing.panel import FIRST, VARIANTS, Cell, Panel, View, ordered
 from repflow.drawing.plotly import Figure
 from repflow.drawing.source import POLICIES, Scene, Source, Subject, of_scene
-from repflow.drawing.style import Style
-from repflow.report.facts import PathTable, path_table
-from repflow.studies.ablate.table import Grid
-from repflow.studies.attribute.table import ShareTable
 from repflow.studies.flow.paths import path_dots, path_rows
-from repflow.studies.probe.table import ProbeTable
-from repflow.studies.steps.table import ThirdsTable
-
-VARIANTS = ("rms", "raw", "unit", "centred", "standardised", "median", "mean", "max", "uncentred", "token", "example")
-"""The order in which variants are offered; the first present is shown first."""
-FIRST = {"inter_token_cosine": "raw", "adjacent_cosine": "raw", "feature_share": "k=3"}
-
-
-@dataclass(frozen=True)
-class View:
-    """One state of a panel's switches: a figure a cell (None where that cell has no rows), or a table."""
-
-    tokens: str
-    choice: str
-    figures: tuple[Figure | None, ...] = ()
-    table: PathTable | ThirdsTable | ProbeTable | Grid | ShareTable | None = None
-    said: str = ""
-    """What is seen, in words made from the numbers."""
-    ramp: tuple[str, str] | None = None
-    """The values at both ends of the colours, where they differ from view to view."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """The frame of one figure: its caption, and its full names for the tooltip."""
-
-    caption: str
-    full: str
-    note: str = ""
-    of: tuple[int, ...] = ()
-    """Places in the panel's `filters` under which the cell is shown."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A titled block of figures that share one set of switches."""
-
-    key: str
-    title: str
-    texts: Quantity
-    views: tuple[View, ...]
-    cells: tuple[Cell, ...] = (Cell("", ""),)
-    layout: str = "wide"
-    """`wide`, `half`, `grid`, `pairs` (cells side by side belong together); tables: `table`, `thirds`, `probes`,
-    `ablations`, `shares`."""
-    scale: bool = False
-    """True where the shared 0..1 colour scale belongs above the cells."""
-    keys: bool = False
-    """True where a line above the cells names the subjects' marks."""
-    legend: tuple[tuple[str, Style], ...] = ()
-    """Where lines are something else than subjects: their names and marks, for the line above the cells."""
-    filters: tuple[str, ...] = ()
-    """Where there are many cells, the subjects of which one chooses; the first is shown at first."""
-
-    @property
-    def choices(self) -> list[str]:
-        return list(dict.fromkeys(view.choice for view in self.views))
+from repflow.studies.flow.table import path_table
 
 
 def panels(source: Source, scene: Scene) -> list[Panel]:
     """Every panel of one scene that has rows, in reading order."""
     makers = (_curve_panels, _offset_panel, _cka_panel, _cross_panel, _path_panel)
     return [panel for make in makers for panel in make(source, scene) if panel.views]
-
-
-def ordered(found: Iterable[Any], wanted: Sequence[str]) -> list[str]:
-    """The given names, those of `wanted` first and in its order."""
-    names = list(dict.fromkeys(str(name) for name in found))
-    first = [n for n in dict.fromkeys(wanted) if n in names]
-    return first + [n for n in names if n not in first]
 
 
 _CURVES = (

@@ -6,14 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from repflow.drawing.source import Scene
 from repflow.studies.probe.rows import ProbeRow, ProbeSummaryRow, TellingRow
 from repflow.studies.probe.shown import judged
 from repflow.studies.probe.verdicts import told_position
 
-__all__ = ["Probes", "Scene", "in_scene", "read_probes", "told_position", "told_scene", "where"]
-
-Scene = tuple[str, int]
-"""A task and its context."""
+__all__ = ["Probes", "read_probes", "told_position"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,13 @@ class Probes:
     telling: pd.DataFrame
 
     @property
+    def naming(self) -> tuple[pd.DataFrame, ...]:
+        """The frames that name subjects."""
+        return (self.sites,)
+
+    @property
     def scenes(self) -> list[Scene]:
-        return [(str(task), int(context)) for task, context in _distinct(self.sites, "task", "context")]
+        return [Scene(str(task), int(context)) for task, context in _distinct(self.sites, "task", "context")]
 
     @property
     def positions(self) -> list[str]:
@@ -54,18 +57,3 @@ def _frame(given: pd.DataFrame, record: type) -> pd.DataFrame:
 
 def _distinct(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
     return frame[list(columns)].drop_duplicates().itertuples(index=False, name=None)
-
-
-def told_scene(scene: Scene) -> str:
-    return f"{scene[0]}, {scene[1]:,} tokens"
-
-
-def where(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    """The rows whose columns have the given values."""
-    for column, value in wanted.items():
-        frame = frame[frame[column] == value]
-    return frame
-
-
-def in_scene(frame: pd.DataFrame, scene: Scene, **wanted: object) -> pd.DataFrame:
-    return where(frame, task=scene[0], context=scene[1], **wanted)

@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 
 from repflow.core.quantities import Quantity
-from repflow.drawing.source import Source, Subject
-from repflow.studies.flow.page import Cell, Panel, View
+from repflow.drawing.panel import Cell, Panel, View
+from repflow.drawing.source import Source, Subject, in_scene, where
 from repflow.studies.probe.figures import depth_curves, place_map, telling_curves
-from repflow.studies.probe.frames import Probes, in_scene, told_position, told_scene, where
+from repflow.studies.probe.frames import Probes, told_position
 from repflow.studies.probe.table import probe_table
 from repflow.studies.probe.texts import depth_said, place_said, table_said, telling_said
 
 
 def probe_panels(source: Source) -> list[Panel]:
     """Every panel of a run's probes that has rows, in reading order; empty for a run without probes."""
-    if source.probes is None:
+    if source.parts.get("probe") is None:
         return []
     makers = (_depth, _table, _telling, _places)
-    return [panel for make in makers if (panel := make(source, source.probes)).views]
+    return [panel for make in makers if (panel := make(source, source.parts.get("probe"))).views]
 
 
 def _shorts(source: Source) -> dict[str, str]:
@@ -24,7 +24,7 @@ def _shorts(source: Source) -> dict[str, str]:
 
 
 def _depth(source: Source, probes: Probes) -> Panel:
-    cells = tuple(Cell(told_scene(scene), told_scene(scene)) for scene in probes.scenes)
+    cells = tuple(Cell(scene.title, scene.title) for scene in probes.scenes)
     views = tuple(_depth_view(source, probes, position) for position in probes.positions)
     return Panel("probe_depth", _DEPTH.title, _DEPTH, views, cells, "grid", keys=True)
 
@@ -67,7 +67,7 @@ def _telling_views(source: Source, probes: Probes, drawn: list[tuple[int, Subjec
             )
             spot = f", {told_position(position)}" if len(probes.positions) > 1 else ""
             said = telling_said(rows, in_scene(probes.summary, scene, position=position), _shorts(source))
-            yield View("all", f"{told_scene(scene)}{spot}", figures, said=said)
+            yield View("all", f"{scene.title}{spot}", figures, said=said)
 
 
 def _places(source: Source, probes: Probes) -> Panel:
@@ -76,7 +76,7 @@ def _places(source: Source, probes: Probes) -> Panel:
     views = tuple(
         View(
             "all",
-            told_scene(scene),
+            scene.title,
             tuple(place_map(mine) if len(mine := where(rows, subject=s.label)) else None for s in source.subjects),
             said=place_said(in_scene(probes.summary, scene), _shorts(source)),
             ramp=("0", "100%"),

@@ -14,10 +14,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from repflow.drawing.heatmap import GAP, site_text, spaced
 from repflow.drawing.labels import plain, slug
 from repflow.drawing.matplotlib import along_depth, draw_over_depth
-from repflow.drawing.source import Source, Subject, is_final, values
+from repflow.drawing.source import Source, Subject, in_scene, is_final, values, where
 from repflow.drawing.style import CIVIDIS, INK, MUTED
 from repflow.studies.probe.figures import place_columns, place_text
-from repflow.studies.probe.frames import Probes, in_scene, where
+from repflow.studies.probe.frames import Probes
 from repflow.studies.probe.verdicts import ABOVE
 
 CHANCE = Line2D([], [], color=MUTED, linestyle=(0, (6, 4)), linewidth=0.9)

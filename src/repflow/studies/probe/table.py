@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from repflow.drawing.source import Source, Subject
+from repflow.drawing.source import Scene, Source, Subject, in_scene, where
 from repflow.store import csv_text
-from repflow.studies.probe.frames import Probes, Scene, in_scene, told_position, told_scene, where
+from repflow.studies.probe.frames import Probes, told_position
 from repflow.studies.probe.texts import percent
 from repflow.studies.probe.verdicts import ABOVE, LEVEL
 
@@ -42,7 +42,7 @@ def _group(scene: Scene, rows: pd.DataFrame, subjects: tuple[Subject, ...]):
     lines = tuple(
         (subject, _cells(row)) for subject in subjects for _, row in where(rows, subject=subject.label).iterrows()
     )
-    return told_scene(scene), f"chance {100 * rows['chance'].iloc[0]:.1f}%", lines
+    return scene.title, f"chance {100 * rows['chance'].iloc[0]:.1f}%", lines
 
 
 def _cells(row: pd.Series) -> tuple[Cell, ...]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from repflow.drawing.labels import number
-from repflow.report.lead import joined
-from repflow.studies.probe.frames import told_scene, where
+from repflow.drawing.labels import joined, number
+from repflow.drawing.source import Scene, where
 from repflow.studies.probe.verdicts import ABOVE, LEVEL, UNKNOWN, no_peak, peak_told, told_position, units_of
 
 Shorts = Mapping[str, str]
@@ -33,7 +32,7 @@ def _highest(frame: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _named(row: pd.Series, shorts: Shorts) -> str:
-    return f"{shorts[row['subject']]}, {told_scene((row['task'], row['context']))}"
+    return f"{shorts[row['subject']]}, {Scene(row['task'], row['context']).title}"
 
 
 def depth_said(summary: pd.DataFrame, shorts: Shorts) -> str:
@@ -76,7 +75,7 @@ def _nobody(summary: pd.DataFrame) -> str:
 
 
 def _list(rows: pd.DataFrame, shorts: Shorts) -> str:
-    names = [f"{shorts[row['subject']]} ({told_scene((row['task'], row['context']))})" for _, row in rows.iterrows()]
+    names = [f"{shorts[row['subject']]} ({Scene(row['task'], row['context']).title})" for _, row in rows.iterrows()]
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
     return joined([*names[:_NAMED], *more])
 

@@ -9,8 +9,26 @@ import pandas as pd
 
 from repflow.drawing.heatmap import ESTIMATE, ordered_sites, spaced
 from repflow.drawing.labels import number
-from repflow.drawing.source import Scene, Training, is_final, of_scene, values
-from repflow.store import steps_of
+from repflow.drawing.source import Rows, RunLike, Scene, is_final, of_scene, values
+from repflow.store import last_steps, steps_of
+from repflow.studies.kit.thirds import Thirds, thirds
+
+
+@dataclass(frozen=True)
+class Training:
+    """Every step of a run of models in training, where the frames of `Source` hold the last one."""
+
+    layers: pd.DataFrame
+    pairs: pd.DataFrame
+    thirds: Thirds
+
+
+def read_training(run: RunLike, rows: Rows) -> Training | None:
+    """The steps of a run; None for a run of models as they stand."""
+    if not last_steps(*rows):
+        return None
+    return Training(rows.layers, rows.pairs, thirds(rows.layers, getattr(run, "replicates", None) or {}))
+
 
 MAPS: Mapping[str, str] = {
     "inter_token_cosine": "inter-token cosine",

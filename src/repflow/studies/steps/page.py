@@ -6,10 +6,10 @@ from dataclasses import replace
 import pandas as pd
 
 from repflow.core.quantities import Quantity
-from repflow.drawing.source import POLICIES, Scene, Source, Training, of_scene
-from repflow.studies.flow.page import FIRST, VARIANTS, Cell, Panel, View, ordered
+from repflow.drawing.panel import FIRST, VARIANTS, Cell, Panel, View, ordered
+from repflow.drawing.source import POLICIES, Scene, Source, of_scene
 from repflow.studies.kit.thirds import THIRDS, changes
-from repflow.studies.steps.axis import MAPS, map_rows, scale_of
+from repflow.studies.steps.axis import MAPS, Training, map_rows, scale_of
 from repflow.studies.steps.figures import step_map, third_curves, third_titles
 from repflow.studies.steps.table import thirds_table
 from repflow.studies.steps.texts import curves_said, map_said, table_said
@@ -17,9 +17,9 @@ from repflow.studies.steps.texts import curves_said, map_said, table_said
 
 def training_panels(source: Source, scene: Scene) -> list[Panel]:
     """What the steps of one scene show, in reading order; empty for models as they stand."""
-    if source.training is None:
+    if source.parts.get("steps") is None:
         return []
-    found = [*_thirds(source, source.training, scene), _maps(source, source.training, scene)]
+    found = [*_thirds(source, source.parts.get("steps"), scene), _maps(source, source.parts.get("steps"), scene)]
     return [panel for panel in found if panel.views]
 
 

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from repflow.drawing.heatmap import GAP, site_text
 from repflow.drawing.labels import plain
+from repflow.drawing.panel import VARIANTS, ordered
 from repflow.drawing.source import POLICIES, Scene, Source, Subject, of_scene
 from repflow.drawing.style import CIVIDIS, MATPLOTLIB_DASHES, MATPLOTLIB_MARKERS
-from repflow.studies.flow.page import VARIANTS, ordered
 from repflow.studies.kit.thirds import THIRDS
 from repflow.studies.steps.axis import StepAxis, map_grid, map_rows, map_ticks, scale_of
 from repflow.studies.steps.figures import reach, third_titles
@@ -19,10 +19,10 @@ from repflow.studies.steps.figures import reach, third_titles
 
 def training_figures(source: Source, scene: Scene) -> list[tuple[str, Figure]]:
     """Names and figures of one scene's inter-token cosine over training; empty for models as they stand."""
-    if source.training is None:
+    if source.parts.get("steps") is None:
         return []
-    curves = _headline(of_scene(source.training.thirds.frame, scene))
-    sites = _headline(map_rows(source.training, scene, "inter_token_cosine"))
+    curves = _headline(of_scene(source.parts.get("steps").thirds.frame, scene))
+    sites = _headline(map_rows(source.parts.get("steps"), scene, "inter_token_cosine"))
     found = [("training_thirds", _thirds(source, curves))] if len(curves) else []
     return [*found, ("training_map", _maps(source, sites))] if len(sites) else found
 

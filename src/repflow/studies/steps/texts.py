@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from repflow.drawing.labels import estimate, number
-from repflow.report.lead import joined
+from repflow.drawing.labels import estimate, joined, number
 from repflow.studies.kit.thirds import THIRDS
 
 Shorts = Mapping[str, str]
