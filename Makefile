@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 RUN := runs/study
 # Shapes and types in the annotations are enforced where tensors live.
-SHAPES := --jaxtyping-packages=repflow.metrics,repflow.tasks,repflow.capture,repflow.probing,repflow.contraction,beartype.beartype
+SHAPES := --jaxtyping-packages=repflow.metrics,repflow.tasks,repflow.capture,repflow.studies.probe.linear,repflow.studies.dynamics.ssm,beartype.beartype
 PACKAGE := pyproject.toml constraints.txt src/repflow/_version.py
 
 export HF_HUB_OFFLINE ?= 1

@@ -1,99 +1,257 @@
 """The public functions of the package: the commands, from Python."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from repflow.core import BadSetting
 from repflow.engines import Progress
 from repflow.report.run import Run
-from repflow.studies.ablate.run import run_ablate
-from repflow.studies.ablate.settings import ablate_settings
-from repflow.studies.attribute.run import run_attribute
-from repflow.studies.attribute.settings import attribute_settings
-from repflow.studies.dynamics.run import run_dynamics
-from repflow.studies.dynamics.settings import dynamics_settings
-from repflow.studies.flow.run import run_flow
-from repflow.studies.kit.settings import ZOO, flow_settings
-from repflow.studies.probe.run import run_probe
-from repflow.studies.probe.settings import probe_settings
+from repflow.studies.catalogue import study
+from repflow.studies.kit.fields import from_flat
+from repflow.studies.kit.settings import ZOO
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def flow(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:
+def flow(
+    subjects: str | Sequence[str] = ZOO,
+    *,
+    task: str | Sequence[str] = ("text",),
+    context: int | Sequence[int] = (512,),
+    examples: int = 64,
+    text: str | Sequence[str] = (),
+    pack: bool = True,
+    column: str | None = None,
+    data: str | None = None,
+    keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto",
+    positions: int = 5,
+    items: int | None = None,
+    bos: bool = False,
+    metrics: str | Sequence[str] = (),
+    tokens: str | Sequence[str] = ("all", "no_sink"),
+    sink_factor: float = 10.0,
+    sites: Literal["residual", "hf"] = "residual",
+    calibration: int = 8,
+    gram_tokens: int = 256,
+    replicates: int = 200,
+    permutations: int = 99,
+    seed: int = 0,
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    batch_tokens: int = 0,
+    allow_extrapolation: bool = False,
+    trust_remote_code: bool = False,
+    blocks: str | None = None,
+    final_norm: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    shard: int = 0,
+    progress: Progress | None = None,
+) -> Run:
     """Measure how representations flow through the depth of models; the command `repflow flow` from Python.
 
-    Args:
-        subjects: specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...
-        progress: told of the run's course; silent without it.
-        settings: any setting of the command by its name with underscores, e.g. `task="kvpr"`, `context=[300, 1000]`,
-            `examples=64`, `out="runs/one"`, `resume=True`. `repflow flow --help` lists them all.
+    `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
+    told of the run's course. The others are the settings of the command: `repflow flow --help` says what each is.
 
-    Returns the finished run. Raises a RepflowError for anything the caller can mend.
+    Returns the finished run.
+    Raises a RepflowError for anything the caller can mend.
     """
-    return run_flow(flow_settings(_named(subjects), settings), progress)
+    return _run("flow", locals())
 
 
-def probe(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:
+def probe(
+    subjects: str | Sequence[str] = ZOO,
+    *,
+    task: str | Sequence[str] = ("kvpr",),
+    context: int | Sequence[int] = (1000,),
+    examples: int = 100,
+    data: str | None = None,
+    keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto",
+    positions: int = 5,
+    items: int | None = None,
+    bos: bool = False,
+    places: str | Sequence[str] = ("last",),
+    solver: Literal["adam", "lbfgs"] = "adam",
+    seeds: int = 5,
+    control: bool = True,
+    baseline: Literal["none", "init"] = "none",
+    generate: bool = True,
+    new_tokens: int = 100,
+    keep_features: bool = False,
+    seed: int = 0,
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    batch_tokens: int = 0,
+    allow_extrapolation: bool = False,
+    trust_remote_code: bool = False,
+    blocks: str | None = None,
+    final_norm: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    shard: int = 0,
+    progress: Progress | None = None,
+) -> Run:
     """Find where in depth a task's answer is linearly readable; the command `repflow probe` from Python.
 
-    Args:
-        subjects: specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...
-        progress: told of the run's course; silent without it.
-        settings: any setting of the command by its name with underscores, e.g. `task="mdqa"`, `context=[300, 1000]`,
-            `places=["last", "even:4"]`, `out="runs/one"`. `repflow probe --help` lists them all.
+    `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
+    told of the run's course. The others are the settings of the command: `repflow probe --help` says what each is.
 
     Returns the finished run: `.probes`, and `.table(name)` for probe_classes, probe_summary, answers and telling.
     Raises a RepflowError for anything the caller can mend.
     """
-    return run_probe(probe_settings(_named(subjects), settings), progress)
+    return _run("probe", locals())
 
 
-def ablate(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:
+def ablate(
+    subjects: str | Sequence[str] = ZOO,
+    *,
+    what: str | Sequence[str] = (),
+    windows: int | Sequence[int] = (),
+    each_block: bool = False,
+    task: str | Sequence[str] = ("text",),
+    context: int | Sequence[int] = (512,),
+    examples: int = 64,
+    text: str | Sequence[str] = (),
+    pack: bool = True,
+    column: str | None = None,
+    data: str | None = None,
+    keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto",
+    positions: int = 5,
+    items: int | None = None,
+    bos: bool = False,
+    metrics: str | Sequence[str] = ("inter_token_cosine", "adjacent_cosine", "update_ratio", "norm"),
+    tokens: str | Sequence[str] = ("all", "no_sink"),
+    calibration: int = 0,
+    generate: bool = True,
+    new_tokens: int = 100,
+    replicates: int = 200,
+    seed: int = 0,
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    batch_tokens: int = 0,
+    allow_extrapolation: bool = False,
+    trust_remote_code: bool = False,
+    blocks: str | None = None,
+    final_norm: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    shard: int = 0,
+    progress: Progress | None = None,
+) -> Run:
     """Measure what a change inside a model does to its flow, loss and answers; `repflow ablate` from Python.
 
-    Args:
-        subjects: specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...
-        progress: told of the run's course; silent without it.
-        settings: any setting of the command by its name with underscores, e.g. `what=["norm_reset", "ssm_no_conv"]`,
-            `windows=[16, 64]`, `each_block=True`, `out="runs/one"`. `repflow ablate --help` lists them all.
+    `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
+    told of the run's course. The others are the settings of the command: `repflow ablate --help` says what each is.
 
     Returns the finished run: `.table("ablations")` sets every change beside the model without it, and the changed
-    subjects stand in `.layers`. Raises a RepflowError for anything the caller can mend.
+    subjects stand in `.layers`.
+    Raises a RepflowError for anything the caller can mend.
     """
-    return run_ablate(ablate_settings(_named(subjects), settings), progress)
+    return _run("ablate", locals())
 
 
-def attribute(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:
+def attribute(
+    subjects: str | Sequence[str] = ZOO,
+    *,
+    task: str | Sequence[str] = ("text",),
+    context: int | Sequence[int] = (512,),
+    examples: int = 64,
+    text: str | Sequence[str] = (),
+    pack: bool = True,
+    column: str | None = None,
+    data: str | None = None,
+    keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto",
+    positions: int = 5,
+    items: int | None = None,
+    bos: bool = False,
+    schemes: str | Sequence[str] = ("config", "normal", "xavier", "kaiming", "orthogonal", "permuted"),
+    seeds: int = 5,
+    keep: bool = False,
+    matched: bool = True,
+    same_architecture: bool = False,
+    tokens: str | Sequence[str] = ("all", "no_sink"),
+    calibration: int = 8,
+    replicates: int = 200,
+    seed: int = 0,
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    batch_tokens: int = 0,
+    allow_extrapolation: bool = False,
+    trust_remote_code: bool = False,
+    blocks: str | None = None,
+    final_norm: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    shard: int = 0,
+    progress: Progress | None = None,
+) -> Run:
     """Say how much of the likeness of tokens random weights show; the command `repflow attribute` from Python.
 
-    Args:
-        subjects: specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]..., without @init.
-        progress: told of the run's course; silent without it.
-        settings: any setting of the command by its name with underscores, e.g. `schemes=["config", "permuted"]`,
-            `seeds=3`, `out="runs/one"`. `repflow attribute --help` lists them all.
+    `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
+    told of the run's course. The others are the settings of the command: `repflow attribute --help` says what each is.
 
     Returns the finished run: `.table("shares")`, `.table("schemes")`, `.findings`, and `.layers` of every draw.
     Raises a RepflowError for anything the caller can mend.
     """
-    return run_attribute(attribute_settings(_named(subjects), settings), progress)
+    return _run("attribute", locals())
 
 
-def dynamics(subjects: str | Sequence[str] = ZOO, *, progress: Progress | None = None, **settings: Any) -> Run:
+def dynamics(
+    subjects: str | Sequence[str] = ZOO,
+    *,
+    task: str | Sequence[str] = ("text",),
+    context: int | Sequence[int] = (512,),
+    examples: int = 32,
+    text: str | Sequence[str] = (),
+    pack: bool = True,
+    column: str | None = None,
+    data: str | None = None,
+    keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto",
+    positions: int = 5,
+    items: int | None = None,
+    bos: bool = False,
+    influence_tokens: int = 2,
+    directions: int = 1,
+    max_distance: int = 0,
+    tokens: str | Sequence[str] = ("all", "no_sink"),
+    replicates: int = 200,
+    seed: int = 0,
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    batch_tokens: int = 0,
+    allow_extrapolation: bool = False,
+    trust_remote_code: bool = False,
+    blocks: str | None = None,
+    final_norm: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    shard: int = 0,
+    progress: Progress | None = None,
+) -> Run:
     """Measure how fast state-space blocks forget and how far back influence reaches; `repflow dynamics` from Python.
 
-    Args:
-        subjects: specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...
-        progress: told of the run's course; silent without it.
-        settings: any setting of the command by its name with underscores, e.g. `context=256`, `influence_tokens=4`,
-            `max_distance=100`, `out="runs/one"`. `repflow dynamics --help` lists them all.
+    `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
+    told of the run's course. The others are the settings of the command: `repflow dynamics --help` says what each is.
 
     Returns the finished run: `.table(name)` for transitions, influence, recency and bounds.
     Raises a RepflowError for anything the caller can mend.
     """
-    return run_dynamics(dynamics_settings(_named(subjects), settings), progress)
+    return _run("dynamics", locals())
+
+
+def _run(name: str, given: Mapping[str, Any]) -> Run:
+    """Run a study with a call's own arguments, which are its settings by name."""
+    values = dict(given)
+    subjects, progress = _named(values.pop("subjects")), values.pop("progress")
+    chosen = study(name)
+    return Run.of(chosen.run(from_flat(chosen.settings(), subjects, values), progress))
 
 
 def _named(subjects: str | Sequence[str]) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 from cli_tools import TINY, only_line
+from repflow.cli._dynamics import Dynamics
 
 from repflow.cli import main
-from repflow.cli._dynamics import Dynamics
 from repflow.store import open_run
 from repflow.studies.dynamics.settings import DynamicsSettings, dynamics_settings
 from repflow.studies.kit.settings import ZOO

@@ -30,8 +30,9 @@ def _commands() -> list[str]:
 
 @pytest.mark.parametrize("command", _commands())
 def test_commands_parse(command: str) -> None:
-    from repflow.cli._arguments import parse
     from repflow.cli._flow import Flow
+
+    from repflow.cli._arguments import parse
 
     assert parse(Flow, "flow", shlex.split(command)[2:]).subjects
 

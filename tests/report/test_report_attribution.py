@@ -12,6 +12,7 @@ from probe_run import write_probe_run
 from rich.console import Console
 
 from repflow.core import NotEnoughData, UnknownName
+from repflow.drawing.panel import Panel, View
 from repflow.drawing.source import read
 from repflow.models import SCHEMES as KNOWN
 from repflow.models.spec import GENERIC
@@ -21,8 +22,6 @@ from repflow.store import Run
 from repflow.studies.attribute.figures import SCHEMES as LOOKS
 from repflow.studies.attribute.page import attribution_panels
 from repflow.studies.attribute.table import FILLS
-from repflow.drawing.panel import Panel
-from repflow.drawing.panel import View
 
 TBM, SSM = TRAINED[0][0], TRAINED[1][0]
 

@@ -12,9 +12,9 @@ from probe_run import THREE, write_probe_run
 from synthetic import TRIO, make_run
 
 from repflow.drawing.labels import plain
+from repflow.drawing.latex import latex
 from repflow.report import write_figures, write_report
 from repflow.store import Run
-from repflow.studies.probe.table import latex
 
 NAMES = (
     "=HYPERLINK(1)<img src=x onerror=alert(1)>",

@@ -16,12 +16,12 @@ from probe_run import MAMBA, PYTHIA, SCENES, THREE, summary_of, write_probe_run
 from synthetic import make_run
 
 from repflow.core import NotEnoughData, UnknownName
+from repflow.drawing.latex import latex
 from repflow.drawing.source import read
 from repflow.report import Plots, write_report
 from repflow.store import RunWriter, open_run
 from repflow.studies.probe.frames import told_position
 from repflow.studies.probe.rows import ProbeRow, ProbeSummaryRow, TellingRow
-from repflow.studies.probe.table import latex
 from repflow.studies.probe.texts import depth_said, place_said, table_said, telling_said
 from repflow.studies.probe.verdicts import ABOVE, LEVEL, UNKNOWN
 

@@ -21,7 +21,7 @@ from repflow.store import Run
 from repflow.studies.ablate import run as study
 from repflow.studies.ablate import subject as ablate_subject
 from repflow.studies.ablate.cells import Cell, example_cell, flow_cells
-from repflow.studies.flow.rows import Tables
+from repflow.studies.kit.record import Tables
 from repflow.studies.kit.thirds import THIRDS
 from repflow.studies.kit.units import units_of
 from repflow.tasks import make_task

@@ -9,9 +9,9 @@ import torch
 from repflow.core import Example, sites_for
 from repflow.models import load
 from repflow.models.generation import cache_works, greedy
+from repflow.studies.kit.answering import ENDED
 from repflow.studies.probe.answers import answered, telling_rows
 from repflow.studies.probe.linear import Predictions, compare_with_answers, summarise_depth
-from repflow.studies.probe.reading import ENDED
 from repflow.tasks import mdqa_correct
 
 

@@ -11,7 +11,8 @@ import pytest
 import repflow
 from repflow.core import BadSetting, UnknownName
 from repflow.studies.kit import settings
-from repflow.studies.kit.settings import GROUPS, FlowSettings, flat, flow_settings
+from repflow.studies.kit.fields import flat
+from repflow.studies.kit.settings import GROUPS, FlowSettings, flow_settings
 
 ONE = ("config:pythia",)
 

@@ -15,8 +15,9 @@ from repflow.engines.local import Forgetful
 from repflow.metrics import Course
 from repflow.models import load
 from repflow.store import compare
-from repflow.studies.flow.measure import Reading, Record, measure, reader_of
+from repflow.studies.flow.measure import measure, reader_of
 from repflow.studies.kit.progress import Silent
+from repflow.studies.kit.record import Reading, Record
 from repflow.studies.kit.settings import FlowSettings, MeasureSettings, TaskSettings
 from repflow.studies.kit.tasks import Assignment
 from repflow.studies.kit.units import Units, autocorrelation, units_of

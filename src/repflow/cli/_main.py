@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
@@ -14,19 +15,17 @@ from types import FrameType
 from repflow._version import __version__
 from repflow.cli._tell import say
 from repflow.core import Interrupted, RepflowError, local_path, unknown
+from repflow.studies.catalogue import STUDIES, study
 
-COMMANDS = {
-    "flow": "measure how representations flow through the depth of models",
-    "probe": "find where in depth a task's answer is linearly readable, and whether it is said",
-    "ablate": "measure what a change inside a model does to its flow, its loss and its answers",
-    "attribute": "say whether tokens are alike by architecture or by training",
-    "dynamics": "measure how fast state-space blocks forget, and how far back influence reaches",
+OTHERS = {
     "train": "train the small models that come with repflow, or measure what models reached",
     "report": "write the HTML report and the figures of a run",
     "show": "print a run's main numbers",
     "compare": "set two runs side by side",
     "doctor": "say what this machine can run, and how fast",
 }
+"""Commands that run no study."""
+COMMANDS = {study.name: study.purpose for study in STUDIES if study.purpose} | OTHERS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,33 +72,17 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _command(name: str) -> Callable[[list[str]], int]:
-    if name == "flow":
-        from repflow.cli._flow import flow
-
-        return flow
-    if name == "probe":
-        from repflow.cli._probe import probe
-
-        return probe
-    if name == "ablate":
-        from repflow.cli._ablate import ablate
-
-        return ablate
-    if name == "attribute":
-        from repflow.cli._attribute import attribute
-
-        return attribute
-    if name == "dynamics":
-        from repflow.cli._dynamics import dynamics
-
-        return dynamics
     if name == "train":
         from repflow.cli._train import train
 
         return train
-    from repflow.cli import _runs
+    if name in OTHERS:
+        from repflow.cli import _runs
 
-    return {"report": _runs.report, "show": _runs.show, "compare": _runs.compare, "doctor": _runs.doctor}[name]
+        return getattr(_runs, name)
+    from repflow.cli._study import run_study
+
+    return partial(run_study, study(name))
 
 
 def _usage() -> str:

@@ -59,9 +59,9 @@ class Doctor:
 def report(arguments: list[str]) -> int:
     asked = parse(Report, "report", arguments)
     from repflow.report import write_figures, write_report
-    from repflow.store import open_run
+    from repflow.report.run import Run
 
-    run = open_run(asked.directory)
+    run = Run.load(asked.directory)
     shipped = run.directory != local_path(asked.directory)
     out = asked.out or (Path("runs") / asked.directory.replace(":", "-") if shipped else None)
     tell(write_report(run, out and out / "report.html"))
@@ -73,21 +73,22 @@ def report(arguments: list[str]) -> int:
 
 def show(arguments: list[str]) -> int:
     asked = parse(Show, "show", arguments)
+    from repflow.report.run import Run
     from repflow.report.show import summary
-    from repflow.store import open_run
 
-    summary(open_run(asked.directory))
+    summary(Run.load(asked.directory))
     return 0
 
 
 def compare(arguments: list[str]) -> int:
     asked = parse(Compare, "compare", arguments)
     from repflow.report.comparison import print_comparison
+    from repflow.report.run import Run
     from repflow.store import compare as compared
-    from repflow.store import csv_text, open_run, write_file
+    from repflow.store import csv_text, write_file
 
     found = compared(
-        open_run(asked.a), open_run(asked.b), metric=asked.metric, subject_a=asked.subject_a, subject_b=asked.subject_b
+        Run.load(asked.a), Run.load(asked.b), metric=asked.metric, subject_a=asked.subject_a, subject_b=asked.subject_b
     )
     if asked.csv is None:
         print_comparison(found)

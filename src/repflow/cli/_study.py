@@ -1,17 +1,59 @@
-"""What the commands that run a study share: the settings file under the flags, and the report at the end."""
+"""The commands that run a study: the settings file under the flags, the report and the summary at the end."""
 
-from typing import TYPE_CHECKING
+from dataclasses import fields, make_dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-from repflow.cli._arguments import yaml_settings
+import tyro
+
+from repflow.cli._arguments import parse, yaml_settings
+from repflow.cli._progress import watching
 from repflow.core import BadSetting, Interrupted
+from repflow.studies.kit.fields import from_flat
 from repflow.studies.kit.settings import ZOO
 
 if TYPE_CHECKING:
     from repflow.engines import Progress
-    from repflow.store import Run
+    from repflow.report.run import Run
+    from repflow.studies.kit.study import Study
 
 
-def study_values(arguments: list[str]) -> tuple[dict[str, object], list[str]]:
+def run_study(study: "Study", arguments: list[str]) -> int:
+    """Run the study, write its report, print its summary."""
+    kind = study.settings()
+    values, rest = _study_values(arguments)
+    subjects, reporting, named = _taken_apart(values)
+    known = _held(from_flat(kind, subjects, named))
+    asked = _held(parse(command := _command(study), study.name, rest, command(**known, report=reporting)))
+    reporting = asked.pop("report")
+    settings = kind(**asked)
+    from repflow.report.run import Run
+
+    with watching() as progress:
+        run = Run.of(study.run(settings, progress))
+        if reporting:
+            _reported(run, progress)
+    from repflow.report.show import summary
+
+    summary(run)
+    return 0
+
+
+def _command(study: "Study") -> type[Any]:
+    """The study's settings as a command line has them: subjects by position, and whether to write the report."""
+    kind = study.settings()
+    told = {
+        "subjects": (tyro.conf.Positional[tuple[str, ...]], study.naming, ZOO),
+        "report": (bool, "Write report.html beside the numbers; `repflow report DIR` makes it later.", True),
+    }
+    added = [(name, Annotated[hint, tyro.conf.arg(help=said)], default) for name, (hint, said, default) in told.items()]
+    return make_dataclass(kind.__name__, added, bases=(kind,), frozen=True, namespace={"__doc__": kind.__doc__})
+
+
+def _held(settings: Any) -> dict[str, Any]:
+    return {field.name: getattr(settings, field.name) for field in fields(settings)}
+
+
+def _study_values(arguments: list[str]) -> tuple[dict[str, object], list[str]]:
     """Settings of the YAML file by their names with underscores, and the arguments without it."""
     values, rest = yaml_settings(arguments)
     for flag, other in (("--resume", "overwrite"), ("--overwrite", "resume")):
@@ -20,7 +62,7 @@ def study_values(arguments: list[str]) -> tuple[dict[str, object], list[str]]:
     return {name.replace("-", "_"): value for name, value in values.items()}, rest
 
 
-def taken_apart(values: dict[str, object]) -> tuple[tuple[str, ...], bool, dict[str, object]]:
+def _taken_apart(values: dict[str, object]) -> tuple[tuple[str, ...], bool, dict[str, object]]:
     """Subjects, whether to write the report, and the other settings. Raises BadSetting."""
     rest = dict(values)
     subjects = rest.pop("subjects", list(ZOO))
@@ -33,7 +75,7 @@ def taken_apart(values: dict[str, object]) -> tuple[tuple[str, ...], bool, dict[
     return tuple(named), report, rest
 
 
-def reported(run: "Run", progress: "Progress") -> None:
+def _reported(run: "Run", progress: "Progress") -> None:
     """Write the run's report. Raises Interrupted with the run's directory."""
     progress.note("writing the report")
     try:

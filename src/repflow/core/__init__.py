@@ -35,16 +35,12 @@ from repflow.core.records import (
     sites_for,
 )
 from repflow.core.visible import visible
-from repflow.studies.ablate.rows import AblationRow
-from repflow.studies.probe.rows import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 
 __all__ = [
     "MIN_UNITS",
     "POLICIES",
     "ROUGH_UNITS",
     "SHARES",
-    "AblationRow",
-    "AnswerRow",
     "BadFile",
     "BadSetting",
     "BadSpec",
@@ -61,16 +57,12 @@ __all__ = [
     "Origin",
     "PairRow",
     "PathRow",
-    "ProbeClassRow",
-    "ProbeRow",
-    "ProbeSummaryRow",
     "RepflowError",
     "Site",
     "StoreConflict",
     "SubjectFacts",
     "Tap",
     "Task",
-    "TellingRow",
     "Tokenizer",
     "UnknownName",
     "block_taps",

@@ -71,3 +71,19 @@ def ordered(found: Iterable[Any], wanted: Sequence[str]) -> list[str]:
     return first + [n for n in names if n not in first]
 
 
+@dataclass(frozen=True)
+class Section:
+    """A part of the page."""
+
+    anchor: str
+    title: str
+    nav: str
+    """What the bar on top calls it."""
+    panels: Sequence[Panel]
+    files: Sequence[tuple[str, str, str]] = ()
+    """Tables to take away: the name of the file, words, a `data:` link."""
+    explain: bool = True
+    """Whether its panels say what they show; said once where several sections show the same."""
+    note: str = ""
+    dropped: Sequence[str] = ()
+    """What the token policies leave out here, a sentence each."""

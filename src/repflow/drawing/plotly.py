@@ -80,3 +80,10 @@ LEGEND: dict[str, Any] = {
     "font": {"size": 12},
     "itemwidth": 40,
 }
+
+
+def with_legend(spec: Figure, height: int | None = None) -> Figure:
+    """The same figure with a legend above it."""
+    layout = spec["layout"]
+    more = {"showlegend": True, "legend": LEGEND, "margin": layout["margin"] | {"t": 40}}
+    return {"data": spec["data"], "layout": layout | more | ({} if height is None else {"height": height})}

@@ -28,3 +28,6 @@ def frame_uri(frame: pd.DataFrame) -> str:
     return "data:text/csv;base64," + base64.b64encode(csv_text(frame).encode()).decode()
 
 
+def data_uri(text: str, kind: str) -> str:
+    """A text as a link to itself."""
+    return f"data:text/{kind};charset=utf-8;base64," + base64.b64encode(text.encode()).decode()

@@ -6,15 +6,14 @@ from rich.console import Console
 from rich.table import Table
 
 from repflow.drawing.rich import cell, number, plain_table, words
-from repflow.store._steps import told_steps
-from repflow.store._unmatched import unmatched_line
+from repflow.store import told_steps, unmatched_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def print_rows(frame: "pd.DataFrame", *, console: Console | None = None) -> None:
-    """See `repflow.store.print_comparison`."""
+def print_comparison(frame: "pd.DataFrame", *, console: Console | None = None) -> None:
+    """Print what `compare` returned, one line a quantity, for a terminal of 80 columns or more, or a file."""
     out = console or Console()
     keys = ["subject_a", "subject_b", "task", "context"]
     for (a, b, task, context), rows in frame.groupby(keys, sort=False):

@@ -1,7 +1,7 @@
 """A run as one self-contained HTML file: nothing is loaded from anywhere when it opens."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,16 @@ from plotly.offline import get_plotlyjs
 
 from repflow.core import visible
 from repflow.core.quantities import HF_NOTE, QUANTITIES, SOURCES
-from repflow.drawing.labels import number, slug
+from repflow.drawing.labels import number
 from repflow.drawing.marks import mark
-from repflow.drawing.panel import Panel, View
-from repflow.drawing.source import RunLike, Scene, Source, read
+from repflow.drawing.panel import Panel, Section, View
+from repflow.drawing.source import RunLike, Source
 from repflow.drawing.style import BELOW_ZERO, CIVIDIS
 from repflow.report import facts as _tables
 from repflow.report.lead import summary
-from repflow.store import told_steps, warning_lines, write_file
-from repflow.studies.ablate.page import ablation_panels
-from repflow.studies.attribute.page import attribution_panels
-from repflow.studies.dynamics.page import dynamics_panels
-from repflow.studies.flow.page import panels
-from repflow.studies.probe.page import probe_panels
-from repflow.studies.probe.table import csv_table, data_uri, latex_table
-from repflow.studies.steps.page import training_panels
+from repflow.report.reading import read
+from repflow.store import warning_lines, write_file
+from repflow.studies.catalogue import ON_PAGE, STUDIES
 
 
 def write(run: RunLike, path: Path | None) -> Path:
@@ -38,16 +33,10 @@ def write(run: RunLike, path: Path | None) -> Path:
 
 def render(source: Source) -> str:
     """The report's HTML."""
-    scenes = [
-        *_training(source),
-        *_probing(source),
-        *_ablating(source),
-        *_dynamics(source),
-        *_attributing(source),
-        *(_scene(source, place, scene) for place, scene in enumerate(source.scenes)),
-    ]
+    scenes = [_section(section) for study in ON_PAGE for section in study.sections(source)]
     data = {f"{s['anchor']}-{p['key']}": p["data"] for s in scenes for p in s["panels"]}
-    findings = [f for f in source.findings if f.get("id") != "attribution"]
+    told = frozenset[str]().union(*(study.told for study in STUDIES))
+    findings = [f for f in source.findings if f.get("id") not in told]
     seen = {*source.layers["metric"].unique(), *source.pairs["metric"].unique(), *source.paths["metric"].unique()}
     heads, times = _tables.timings(source)
     environment = Environment(
@@ -68,13 +57,9 @@ def render(source: Source) -> str:
         info=_details(source.info),
         warnings=warning_lines(source.info),
         findings=findings,
-        flow=bool(source.scenes),
-        probing=source.parts.get("probe") is not None,
-        ablating=source.parts.get("ablate") is not None,
-        dynamic=source.parts.get("dynamics") is not None,
-        attributing=source.parts.get("attribute") is not None,
         finding_keys=[k for k in _FINDING_KEYS if any(f.get(k) not in (None, "") for f in findings)],
         scenes=scenes,
+        methods=[text for study in STUDIES if (text := study.methods(source))],
         policies=source.policies,
         quantities=[q for m, q in QUANTITIES.items() if m in seen],
         sources=" ".join(said for metric, said in SOURCES.items() if metric in seen),
@@ -88,112 +73,17 @@ def render(source: Source) -> str:
 _FINDING_KEYS = ("subject", "claim", "value", "interval", "threshold", "verdict")
 
 
-def _training(source: Source) -> list[dict[str, Any]]:
-    """The sections on the course of training, one a scene that has one."""
-    found = [(scene, training_panels(source, scene)) for scene in source.scenes]
-    held = [(scene, drawn) for scene, drawn in found if drawn]
-    return [
-        _section(
-            f"training-{place}-{slug(scene.task)}-{scene.context}",
-            f"During training: {_title(scene)}",
-            "During training" if len(held) == 1 else f"Training: {_title(scene)}",
-            drawn,
-            explain=not place,
-        )
-        for place, (scene, drawn) in enumerate(held)
-    ]
-
-
-def _section(
-    anchor: str,
-    title: str,
-    nav: str,
-    drawn: Sequence[Panel],
-    *downloads: tuple[str, str, str],
-    explain: bool = True,
-    note: str = "",
-    dropped: Sequence[str] = (),
-) -> dict[str, Any]:
-    """A part of the page, with its files to take away: name, words, data."""
+def _section(section: Section) -> dict[str, Any]:
     return {
-        "anchor": anchor,
-        "title": title,
-        "nav": nav,
-        "explain": explain,
-        "panels": [_panel(panel) for panel in drawn],
-        "note": note,
-        "dropped": dropped,
-        "downloads": downloads,
+        "anchor": section.anchor,
+        "title": section.title,
+        "nav": section.nav,
+        "explain": section.explain,
+        "panels": [_panel(panel) for panel in section.panels],
+        "note": section.note,
+        "dropped": section.dropped,
+        "downloads": section.files,
     }
-
-
-def _probing(source: Source) -> list[dict[str, Any]]:
-    """The section on probes, with its table to take away; empty for a run without them."""
-    if source.parts.get("probe") is None:
-        return []
-    latex = latex_table(source.parts.get("probe"), {s.label: s.short for s in source.subjects})
-    csv = ("probes.csv", "Table as CSV, with every column", data_uri(csv_table(source.parts.get("probe")), "csv"))
-    tex = ("probes.tex", "Table as LaTeX", data_uri(latex, "x-tex"))
-    return [_section("probes", "Probes: where the answer is readable", "Probes", probe_panels(source), csv, tex)]
-
-
-def _ablating(source: Source) -> list[dict[str, Any]]:
-    """The section on changes, with its table to take away; empty for a run without them."""
-    if source.parts.get("ablate") is None:
-        return []
-    csv = ("ablations.csv", "Table as CSV, with every column", _tables.frame_uri(source.parts.get("ablate")))
-    title = "Changes: what the model does without a part"
-    return [_section("changes", title, "Changes", ablation_panels(source), csv)]
-
-
-def _dynamics(source: Source) -> list[dict[str, Any]]:
-    """The section on dynamics, with its tables to take away; empty for a run without them."""
-    if source.parts.get("dynamics") is None:
-        return []
-    found = source.parts.get("dynamics")
-    frames = {"influence": found.influence, "transitions": found.transitions, "bounds": found.bounds}
-    files = [
-        (f"{name}.csv", f"{name.capitalize()} as CSV", _tables.frame_uri(frame))
-        for name, frame in frames.items()
-        if len(frame)
-    ]
-    title = "Dynamics: how far back a model remembers"
-    return [_section("dynamics", title, "Dynamics", dynamics_panels(source), *files)]
-
-
-def _attributing(source: Source) -> list[dict[str, Any]]:
-    """The section on trained against random weights, with its table to take away; empty for a run without it."""
-    if source.parts.get("attribute") is None:
-        return []
-    csv = ("shares.csv", "Table as CSV, with every column", _tables.frame_uri(source.parts.get("attribute").shares))
-    drawn = attribution_panels(source)
-    return [_section("attribution", "Architecture or training?", "Architecture or training", drawn, csv)]
-
-
-def _scene(source: Source, place: int, scene: Scene) -> dict[str, Any]:
-    paths = source.paths[(source.paths["task"] == scene.task) & (source.paths["context"] == scene.context)]
-    return _section(
-        f"scene-{place}-{slug(scene.task)}-{scene.context}",
-        _title(scene),
-        _title(scene),
-        panels(source, scene),
-        *([("paths.csv", "Path metrics as CSV", _tables.csv_uri(paths))] if len(paths) else []),
-        explain=not place,
-        note=_last_steps(source),
-        dropped=_tables.dropped_shares(source, scene),
-    )
-
-
-def _title(scene: Scene) -> str:
-    return f"{scene.task}, {scene.context:,} tokens" if scene.context else scene.task
-
-
-def _last_steps(source: Source) -> str:
-    """Which step the sections other than that on training show; empty for models as they stand."""
-    if source.parts.get("steps") is None:
-        return ""
-    last = {s.short: source.parts.get("steps").last[s.label] for s in source.subjects if s.label in source.parts.get("steps").last}
-    return f"Measured in training. This section shows the last step of each subject: {told_steps(last)}."
 
 
 def _panel(panel: Panel) -> dict[str, Any]:

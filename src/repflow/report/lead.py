@@ -57,9 +57,9 @@ def _tasks(source: Source) -> str:
 
 def _steps(source: Source) -> str:
     """Over how much of training; empty for models as they stand."""
-    if source.parts.get("steps") is None:
+    if "steps" not in source.parts:
         return ""
-    layers = source.parts.get("steps").layers
+    layers = source.parts["steps"].layers
     rows = pd.DataFrame({"subject": layers["subject"], "step": steps_of(layers)}).dropna().drop_duplicates()
     if rows.empty:
         return ""

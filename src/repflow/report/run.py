@@ -2,16 +2,33 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from repflow.store import Run as StoredRun
+from repflow.studies.catalogue import tables
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from repflow.report import Plots
 
 
 class Run(StoredRun):
     """A finished run: `.layers`, `.pairs`, `.paths` as pandas frames, `.info`, `.findings`, and `.plot.<figure>()`."""
+
+    @classmethod
+    def of(cls, run: StoredRun) -> Self:
+        """The same run as a study returned it."""
+        return cls(run.directory, run.info)
+
+    def table(self, name: str, row_type: type | None = None) -> "pd.DataFrame":
+        """Any table the study wrote, by its name; empty when it wrote none of that name."""
+        return super().table(name, row_type or tables().get(name))
+
+    @cached_property
+    def probes(self) -> "pd.DataFrame":
+        """One probed site a row; columns as in `ProbeRow`. Empty when the study trained no probes."""
+        return self.table("probes")
 
     @cached_property
     def plot(self) -> "Plots":

@@ -11,7 +11,6 @@ import numpy as np
 from repflow.core import BadFile, LayerRow, PairRow, PathRow, local_path, visible
 from repflow.store import _layout
 from repflow.store._findings import read_findings
-from repflow.store._kinds import KINDS
 from repflow.store._marker import finished_marker
 from repflow.store._replicates import read_replicates
 from repflow.store._seal import ADVICE, checked_bytes
@@ -73,18 +72,16 @@ class Run:
         """One number a row, by subject; columns as in `PathRow`."""
         return self._table("paths", PathRow)
 
-    @cached_property
-    def probes(self) -> "pd.DataFrame":
-        """One probed site a row; columns as in `ProbeRow`. Empty when the study trained no probes."""
-        return self.table("probes")
+    def table(self, name: str, row_type: type | None = None) -> "pd.DataFrame":
+        """Any table the study wrote, by its name; empty when it wrote none of that name.
 
-    def table(self, name: str) -> "pd.DataFrame":
-        """Any table the study wrote, by its name; empty when it wrote none of that name."""
+        Its columns are checked and completed by the fields of `row_type`.
+        """
         import pandas as pd
 
         if name not in self.info.get("tables", _layout.TABLES):
             return pd.DataFrame()
-        return self._table(name, KINDS.get(name))
+        return self._table(name, row_type)
 
     @cached_property
     def findings(self) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ from repflow.store import _layout, _parts
 from repflow.store._atomic import write_bytes_atomic, writing_to
 from repflow.store._features import feature_names, features_folder, remove_features
 from repflow.store._json import plain, to_bytes
-from repflow.store._kinds import KINDS
 from repflow.store._lock import DirectoryLock
 from repflow.store._marker import Plan, listed_tables, new_marker, plan_for, read_marker
 from repflow.store._replicates import replicate_bytes
@@ -222,7 +221,7 @@ class RunWriter:
         if self._begun:
             return
         _layout.remove_temporaries(self.directory)
-        tables = {*KINDS, *listed_tables(self.directory)}
+        tables = {*_layout.TABLES, *listed_tables(self.directory)}
         if self._plan != "resume":
             _layout.remove_parts(self.directory)
             remove_features(self.directory)

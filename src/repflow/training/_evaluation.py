@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from repflow.core import BadSetting, Example, Tokenizer
-from repflow.studies.flow.measure import Assignment, assignments
-from repflow.studies.kit.settings import FlowSettings, MeasureSettings, ModelSettings, TaskSettings, flat
+from repflow.studies.kit.fields import flat
+from repflow.studies.kit.settings import FlowSettings, MeasureSettings, ModelSettings, TaskSettings
+from repflow.studies.kit.tasks import Assignment, assignments
 
 Evaluated = TaskSettings | Sequence[Sequence[int]]
 """Task settings, or token ids of ready examples."""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from itertools import pairwise
 
 from repflow.core import Site
-from repflow.studies.flow.measure import Tables
+from repflow.studies.kit.record import Tables
 from repflow.studies.kit.thirds import thirds
 
 

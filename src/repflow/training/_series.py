@@ -14,8 +14,9 @@ from repflow.metrics import Rooms
 from repflow.models import environment_facts
 from repflow.models.facts import weights_sha256
 from repflow.store import RunWriter
-from repflow.studies.flow.measure import Reading, Record, Tables, Where, measure, with_units
+from repflow.studies.flow.measure import measure
 from repflow.studies.kit.progress import Silent
+from repflow.studies.kit.record import Reading, Record, Tables, Where, with_units
 from repflow.studies.kit.settings import FlowSettings
 
 COMMAND = "train-flow"

@@ -11,7 +11,8 @@ from transformers.trainer_callback import TrainerCallback
 from repflow.core import BadSetting, CallerError, StoreConflict, SubjectFacts, local_path
 from repflow.engines import Reader
 from repflow.models.wrappers import unwrapped
-from repflow.studies.flow.measure import Reading, Record, Tables, read
+from repflow.studies.flow.measure import read
+from repflow.studies.kit.record import Reading, Record, Tables
 from repflow.studies.kit.settings import FlowSettings, MeasureSettings, ModelSettings
 from repflow.training._evaluation import Evaluated, NoTokenizer, ReadyTask, evaluation, recorded
 from repflow.training._live import check_vocabulary, live_subject

@@ -8,10 +8,12 @@ from repflow.core import BadSetting, CallerError, Interrupted, SubjectFacts, loc
 from repflow.engines import Progress
 from repflow.models import Loaded, SubjectSpec, check_source
 from repflow.report.run import Run
-from repflow.studies.flow.measure import Assignment, Reading, Record, read, reader_of
+from repflow.studies.flow.measure import read, reader_of
 from repflow.studies.flow.run import load_as
 from repflow.studies.kit.progress import Silent
+from repflow.studies.kit.record import Reading, Record
 from repflow.studies.kit.settings import FlowSettings, MeasureSettings, ModelSettings
+from repflow.studies.kit.tasks import Assignment
 from repflow.training._evaluation import Evaluated, evaluation, of_one, recorded
 from repflow.training._series import COMMAND, Series, measure_step
 

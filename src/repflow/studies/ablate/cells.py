@@ -11,7 +11,8 @@ from repflow.metrics import Course, poisson_weights
 from repflow.metrics.states import observe_means
 from repflow.studies.ablate.changes import ALL, Change
 from repflow.studies.ablate.rows import AblationRow
-from repflow.studies.flow.rows import Tables, units_of
+from repflow.studies.flow.estimate import units_of
+from repflow.studies.kit.record import Tables
 from repflow.studies.kit.thirds import THIRDS
 from repflow.studies.kit.units import Units
 from repflow.studies.kit.units import units_of as resampled

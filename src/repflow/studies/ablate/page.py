@@ -5,20 +5,30 @@ from collections.abc import Iterator
 import pandas as pd
 
 from repflow.core.quantities import Quantity
-from repflow.drawing.panel import Cell, Panel, View
+from repflow.drawing.panel import Cell, Panel, Section, View
 from repflow.drawing.plotly import Figure
 from repflow.drawing.source import POLICIES, Source
+from repflow.drawing.table import frame_uri
 from repflow.studies.ablate.figures import block_curves, blocks_of, window_curves, windows_of
 from repflow.studies.ablate.frames import SCORES, Column, grids, policies_of, scenes_of
 from repflow.studies.ablate.table import grid, grid_said
 
 
+def sections(source: Source) -> list[Section]:
+    """The section on changes, with its table to take away; none for a run without them."""
+    if "ablate" not in source.parts:
+        return []
+    csv = ("ablations.csv", "Table as CSV, with every column", frame_uri(source.parts["ablate"]))
+    title = "Changes: what the model does without a part"
+    return [Section("changes", title, "Changes", ablation_panels(source), [csv])]
+
+
 def ablation_panels(source: Source) -> list[Panel]:
     """Every panel of a run's changes that has rows, in reading order; empty for a run without changes."""
-    if source.parts.get("ablate") is None:
+    if "ablate" not in source.parts:
         return []
     makers = (_grid, _windows, _blocks)
-    return [panel for make in makers if (panel := make(source, source.parts.get("ablate"))).views]
+    return [panel for make in makers if (panel := make(source, source.parts["ablate"])).views]
 
 
 def _readings(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -123,3 +133,13 @@ _BLOCKS = Quantity(
     "Lines join blocks next to each other; one whose neighbours were not changed stands alone.",
     "",
 )
+
+
+METHODS = (
+    "A change exchanges a part of the loaded model and is undone to the last bit before the next one. The "
+    "next-token loss is the mean over examples of an example's mean nats a predicted token, on the examples "
+    "that the flow is measured on; answers are greedy. The intervals of differences are paired: before and "
+    "after weigh the same examples alike. The numbers lie beside this file in ablations.parquet, and those of "
+    "every changed model by site in layers.parquet."
+)
+"""For the end of the page, as HTML."""

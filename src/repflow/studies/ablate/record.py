@@ -7,7 +7,7 @@ from repflow.core import NonFinite, Origin, SubjectFacts
 from repflow.studies.ablate.cells import Cells, ablation_rows
 from repflow.studies.ablate.changes import Change
 from repflow.studies.ablate.rows import AblationRow
-from repflow.studies.flow.measure import Reading, Record
+from repflow.studies.kit.record import Reading, Record
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from repflow.engines import Progress
 from repflow.models import Loaded, SubjectSpec
-from repflow.report.run import Run
-from repflow.store import RunWriter
+from repflow.store import Run, RunWriter
 from repflow.studies.ablate.changes import Changes, changes_for, left_out
 from repflow.studies.ablate.record import AblateRecord
 from repflow.studies.ablate.rows import AblationRow
-from repflow.studies.ablate.settings import AblateSettings, flat_ablate
+from repflow.studies.ablate.settings import AblateSettings
 from repflow.studies.ablate.subject import Ablating
 from repflow.studies.flow.run import load_as
+from repflow.studies.kit.fields import flat
 from repflow.studies.kit.preflight import subject_specs
 from repflow.studies.kit.progress import Silent
 from repflow.studies.kit.session import run_info, written
@@ -33,7 +33,7 @@ def run_ablate(settings: AblateSettings, progress: Progress | None = None) -> Ru
     def measure(writer: RunWriter) -> None:
         _measure(specs, settings, work, writer, progress)
 
-    return written("ablate", flat_ablate(settings), settings.output, progress, measure)
+    return written("ablate", flat(settings), settings.output, progress, measure)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from repflow.engines import Keeper, Progress, Reader
 from repflow.engines.losses import next_token_losses
 from repflow.engines.shard import batches
 from repflow.models import Loaded
-from repflow.studies.flow.measure import Reading
-from repflow.studies.probe.reading import CORRECT, ProbeReading, speaker
+from repflow.studies.kit.answering import CORRECT, speaker
+from repflow.studies.kit.record import Reading
 
 LOSS, ACCURACY = "next_token_loss", "answer_accuracy"
 
@@ -46,7 +46,7 @@ class Scoring:
     def accuracy(self, subject: Loaded, new_tokens: int, warn: Callable[[str], None]) -> Score:
         """1 for an answer that is right, 0 for one that is not."""
         assignment = self.reading.assignment
-        speak = speaker(subject, ProbeReading(self.key, self.key, assignment, self.reading.examples), new_tokens, warn)
+        speak = speaker(subject, assignment, self.reading.examples, new_tokens, warn)
         correct = CORRECT[assignment.task.name]
 
         def answered(chunk: list[Example]) -> np.ndarray:

@@ -1,11 +1,10 @@
 """The settings of `ablate`: one sentence a field, the same in Python, on the command line and in a YAML file."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from repflow.core import BadSetting
 from repflow.studies.ablate.changes import Change, parse_change, refuse_placed
-from repflow.studies.kit.fields import at_least, flat_sections, sections, some_once
+from repflow.studies.kit.fields import at_least, some_once
 from repflow.studies.kit.settings import ZOO, FlowSettings, MeasureSettings, ModelSettings, OutputSettings, TaskSettings
 
 NEW_TOKENS = 100
@@ -84,7 +83,17 @@ class AblateMeasureSettings:
 
 @dataclass(frozen=True)
 class AblateSettings:
-    """Everything `repflow ablate` can be told."""
+    """Measure what a change inside a model does to its flow, its next-token loss and its answers.
+
+    Example: repflow ablate zoo:mamba-tiny --what ssm_no_conv+ssm_no_gate norm_reset:final --out runs/ablate
+
+    Changes, each of one part in every block that has it, or in those named behind it (block.3, block.0-5, final):
+    norm_reset (weight neutral, bias 0), norm_removed, attention_window:64 (tokens), attention_uniform, attention_self,
+    residual_scaled:0.5 (the block's update times that), residual_cut (the update alone), ssm_freeze_dt, ssm_no_conv,
+    ssm_no_gate, ssm_clamp_a:0 or :-inf (perhaps :-inf:0.5, half the channels). Every change is undone before the next.
+
+    --config FILE.yaml fills any of the settings below by name; flags win over it.
+    """
 
     subjects: tuple[str, ...] = ZOO
     """Models: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]..., each with @init=SCHEME."""
@@ -100,25 +109,3 @@ class AblateSettings:
     def flow(self) -> FlowSettings:
         """The same for the flow of its subjects. Raises BadSetting."""
         return FlowSettings(self.subjects, self.task, self.measure.flow(), self.model, self.output)
-
-
-ABLATE_GROUPS: dict[str, type[Any]] = {
-    "changes": ChangeSettings,
-    "task": TaskSettings,
-    "measure": AblateMeasureSettings,
-    "model": ModelSettings,
-    "output": OutputSettings,
-}
-
-
-def ablate_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> AblateSettings:
-    """Settings from flat names, as in Python and YAML.
-
-    Raises UnknownName for a name that is no setting, BadSetting for a value out of range.
-    """
-    return AblateSettings(subjects, **sections(ABLATE_GROUPS, values))
-
-
-def flat_ablate(settings: AblateSettings) -> dict[str, Any]:
-    """The settings under their flat names, as run.json keeps them."""
-    return flat_sections(settings, ABLATE_GROUPS)

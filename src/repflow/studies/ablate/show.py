@@ -7,9 +7,12 @@ from rich.console import Console
 from rich.table import Table
 
 from repflow.drawing.rich import cell, number, plain_table, words
-from repflow.store._run import Run
+from repflow.store import Run
+from repflow.studies.kit.study import Shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
 
 MOST = 12
@@ -21,16 +24,17 @@ _COLUMNS = (
 )
 
 
-def print_ablations(run: Run, own: list[dict[str, Any]], tokens: str | None, out: Console) -> None:
+def print_ablations(run: Run, shown: Shown, out: Console) -> None:
     """One table a task and context, a line a change, the largest differences first; nothing for a run without any."""
     rows = run.table("ablations")
     if rows.empty:
         return
     for (task, context), here in rows.groupby(["task", "context"], sort=False):
-        columns = [(name, held) for name, wanted in _COLUMNS if len(held := _held(here, tokens, wanted))]
+        columns = [(name, held) for name, wanted in _COLUMNS if len(held := _held(here, shown.tokens, wanted))]
         if columns:
-            out.print(_table(f"{task}, {context} tokens: before, and the difference a change makes", own, columns))
-    out.print(words(_LEGEND.format(tokens=tokens), style="dim"))
+            title = f"{task}, {context} tokens: before, and the difference a change makes"
+            out.print(_table(title, shown.subjects, columns))
+    out.print(words(_LEGEND.format(tokens=shown.tokens), style="dim"))
 
 
 _LEGEND = (
@@ -48,7 +52,7 @@ def _held(rows: "pd.DataFrame", tokens: str | None, wanted: dict[str, str]) -> "
     return rows.set_index("changed")
 
 
-def _table(title: str, own: list[dict[str, Any]], columns: "list[tuple[str, pd.DataFrame]]") -> Table:
+def _table(title: str, own: "Sequence[Mapping[str, Any]]", columns: "list[tuple[str, pd.DataFrame]]") -> Table:
     table = plain_table(title)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("change", overflow="fold")

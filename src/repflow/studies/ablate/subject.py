@@ -12,9 +12,10 @@ from repflow.studies.ablate.changes import Change
 from repflow.studies.ablate.record import AblateRecord, Measured
 from repflow.studies.ablate.scores import ACCURACY, Score, Scoring
 from repflow.studies.ablate.settings import AblateSettings
-from repflow.studies.flow.measure import Reading, Record, measure, read, reader_of
+from repflow.studies.flow.measure import measure, read, reader_of
 from repflow.studies.kit.preflight import job_key
 from repflow.studies.kit.progress import told_time
+from repflow.studies.kit.record import Reading, Record
 from repflow.studies.kit.tasks import Assignment
 from repflow.studies.kit.units import Units
 

@@ -10,7 +10,7 @@ from repflow.store import usable_units
 from repflow.studies.attribute.rows import SchemeRow, ShareRow
 from repflow.studies.attribute.settings import METRIC
 from repflow.studies.attribute.share import Case, Share, share_of
-from repflow.studies.flow.rows import Tables
+from repflow.studies.kit.record import Tables
 from repflow.studies.kit.thirds import third_means
 
 if TYPE_CHECKING:

@@ -4,13 +4,24 @@ from collections.abc import Mapping
 
 from repflow.core.quantities import Quantity
 from repflow.drawing.labels import joined
-from repflow.drawing.panel import Cell, Panel, View
+from repflow.drawing.panel import Cell, Panel, Section, View
 from repflow.drawing.plotly import Figure
 from repflow.drawing.source import Source, Subject
+from repflow.drawing.table import frame_uri
 from repflow.studies.attribute.figures import SCHEMES, TRAINED, scheme_curves
 from repflow.studies.attribute.frames import Attribution, of_cell, verdicts
 from repflow.studies.attribute.frames import Cell as Where
 from repflow.studies.attribute.table import pools, share_table
+
+
+def sections(source: Source) -> list[Section]:
+    """The section on trained against random weights, with its table to take away; none for a run without it."""
+    found: Attribution | None = source.parts.get("attribute")
+    if found is None:
+        return []
+    csv = ("shares.csv", "Table as CSV, with every column", frame_uri(found.shares))
+    drawn = attribution_panels(source)
+    return [Section("attribution", "Architecture or training?", "Architecture or training", drawn, [csv])]
 
 
 def attribution_panels(source: Source) -> list[Panel]:
@@ -93,3 +104,18 @@ _SHARES = Quantity(
     "sequence.",
     "",
 )
+
+
+METHODS = (
+    "Weights are drawn anew in place, every parameter and trained buffer, each scheme with several draws, and "
+    "read on the examples that the trained ones are read on; run.json lists the tensors that changed, and "
+    "those that did not. The difference of a third of depth is the inter-token cosine of the drawn weights "
+    "(mean over draws) less that of the trained ones, paired by unit; the share is the one over the other, "
+    "where the trained one is clearly above 0. Intervals take in units and draws (Student's t), the trained "
+    "weights counting as one more draw; trainings taken together err by their own spread. Schemes ending in "
+    "+matched have the matrices of each block scaled until its update is as large, beside the stream, as the "
+    "trained one's. Verdicts are corrected by Holm's method among all of one scheme, variant and token policy."
+    " The numbers lie beside this file in shares.parquet, schemes.parquet and, every draw by itself, "
+    "layers.parquet; the verdicts in findings.json."
+)
+"""For the end of the page, as HTML."""

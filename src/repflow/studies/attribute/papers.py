@@ -6,17 +6,20 @@ from typing import Any
 
 import pandas as pd
 
+from repflow.drawing.latex import latex
 from repflow.drawing.source import POLICIES, Source
 from repflow.store import csv_text
 from repflow.studies.attribute.frames import OWN, Attribution, verdicts
 from repflow.studies.attribute.table import pools
-from repflow.studies.probe.table import latex
 
 _TITLES = ("Task", "Context", "Variant", "Subject", "Third", "Trained", "Random less trained", "Share", "Verdict")
 
 
-def attribution_files(source: Source, found: Attribution) -> dict[str, str]:
+def attribution_files(source: Source) -> dict[str, str]:
     """The table by file name, beside the figures for papers."""
+    found: Attribution | None = source.parts.get("attribute")
+    if found is None:
+        return {}
     return {"attribution_table.csv": csv_text(found.shares), "attribution_table.tex": latex_table(source, found)}
 
 

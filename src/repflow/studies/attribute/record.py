@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 
 from repflow.core import ModelProblem, SubjectFacts
 from repflow.studies.attribute.estimate import Group
-from repflow.studies.flow.measure import Reading, Record
+from repflow.studies.kit.record import Reading, Record
 
 
 @dataclass

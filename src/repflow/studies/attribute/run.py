@@ -7,21 +7,22 @@ from repflow.core import BadSetting
 from repflow.engines import Progress
 from repflow.models import SubjectSpec
 from repflow.models.spec import source_kind
-from repflow.report.run import Run
-from repflow.store import RunWriter
+from repflow.store import Run, RunWriter
 from repflow.studies.attribute.estimate import scheme_rows, share_rows
 from repflow.studies.attribute.power import powers
 from repflow.studies.attribute.record import AttributeRecord
 from repflow.studies.attribute.rows import SchemeRow, ShareRow
 from repflow.studies.attribute.same import check_same
-from repflow.studies.attribute.settings import AttributeSettings, flat_attribute
+from repflow.studies.attribute.settings import AttributeSettings
 from repflow.studies.attribute.share import LEAST_DRAWS, LEAST_UNITS
 from repflow.studies.attribute.subject import Attributing
 from repflow.studies.attribute.verdict import OWN, corrected, findings_of
-from repflow.studies.flow.measure import Record, assignments
+from repflow.studies.kit.fields import flat
 from repflow.studies.kit.preflight import subject_specs
 from repflow.studies.kit.progress import Silent
+from repflow.studies.kit.record import Record
 from repflow.studies.kit.session import run_info, written
+from repflow.studies.kit.tasks import assignments
 
 
 def run_attribute(settings: AttributeSettings, progress: Progress | None = None) -> Run:
@@ -38,7 +39,7 @@ def run_attribute(settings: AttributeSettings, progress: Progress | None = None)
     def measure(writer: RunWriter) -> None:
         _measure(specs, Attributing(settings, work, writer, progress, record), record)
 
-    return written("attribute", flat_attribute(settings), settings.output, progress, measure)
+    return written("attribute", flat(settings), settings.output, progress, measure)
 
 
 def checked(settings: AttributeSettings, record: Record) -> list[SubjectSpec]:

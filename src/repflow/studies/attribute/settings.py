@@ -1,11 +1,10 @@
 """The settings of `attribute`: one sentence a field, the same in Python, on the command line and in a YAML file."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from repflow.core import BadSetting, unknown
 from repflow.models.spec import GENERIC, SCHEMES, Init
-from repflow.studies.kit.fields import at_least, flat_sections, sections, some_once
+from repflow.studies.kit.fields import at_least, some_once
 from repflow.studies.kit.settings import ZOO, FlowSettings, MeasureSettings, ModelSettings, OutputSettings, TaskSettings
 
 METRIC = "inter_token_cosine"
@@ -66,7 +65,12 @@ class AttributionSettings:
 
 @dataclass(frozen=True)
 class AttributeSettings:
-    """Everything `repflow attribute` can be told."""
+    """Say how much of the likeness of tokens a model's architecture shows with random weights.
+
+    Example: repflow attribute zoo:smollm2-135m --text book.txt --context 512 --out runs/attribute
+
+    --config FILE.yaml fills any of the settings below by name; flags win over it.
+    """
 
     subjects: tuple[str, ...] = ZOO
     """Models: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]..., without @init."""
@@ -83,24 +87,3 @@ class AttributeSettings:
     def flow(self) -> FlowSettings:
         """The same for the flow of its subjects. Raises BadSetting."""
         return FlowSettings(self.subjects, self.task, self.attribution.flow(), self.model, self.output)
-
-
-ATTRIBUTE_GROUPS: dict[str, type[Any]] = {
-    "task": TaskSettings,
-    "attribution": AttributionSettings,
-    "model": ModelSettings,
-    "output": OutputSettings,
-}
-
-
-def attribute_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> AttributeSettings:
-    """Settings from flat names, as in Python and YAML.
-
-    Raises UnknownName for a name that is no setting, BadSetting for a value out of range.
-    """
-    return AttributeSettings(subjects, **sections(ATTRIBUTE_GROUPS, values))
-
-
-def flat_attribute(settings: AttributeSettings) -> dict[str, Any]:
-    """The settings under their flat names, as run.json keeps them."""
-    return flat_sections(settings, ATTRIBUTE_GROUPS)

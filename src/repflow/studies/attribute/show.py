@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from repflow.drawing.rich import cell, number, plain_table, words
-from repflow.store._run import Run
+from repflow.store import Run
+from repflow.studies.kit.study import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,21 +18,21 @@ ATTRIBUTION = "attribution"
 _OWN = "config"
 
 
-def print_shares(run: Run, own: list[dict[str, Any]], tokens: str | None, out: Console) -> None:
+def print_shares(run: Run, shown: Shown, out: Console) -> None:
     """One table a task, context and variant, one line a third of each subject; nothing for a run without shares."""
     shares = run.table("shares")
     if shares.empty:
         return
-    shown = shares[shares["tokens"] == tokens]
+    here = shares[shares["tokens"] == shown.tokens]
     told = {_key(f): str(f["verdict"]) for f in run.findings if f.get("id") == ATTRIBUTION}
-    numbers = {str(subject.get("label")): place for place, subject in enumerate(own, start=1)}
+    numbers = {str(subject.get("label")): place for place, subject in enumerate(shown.subjects, start=1)}
     power = run.info.get("power")
-    for (task, context, variant), rows in shown.groupby(["task", "context", "variant"], sort=False):
+    for (task, context, variant), rows in here.groupby(["task", "context", "variant"], sort=False):
         title = f"{task}, {context} tokens: random less trained weights, {variant}"
         out.print(_table(title, rows, told, numbers))
         if isinstance(power, dict) and variant in power:
             out.print(words(str(power[variant]), style="dim"))
-    out.print(words(_LEGEND.format(tokens=tokens), style="dim"))
+    out.print(words(_LEGEND.format(tokens=shown.tokens), style="dim"))
 
 
 _LEGEND = (

@@ -16,9 +16,10 @@ from repflow.studies.attribute.matching import Scale, matched
 from repflow.studies.attribute.record import AttributeRecord
 from repflow.studies.attribute.settings import AttributeSettings
 from repflow.studies.attribute.verdict import CONTROL, MATCHED
-from repflow.studies.flow.measure import Reading, measure, read, reader_of
+from repflow.studies.flow.measure import measure, read, reader_of
 from repflow.studies.flow.run import load_as
 from repflow.studies.kit.progress import told_time
+from repflow.studies.kit.record import Reading
 from repflow.studies.kit.tasks import Assignment
 
 

@@ -13,8 +13,8 @@ from repflow.engines.shard import batches
 from repflow.models import Loaded
 from repflow.studies.dynamics.settings import DynamicsMeasureSettings
 from repflow.studies.dynamics.ssm.influence import Probing, influence_squares, sampled_tokens
-from repflow.studies.flow.measure import Reading
 from repflow.studies.kit.progress import told_time
+from repflow.studies.kit.record import Reading
 
 GRAPH = 4
 """How many times fewer tokens than a forward pass a batch holds: its activations are kept for the gradients."""

@@ -8,19 +8,33 @@ import pandas as pd
 
 from repflow.core.quantities import Quantity
 from repflow.drawing.labels import estimate
-from repflow.drawing.panel import Cell, Panel, View
+from repflow.drawing.panel import Cell, Panel, Section, View
 from repflow.drawing.source import Scene, Source, Subject, in_scene, values, where
+from repflow.drawing.table import frame_uri
 from repflow.studies.dynamics.figures import half_life_figure, influence_curves, memory_figure
 from repflow.studies.dynamics.frames import Dynamics
 from repflow.studies.dynamics.table import dynamics_table
 
 
+def sections(source: Source) -> list[Section]:
+    """The section on dynamics, with its tables to take away; none for a run without them."""
+    found: Dynamics | None = source.parts.get("dynamics")
+    if found is None:
+        return []
+    frames = {"influence": found.influence, "transitions": found.transitions, "bounds": found.bounds}
+    files = [
+        (f"{name}.csv", f"{name.capitalize()} as CSV", frame_uri(frame)) for name, frame in frames.items() if len(frame)
+    ]
+    title = "Dynamics: how far back a model remembers"
+    return [Section("dynamics", title, "Dynamics", dynamics_panels(source), files)]
+
+
 def dynamics_panels(source: Source) -> list[Panel]:
     """Every panel of a run's dynamics that has rows, in reading order; empty for a run without them."""
-    if source.parts.get("dynamics") is None:
+    if "dynamics" not in source.parts:
         return []
     makers = (_influence, _table, _half_lives, _memory)
-    return [panel for make in makers if (panel := make(source, source.parts.get("dynamics"))).views]
+    return [panel for make in makers if (panel := make(source, source.parts["dynamics"])).views]
 
 
 def _named(dynamics: Dynamics, scene: Scene, choice: str) -> str:
@@ -74,10 +88,10 @@ def _half_life_view(dynamics: Dynamics, scene: Scene, drawn: list[Subject]) -> V
     rows = in_scene(dynamics.transitions, scene, quantity="half_life")
     found = rows.loc[rows["statistic"].isin(["q05", "q95"]), "value"].to_numpy(dtype=float)
     found = found[np.isfinite(found) & (found > 0)]
-    top = 10.0 ** math.ceil(math.log10(max([2.0 * scene[1], *found])))
+    top = 10.0 ** math.ceil(math.log10(max([2.0 * scene.context, *found])))
     low = min([0.1, *found]) / 1.2
     figures = tuple(
-        half_life_figure(mine, s, scene[1], top, low) if len(mine := where(rows, subject=s.label)) else None
+        half_life_figure(mine, s, scene.context, top, low) if len(mine := where(rows, subject=s.label)) else None
         for s in drawn
     )
     return View("all", _named(dynamics, scene, "half-lives") if len(dynamics.scenes) > 1 else "", figures)
@@ -146,3 +160,17 @@ _MEMORY = Quantity(
     "largest product of any window by rho, the largest transition anywhere. Means are of windows from 16 tokens on.",
     "",
 )
+
+
+METHODS = (
+    "Transitions are the factors exp(dt A) by which a state-space mixer's states shrink from token to token, "
+    "read by hooks and recomputed in float32; a half-life is log(1/2) over their logarithm. With rho the "
+    "largest of them, at most rho to the power k of an input is left after k tokens, and no state is larger "
+    "than the largest input over 1 - rho; rho is the largest over the data that was read. Influence is "
+    "estimated by random signs, whose products with the Jacobian have its squared Frobenius norm for their "
+    "mean square. The envelope: if no step is longer than delta, n points of a path scatter by at most delta "
+    "squared times n(n&sup2; - 1)/12. Intervals are 95%, from a Poisson bootstrap over resampling units; "
+    "extremes have none. The numbers lie beside this file in transitions.parquet, influence.parquet, "
+    "recency.parquet and bounds.parquet."
+)
+"""For the end of the page, as HTML."""

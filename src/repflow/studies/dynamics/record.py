@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from repflow.core import ModelProblem
 from repflow.store import RunWriter
 from repflow.studies.dynamics.rows import BoundRow, InfluenceRow, RecencyRow, TransitionRow
-from repflow.studies.flow.measure import Record
+from repflow.studies.kit.record import Record
 
 
 @dataclass

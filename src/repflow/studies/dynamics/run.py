@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from repflow.engines import Progress
 from repflow.models import SubjectSpec
-from repflow.report.run import Run
-from repflow.store import RunWriter
+from repflow.store import Run, RunWriter
 from repflow.studies.dynamics.record import DynamicsRecord
-from repflow.studies.dynamics.settings import DynamicsSettings, flat_dynamics
+from repflow.studies.dynamics.settings import DynamicsSettings
 from repflow.studies.dynamics.subject import Watching
+from repflow.studies.kit.fields import flat
 from repflow.studies.kit.preflight import subject_specs
 from repflow.studies.kit.progress import Silent
 from repflow.studies.kit.session import run_info, written
@@ -29,7 +29,7 @@ def run_dynamics(settings: DynamicsSettings, progress: Progress | None = None) -
     def measure(writer: RunWriter) -> None:
         _measure(specs, settings, work, writer, progress)
 
-    return written("dynamics", flat_dynamics(settings), settings.output, progress, measure)
+    return written("dynamics", flat(settings), settings.output, progress, measure)
 
 
 def _measure(

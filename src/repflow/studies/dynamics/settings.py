@@ -1,10 +1,9 @@
 """The settings of `dynamics`: one sentence a field, the same in Python, on the command line and in a YAML file."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from repflow.core import BadSetting
-from repflow.studies.kit.fields import at_least, flat_sections, sections
+from repflow.studies.kit.fields import at_least
 from repflow.studies.kit.settings import ZOO, FlowSettings, MeasureSettings, ModelSettings, OutputSettings, TaskSettings
 
 
@@ -46,7 +45,12 @@ EXAMPLES = 32
 
 @dataclass(frozen=True)
 class DynamicsSettings:
-    """Everything `repflow dynamics` can be told."""
+    """Measure how fast state-space blocks forget and how far back each model's influence reaches, beside the bounds.
+
+    Example: repflow dynamics zoo:mamba-tiny zoo:pythia-tiny --context 256 --out runs/dynamics
+
+    --config FILE.yaml fills any of the settings below by name; flags win over it.
+    """
 
     subjects: tuple[str, ...] = ZOO
     """Models: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]..., each with @init=SCHEME."""
@@ -61,24 +65,3 @@ class DynamicsSettings:
     def flow(self) -> FlowSettings:
         """The same for the flow of its subjects. Raises BadSetting."""
         return FlowSettings(self.subjects, self.task, self.measure.flow(), self.model, self.output)
-
-
-DYNAMICS_GROUPS: dict[str, type[Any]] = {
-    "task": TaskSettings,
-    "measure": DynamicsMeasureSettings,
-    "model": ModelSettings,
-    "output": OutputSettings,
-}
-
-
-def dynamics_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> DynamicsSettings:
-    """Settings from flat names, as in Python and YAML.
-
-    Raises UnknownName for a name that is no setting, BadSetting for a value out of range.
-    """
-    return DynamicsSettings(subjects, **sections(DYNAMICS_GROUPS, {"examples": EXAMPLES} | values))
-
-
-def flat_dynamics(settings: DynamicsSettings) -> dict[str, Any]:
-    """The settings under their flat names, as run.json keeps them."""
-    return flat_sections(settings, DYNAMICS_GROUPS)

@@ -18,9 +18,10 @@ from repflow.studies.dynamics.settings import DynamicsSettings
 from repflow.studies.dynamics.ssm import bounds, mixers, transition_values, transitions_of
 from repflow.studies.dynamics.ssm.influence import check_gradient
 from repflow.studies.dynamics.ssm.paths import PathBounds
-from repflow.studies.flow.measure import Reading, measured_units, read, reader_of
+from repflow.studies.flow.measure import measured_units, read, reader_of
 from repflow.studies.flow.run import load_as
 from repflow.studies.kit.preflight import job_key
+from repflow.studies.kit.record import Reading
 from repflow.studies.kit.tasks import Assignment
 from repflow.studies.kit.units import Units
 

@@ -10,7 +10,8 @@ from repflow.engines import Progress
 from repflow.metrics import cross_example_cka, cross_token_cka
 from repflow.metrics.example_rows import Grams
 from repflow.metrics.token_grams import GramBank
-from repflow.studies.flow.rows import Tables, cross_rows
+from repflow.studies.flow.estimate import cross_rows
+from repflow.studies.kit.record import Tables
 from repflow.studies.kit.settings import MeasureSettings
 from repflow.studies.kit.units import Units
 

@@ -1,9 +1,7 @@
 """One subject on one task: what it reads, the job that measures it, and the rows that come of it."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -13,95 +11,15 @@ from repflow.metrics import DEFAULT, Options, headline, measurable, named
 from repflow.metrics.token_cka import MIN_ROWS
 from repflow.models import Loaded
 from repflow.studies.flow.cross import Measured
-from repflow.studies.flow.rows import Tables, tables_of
+from repflow.studies.flow.estimate import tables_of
 from repflow.studies.kit.preflight import job_key
+from repflow.studies.kit.record import Reading, Record
 from repflow.studies.kit.settings import FlowSettings
-from repflow.studies.kit.tasks import Assignment, assignments
+from repflow.studies.kit.tasks import Assignment
 from repflow.studies.kit.units import Units, units_of
-
-__all__ = [
-    "Assignment",
-    "Reading",
-    "Record",
-    "Tables",
-    "advice",
-    "assignments",
-    "batch_tokens",
-    "check_ids",
-    "check_length",
-    "measure",
-    "read",
-    "reader_of",
-]
 
 CPU_BATCH_TOKENS = 2_048
 GPU_BATCH_TOKENS = 16_384
-
-
-class Where(NamedTuple):
-    """Whose measurement on what."""
-
-    subject: str
-    task: str
-    context: int
-
-
-@dataclass
-class Record:
-    """What a run collects on its way."""
-
-    tables: Tables = field(default_factory=Tables)
-    subjects: list[dict[str, Any]] = field(default_factory=list)
-    tasks: list[dict[str, Any]] = field(default_factory=list)
-    timings: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    measured: list[Measured] = field(default_factory=list)
-    units: dict[Where, dict[str, Any]] = field(default_factory=dict)
-    """Facts of the units that were measured."""
-
-    def warn(self, line: str) -> None:
-        if line not in self.warnings:
-            self.warnings.append(line)
-
-    def take_units(self, facts: SubjectFacts, reading: "Reading", units: Units) -> None:
-        """Note the units of what was measured; warn where they are worth less than they seemed before."""
-        where = Where(facts.label, reading.assignment.task.name, reading.assignment.context)
-        self.units[where] = units.facts()
-        if units.effective < reading.units.effective - 0.5:
-            units.warn(self.warn, f"{facts.label}, {reading.assignment.title}")
-
-    def settled_tasks(self) -> list[dict[str, Any]]:
-        """The tasks' facts, with what measuring has told of their units."""
-        return [with_units(task, self.units) for task in self.tasks]
-
-
-def with_units(task: dict[str, Any], known: Mapping[Where, dict[str, Any]]) -> dict[str, Any]:
-    """A task's facts with its units as they were measured, where they were."""
-    found = known.get(Where(task["subject"], task["name"], task["context"]))
-    return task if found is None else task | {"units": found}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one subject reads of a task: the examples it is measured on, and those that calibrate."""
-
-    assignment: Assignment
-    examples: tuple[Example, ...]
-    calibration: tuple[Example, ...]
-
-    @property
-    def tokens(self) -> int:
-        """Of the examples it is measured on."""
-        return sum(len(example.ids) for example in self.examples)
-
-    @property
-    def units(self) -> Units:
-        """The resampling units of the examples."""
-        return units_of(self.examples)
-
-    @property
-    def longest(self) -> int:
-        return max(len(example.ids) for example in (*self.examples, *self.calibration))
 
 
 def batch_tokens(settings: FlowSettings, device: torch.device) -> int:

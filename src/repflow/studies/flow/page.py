@@ -8,11 +8,41 @@ import pandas as pd
 from repflow.core.quantities import Quantity, quantity
 from repflow.drawing.curves import curves
 from repflow.drawing.heatmap import cka_heatmap, cka_rows, offset_heatmap
-from repflow.drawing.panel import FIRST, VARIANTS, Cell, Panel, View, ordered
+from repflow.drawing.labels import slug
+from repflow.drawing.panel import FIRST, VARIANTS, Cell, Panel, Section, View, ordered
 from repflow.drawing.plotly import Figure
 from repflow.drawing.source import POLICIES, Scene, Source, Subject, of_scene
+from repflow.drawing.table import csv_uri
+from repflow.store import told_steps
 from repflow.studies.flow.paths import path_dots, path_rows
-from repflow.studies.flow.table import path_table
+from repflow.studies.flow.table import dropped_shares, path_table
+
+
+def sections(source: Source) -> list[Section]:
+    """A section for every task at every context."""
+    return [_section(source, place, scene) for place, scene in enumerate(source.scenes)]
+
+
+def _section(source: Source, place: int, scene: Scene) -> Section:
+    paths = of_scene(source.paths, scene)
+    return Section(
+        f"scene-{place}-{slug(scene.task)}-{scene.context}",
+        scene.title,
+        scene.title,
+        panels(source, scene),
+        [("paths.csv", "Path metrics as CSV", csv_uri(paths))] if len(paths) else [],
+        explain=not place,
+        note=_last_steps(source),
+        dropped=dropped_shares(source, scene),
+    )
+
+
+def _last_steps(source: Source) -> str:
+    """Which step is shown of models in training; empty for models as they stand."""
+    last = {s.short: source.last[s.label] for s in source.subjects if s.label in source.last}
+    return (
+        f"Measured in training. This section shows the last step of each subject: {told_steps(last)}." if last else ""
+    )
 
 
 def panels(source: Source, scene: Scene) -> list[Panel]:
@@ -168,3 +198,16 @@ def _present(source: Source, labels: pd.Series) -> list[Subject]:
 
 def _cell(subject: Subject) -> Cell:
     return Cell(subject.short, subject.label)
+
+
+METHODS = (
+    "Bands, error bars and brackets are 95% intervals from a Poisson bootstrap over resampling units "
+    "(documents, blocks of a text, questions), never over tokens; from fewer than 8 independent units there is"
+    " none. Token policies: <code>all</code> counts every token but padding; <code>no_special</code> drops "
+    "special tokens; <code>no_sink</code> drops these and tokens whose norm is more than ten times (by "
+    "default) the site's median. <code>rms</code> measures a path in units of its own root mean square norm, "
+    "<code>unit</code> puts every state on the unit sphere, <code>raw</code> does neither. The numbers behind "
+    "the figures by site, pair and path lie beside this file in layers.parquet, pairs.parquet and "
+    "paths.parquet."
+)
+"""For the end of the page, as HTML."""

@@ -6,14 +6,16 @@ from dataclasses import asdict
 
 from repflow.engines import Clock, Progress
 from repflow.models import Loaded, SubjectSpec, load
-from repflow.report.run import Run
-from repflow.store import RunWriter
+from repflow.store import Run, RunWriter
 from repflow.studies.flow.cross import cross_tables
-from repflow.studies.flow.measure import Assignment, Record, assignments, measure, read, reader_of
+from repflow.studies.flow.measure import measure, read, reader_of
+from repflow.studies.kit.fields import flat
 from repflow.studies.kit.preflight import subject_specs
 from repflow.studies.kit.progress import Silent
+from repflow.studies.kit.record import Record
 from repflow.studies.kit.session import run_info, written
-from repflow.studies.kit.settings import FlowSettings, flat
+from repflow.studies.kit.settings import FlowSettings
+from repflow.studies.kit.tasks import Assignment, assignments
 
 
 def run_flow(settings: FlowSettings, progress: Progress | None = None) -> Run:

@@ -35,5 +35,3 @@ def dropped_shares(source: Source, scene: Scene) -> list[str]:
             short = next((s.short for s in source.subjects if s.label == worst["subject"]), worst["subject"])
             said.append(f"{tokens} drops up to {worst['value']:.2%} of the tokens at a site ({short}, {worst['site']})")
     return said
-
-

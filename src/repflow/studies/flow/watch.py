@@ -11,8 +11,9 @@ from repflow.core import BadSetting, LayerRow, NotEnoughData, Origin, PairRow, P
 from repflow.metrics import DEFAULT, Options, measurable, named
 from repflow.models import find_taps
 from repflow.models.wrappers import unwrapped
-from repflow.studies.flow.rows import Tables, tables_of
+from repflow.studies.flow.estimate import tables_of
 from repflow.studies.flow.watched import Measuring
+from repflow.studies.kit.record import Tables
 
 if TYPE_CHECKING:
     import pandas as pd

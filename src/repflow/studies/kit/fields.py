@@ -1,37 +1,46 @@
 """What settings classes share: flat names to sections and back, and the checks of their values."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from repflow.core import BadSetting, unknown
 
 LARGEST_SEED = 2**62
+S = TypeVar("S")
 
 
-def sections(groups: Mapping[str, type[Any]], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings classes filled from flat names, as in Python and YAML. A single value stands for a list of one.
+def groups(kind: Any) -> dict[str, type[Any]]:
+    """The sections of a settings class: its fields that are settings classes themselves."""
+    hints = get_type_hints(kind)
+    return {f.name: hints[f.name] for f in fields(kind) if is_dataclass(hints[f.name])}
+
+
+def from_flat(kind: Callable[..., S], subjects: tuple[str, ...], values: Mapping[str, Any]) -> S:
+    """Settings from flat names, as in Python and YAML. A single value stands for a list of one.
 
     Raises UnknownName for a name that is no setting, BadSetting for a value out of range.
     """
-    places = {f.name: (group, f) for group, kind in groups.items() for f in fields(kind)}
-    grouped: dict[str, dict[str, Any]] = {group: {} for group in groups}
+    found = groups(kind)
+    places = {f.name: (group, f) for group, section in found.items() for f in fields(section)}
+    grouped: dict[str, dict[str, Any]] = {group: {} for group in found}
     for name, value in values.items():
         key = name.replace("-", "_")
         if key not in places:
             raise unknown("setting", name[:60], places)
         group, f = places[key]
         grouped[group][key] = _fit(key, value, f.type)
-    return {group: kind(**grouped[group]) for group, kind in groups.items()}
+    standard: Any = kind()
+    return kind(subjects, **{group: replace(getattr(standard, group), **grouped[group]) for group in found})
 
 
-def flat_sections(settings: Any, groups: Mapping[str, type[Any]]) -> dict[str, Any]:
+def flat(settings: Any) -> dict[str, Any]:
     """The subjects and the settings under their flat names, as run.json keeps them."""
     found: dict[str, Any] = {"subjects": list(settings.subjects)}
-    for group in groups:
+    for group in groups(type(settings)):
         section = getattr(settings, group)
         found |= {f.name: getattr(section, f.name) for f in fields(section)}
     return {name: str(v) if isinstance(v, Path) else v for name, v in found.items()}

@@ -9,9 +9,8 @@ from typing import Any
 from repflow.core import Interrupted, local_path
 from repflow.engines import Progress
 from repflow.models import environment_facts
-from repflow.report.run import Run
-from repflow.store import RunWriter
-from repflow.studies.flow.measure import Record
+from repflow.store import Run, RunWriter
+from repflow.studies.kit.record import Record
 from repflow.studies.kit.settings import FREE, OutputSettings
 
 

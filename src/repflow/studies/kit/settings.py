@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from repflow.core import POLICIES, BadSetting, least_replicates, local_path, unknown
 from repflow.models.zoo import TRAINED
-from repflow.studies.kit.fields import at_least, flat_sections, sections, some_once
+from repflow.studies.kit.fields import at_least, some_once
 
 ZOO = tuple(f"zoo:{name}" for name in TRAINED)
 """What a command runs on when no subject is named."""
@@ -155,7 +155,12 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """Everything `repflow flow` can be told."""
+    """Measure how representations flow through the depth of models, and write a run directory with its report.
+
+    Example: repflow flow zoo:smollm2-135m --task text --text book.txt --context 512 --examples 64 --out runs/book
+
+    --config FILE.yaml fills any of the settings below by name; flags win over it.
+    """
 
     subjects: tuple[str, ...] = ZOO
     """Models: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]..., each with @init=SCHEME."""
@@ -171,25 +176,5 @@ class FlowSettings:
             raise BadSetting(f"a subject is named twice: {', '.join(self.subjects)}")
 
 
-GROUPS: dict[str, type[Any]] = {
-    "task": TaskSettings,
-    "measure": MeasureSettings,
-    "model": ModelSettings,
-    "output": OutputSettings,
-}
-
 FREE = frozenset({"shard", "out", "resume", "overwrite"})
 """Settings a resumed run may change: they move no number by more than a rounding."""
-
-
-def flow_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> FlowSettings:
-    """Settings from flat names, as in Python and YAML. A single value stands for a list of one.
-
-    Raises UnknownName for a name that is no setting, BadSetting for a value out of range.
-    """
-    return FlowSettings(subjects, **sections(GROUPS, values))
-
-
-def flat(settings: FlowSettings) -> dict[str, Any]:
-    """The settings under their flat names, as run.json keeps them."""
-    return flat_sections(settings, GROUPS)

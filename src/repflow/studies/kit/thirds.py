@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repflow.core import SHARES, interval, proportion, proportion_difference
-from repflow.store._steps import steps_of
-from repflow.store._units import usable_units
+from repflow.store import steps_of, usable_units
 
 if TYPE_CHECKING:
     import pandas as pd

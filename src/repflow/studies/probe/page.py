@@ -3,20 +3,32 @@
 from collections.abc import Iterator
 
 from repflow.core.quantities import Quantity
-from repflow.drawing.panel import Cell, Panel, View
+from repflow.drawing.panel import Cell, Panel, Section, View
 from repflow.drawing.source import Source, Subject, in_scene, where
+from repflow.drawing.table import data_uri
 from repflow.studies.probe.figures import depth_curves, place_map, telling_curves
 from repflow.studies.probe.frames import Probes, told_position
-from repflow.studies.probe.table import probe_table
+from repflow.studies.probe.table import csv_table, latex_table, probe_table
 from repflow.studies.probe.texts import depth_said, place_said, table_said, telling_said
+
+
+def sections(source: Source) -> list[Section]:
+    """The section on probes, with its table to take away; none for a run without them."""
+    found: Probes | None = source.parts.get("probe")
+    if found is None:
+        return []
+    latex = latex_table(found, {s.label: s.short for s in source.subjects})
+    csv = ("probes.csv", "Table as CSV, with every column", data_uri(csv_table(found), "csv"))
+    tex = ("probes.tex", "Table as LaTeX", data_uri(latex, "x-tex"))
+    return [Section("probes", "Probes: where the answer is readable", "Probes", probe_panels(source), [csv, tex])]
 
 
 def probe_panels(source: Source) -> list[Panel]:
     """Every panel of a run's probes that has rows, in reading order; empty for a run without probes."""
-    if source.parts.get("probe") is None:
+    if "probe" not in source.parts:
         return []
     makers = (_depth, _table, _telling, _places)
-    return [panel for make in makers if (panel := make(source, source.parts.get("probe"))).views]
+    return [panel for make in makers if (panel := make(source, source.parts["probe"])).views]
 
 
 def _shorts(source: Source) -> dict[str, str]:
@@ -131,3 +143,27 @@ _PLACES = Quantity(
     "Bright cells say where, in depth and along the prompt, the gold's position can be read.",
     "",
 )
+
+
+METHODS = (
+    "A probe is one linear softmax classifier of the gold's position from the states of one site at one place "
+    "of the prompt, trained on states scaled by training statistics. Groups (one question or one set of pairs,"
+    " its gold at every position) are split into training and test, with fresh splits for every seed; accuracy"
+    " is over all held-out prompts of all splits. Intervals are 95%, over groups that some split held out: a "
+    "bootstrap, and near 0 and 1 or where all groups are alike, where that has no width, the Wilson and "
+    "Clopper-Pearson intervals; from fewer than 8 groups there is none. The peak is the shallowest site of "
+    "highest accuracy among the embedding and the blocks; being chosen on the data that score it, it is a "
+    "little too high where sites are nearly alike, which its interval (the largest deviation over all sites in"
+    " the bootstrap) and that of the drop take into account. Where that interval takes in chance or the "
+    "accuracy of the majority class, no site is above chance, and neither a peak nor a drop nor a comparison "
+    "with the answers is given. Each task, context, subject and place is judged by itself. Against the answers"
+    " the probe stands above its own chance level with its class preference taken off: for one place of the "
+    "gold, how often it is named where the gold stands there less how often it is named elsewhere; for all, "
+    "(accuracy &minus; 1/C) / (1 &minus; 1/C). An answer is free text, its chance level is 0. The control has "
+    "its labels permuted per group; as no group is divided, it is near chance unless something leaks. The "
+    "capacity control (after Hewitt and Liang 2019) has labels that are a fixed random function of the gold's "
+    "identity, every group standing in training and test alike: it shows how much such a probe can memorise. "
+    "The numbers lie beside this file in probes.parquet, probe_classes.parquet, probe_summary.parquet and, "
+    "where the models were asked, answers.parquet and telling.parquet."
+)
+"""For the end of the page, as HTML."""

@@ -29,10 +29,13 @@ _TOLD = (
 )
 
 
-def probe_figures(source: Source, probes: Probes) -> Iterator[tuple[str, Figure]]:
+def probe_figures(source: Source) -> Iterator[tuple[str, Figure]]:
     """Names and figures of a run's probes: by task and context, the curves by place of the prompt too."""
+    probes: Probes | None = source.parts.get("probe")
+    if probes is None:
+        return
     for scene in probes.scenes:
-        tail = f"{slug(scene[0])}-{scene[1]}"
+        tail = f"{slug(scene.task)}-{scene.context}"
         sites, summary, telling = (in_scene(f, scene) for f in (probes.sites, probes.summary, probes.telling))
         for position in probes.positions:
             at = {"position": position}

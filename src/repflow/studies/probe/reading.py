@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from repflow.core import Example
 from repflow.core.intervals import MIN_UNITS, ROUGH_UNITS
@@ -14,7 +13,6 @@ from repflow.core.places import Place, check_places
 from repflow.engines import Reader, refuse_broken
 from repflow.engines.features import Speak, read_states
 from repflow.models import Loaded
-from repflow.models.generation import cache_works, continued
 from repflow.store import RunWriter
 from repflow.studies.flow.measure import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, advice, check_ids, check_length
 from repflow.studies.kit.preflight import job_key
@@ -24,7 +22,7 @@ from repflow.studies.probe.linear import check_probeable, held_out
 from repflow.studies.probe.linear.features import FeatureFacts, FeatureFile
 from repflow.studies.probe.settings import ProbeSettings
 from repflow.studies.probe.verdicts import units_of
-from repflow.tasks import examples_sha256, kvpr_correct, longest, make_task, mdqa_correct
+from repflow.tasks import examples_sha256, longest, make_task
 
 CPU_ANSWERING_TOKENS = 4 * CPU_BATCH_TOKENS
 """Tokens that go together on a CPU when the model also answers: a step of one token costs about the same for several
@@ -146,43 +144,6 @@ def features_of(reading: ProbeReading, subject: Loaded, places: Sequence[Place])
         labels=reading.labels,
         groups=reading.groups,
     )
-
-
-def speaker(subject: Loaded, reading: ProbeReading, new_tokens: int, warn: Warn) -> Speak:
-    """Lets the subject answer the reading's examples, in no more tokens than its trained positions leave."""
-    most = subject.facts.max_positions
-    room = new_tokens if most is None else max(1, most - longest(reading.examples) + 1)
-    if room < new_tokens:
-        warn(
-            f"{subject.facts.label}, {reading.title}: answers have {room} tokens at most, {new_tokens} would go beyond "
-            f"the {most} trained positions"
-        )
-    cached = cache_works(subject)
-    if not cached:
-        warn(f"{subject.facts.label}: its cache gives other answers than whole passes, which are used and slower")
-    ended = ENDED[reading.assignment.task.name]
-
-    def speak(ids: Tensor, examples: Sequence[Example]) -> list[str]:
-        return continued(
-            subject,
-            ids,
-            new_tokens=min(new_tokens, room),
-            ended=lambda row, text: ended(text, examples[row]),
-            cached=cached,
-        )
-
-    return speak
-
-
-def _line_ended(text: str, example: Example) -> bool:
-    """What follows the first line does not count."""
-    del example
-    return "\n" in text
-
-
-CORRECT: dict[str, Callable[[str, Example], bool]] = {"kvpr": kvpr_correct, "mdqa": mdqa_correct}
-ENDED: dict[str, Callable[[str, Example], bool]] = {"kvpr": kvpr_correct, "mdqa": _line_ended}
-"""From where on nothing a model says can change whether its answer is right."""
 
 
 @dataclass(frozen=True)

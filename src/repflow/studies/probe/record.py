@@ -11,14 +11,15 @@ from repflow.core import Site, SubjectFacts
 from repflow.core.places import Place
 from repflow.metrics import Course
 from repflow.store import RunWriter
-from repflow.studies.flow.measure import Record
+from repflow.studies.kit.answering import CORRECT
+from repflow.studies.kit.record import Record
 from repflow.studies.kit.units import Units, units_of
 from repflow.studies.probe.answers import answer_rows, answered, limits, telling_rows
 from repflow.studies.probe.estimate import NONE, About, class_rows, probe_rows, summary_row
 from repflow.studies.probe.findings import depth_finding, telling_finding
 from repflow.studies.probe.fit import Probed
 from repflow.studies.probe.linear import DepthSummary, Predictions, summarise, summarise_depth
-from repflow.studies.probe.reading import CORRECT, Gathered
+from repflow.studies.probe.reading import Gathered
 from repflow.studies.probe.rows import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from repflow.engines import Progress
 from repflow.models import Init, SubjectSpec
 from repflow.models.spec import source_kind
-from repflow.report.run import Run
-from repflow.store import RunWriter
+from repflow.store import Run, RunWriter
+from repflow.studies.kit.fields import flat
 from repflow.studies.kit.preflight import subject_specs
 from repflow.studies.kit.progress import Silent
 from repflow.studies.kit.session import run_info, written
 from repflow.studies.kit.tasks import Assignment
 from repflow.studies.probe.reading import probe_assignments
 from repflow.studies.probe.record import ProbeRecord
-from repflow.studies.probe.settings import PROBE_FREE, ProbeSettings, flat_probe
+from repflow.studies.probe.settings import PROBE_FREE, ProbeSettings
 from repflow.studies.probe.subject import Probing
 
 
@@ -41,7 +41,7 @@ def run_probe(settings: ProbeSettings, progress: Progress | None = None) -> Run:
     def measure(writer: RunWriter) -> None:
         _measure(plan, settings, work, writer, progress, record)
 
-    return written("probe", flat_probe(settings), settings.output, progress, measure, PROBE_FREE)
+    return written("probe", flat(settings), settings.output, progress, measure, PROBE_FREE)
 
 
 def planned(specs: Sequence[SubjectSpec], settings: ProbeSettings, record: ProbeRecord) -> list[Planned]:

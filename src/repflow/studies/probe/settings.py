@@ -1,11 +1,11 @@
 """The settings of `probe`: one sentence a field, the same in Python, on the command line and in a YAML file."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from repflow.core import BadSetting, unknown
 from repflow.core.places import parse_places
-from repflow.studies.kit.fields import at_least, flat_sections, sections, some_once
+from repflow.studies.kit.fields import at_least, some_once
 from repflow.studies.kit.settings import FREE, POSITIONS, ZOO, ModelSettings, OutputSettings
 
 NEW_TOKENS = 100
@@ -88,7 +88,12 @@ class ProbingSettings:
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """Everything `repflow probe` can be told."""
+    """Find where in depth a task's answer is linearly readable, and whether the model says it.
+
+    Example: repflow probe zoo:smollm2-135m --task mdqa --items 10 --context 2000 --out runs/probe
+
+    --config FILE.yaml fills any of the settings below by name; flags win over it.
+    """
 
     subjects: tuple[str, ...] = ZOO
     """Models: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]..., each with @init=SCHEME."""
@@ -102,25 +107,5 @@ class ProbeSettings:
             raise BadSetting("needs at least one subject")
 
 
-PROBE_GROUPS: dict[str, type[Any]] = {
-    "task": ProbeTaskSettings,
-    "probing": ProbingSettings,
-    "model": ModelSettings,
-    "output": OutputSettings,
-}
-
 PROBE_FREE = FREE | {"keep_features"}
 """Settings a resumed run may change."""
-
-
-def probe_settings(subjects: tuple[str, ...], values: dict[str, Any]) -> ProbeSettings:
-    """Settings from flat names, as in Python and YAML.
-
-    Raises UnknownName for a name that is no setting, BadSetting for a value out of range.
-    """
-    return ProbeSettings(subjects, **sections(PROBE_GROUPS, values))
-
-
-def flat_probe(settings: ProbeSettings) -> dict[str, Any]:
-    """The settings under their flat names, as run.json keeps them."""
-    return flat_sections(settings, PROBE_GROUPS)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from repflow.drawing.rich import cell, plain_table, words
-from repflow.store._run import Run
+from repflow.store import Run
 from repflow.studies.probe.shown import judged
 from repflow.studies.probe.verdicts import ABOVE, no_peak
 
@@ -27,7 +27,7 @@ def print_probes(run: Run, out: Console) -> None:
     numbers = {str(facts.get("label")): place for place, facts in enumerate(run.subjects, start=1)}
     for (task, context), rows in judged(summary).groupby(["task", "context"], sort=False):
         chance = _percent(rows["chance"].iloc[0])
-        out.print(_table(f"{task}, {context} tokens, chance {chance}", rows, run.probes, numbers))
+        out.print(_table(f"{task}, {context} tokens, chance {chance}", rows, run.table("probes"), numbers))
         for _, row in rows.iterrows():
             if why := no_peak({str(name): value for name, value in row.items()}):
                 out.print(words(f"{numbers.get(row['subject'], '')} {row['position']}: {why}"))

@@ -8,6 +8,7 @@ from repflow.core.places import Place, parse_places
 from repflow.engines import Progress, Reader
 from repflow.models import Loaded, SubjectSpec, load
 from repflow.store import RunWriter
+from repflow.studies.kit.answering import speaker
 from repflow.studies.kit.progress import told_time
 from repflow.studies.kit.tasks import Assignment
 from repflow.studies.probe.fit import LENGTH, Fitted, Probed, fit_length, fit_place, fitted, seconds_for
@@ -20,7 +21,6 @@ from repflow.studies.probe.reading import (
     probe_reader,
     read_examples,
     shard_size,
-    speaker,
 )
 from repflow.studies.probe.record import ProbeRecord
 from repflow.studies.probe.settings import ProbeSettings
@@ -91,7 +91,10 @@ class Probing:
         return [gathering.gathered() for gathering in gatherings]
 
     def _gathering(self, reading: ProbeReading, reader: Reader, subject: Loaded, answers: bool) -> Gathering:
-        speak = speaker(subject, reading, self.settings.probing.new_tokens, self.record.warn) if answers else None
+        speak = None
+        if answers:
+            new_tokens, warn = self.settings.probing.new_tokens, self.record.warn
+            speak = speaker(subject, reading.assignment, reading.examples, new_tokens, warn)
         shard = self.settings.output.shard or shard_size(reading, reader, self.settings.task.positions)
         facts = features_of(reading, subject, self.places)
         file, trained = self._found(reading, facts), self._trained(reading)

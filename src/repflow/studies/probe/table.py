@@ -1,12 +1,11 @@
 """The table of a probe run: peak layer, peak, final and drop, for the report, as CSV and as LaTeX."""
 
-import base64
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
+from repflow.drawing.latex import latex
 from repflow.drawing.source import Scene, Source, Subject, in_scene, where
 from repflow.store import csv_text
 from repflow.studies.probe.frames import Probes, told_position
@@ -57,8 +56,11 @@ def _place(row: pd.Series) -> Cell:
     return str(row["peak_site"]), f"{ends[0]} to {ends[1]}" if ends[0] != ends[1] else ""
 
 
-def table_files(source: Source, probes: Probes) -> dict[str, str]:
+def table_files(source: Source) -> dict[str, str]:
     """The table of all subjects, tasks, contexts and places by file name, beside the figures for papers."""
+    probes: Probes | None = source.parts.get("probe")
+    if probes is None:
+        return {}
     shorts = {subject.label: subject.short for subject in source.subjects}
     return {"probe_table.csv": csv_table(probes), "probe_table.tex": latex_table(probes, shorts)}
 
@@ -90,38 +92,3 @@ def _latex_cells(row: pd.Series, shorts: Mapping[str, str], several: bool) -> li
     peak = none if row["verdict"] != ABOVE else peak
     names = [row["task"], f"{row['context']:,}", *place, shorts[row["subject"]], peak]
     return [*map(latex, names), *(percent(row[n], None, None)[0].replace("–", "--") for n in ("peak", "last", "gap"))]
-
-
-_SPECIAL = {c: "\\" + c for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "~": r"\textasciitilde{}",
-    # At the start of a row they would be read as arguments of the line end before it.
-    "[": "{[}",
-    "]": "{]}",
-    "*": "{*}",
-    "^": r"\textasciicircum{}",
-    "·": r"\textperiodcentered{}",
-    "×": r"$\times$",
-    "…": r"\ldots{}",
-}
-
-
-def latex(text: object) -> str:
-    """Text as LaTeX sets it literally, dashes apart; letters that its usual fonts lack as U+ and their number."""
-    literal = "".join(_SPECIAL.get(character) or _letter(character) for character in str(text))
-    return re.sub("-(?=-)", "-{}", literal)
-
-
-def _letter(character: str) -> str:
-    if character.isspace():
-        return " "
-    known = character.isprintable() and (character.isascii() or "À" <= character <= "ſ")
-    return character if known else f"U+{ord(character):04X}"
-
-
-def data_uri(text: str, kind: str) -> str:
-    """A text as a link to itself."""
-    return f"data:text/{kind};charset=utf-8;base64," + base64.b64encode(text.encode()).decode()

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pandas as pd
 
 from repflow.core.quantities import Quantity
-from repflow.drawing.panel import FIRST, VARIANTS, Cell, Panel, View, ordered
+from repflow.drawing.labels import slug
+from repflow.drawing.panel import FIRST, VARIANTS, Cell, Panel, Section, View, ordered
 from repflow.drawing.source import POLICIES, Scene, Source, of_scene
 from repflow.studies.kit.thirds import THIRDS, changes
 from repflow.studies.steps.axis import MAPS, Training, map_rows, scale_of
@@ -15,11 +16,27 @@ from repflow.studies.steps.table import thirds_table
 from repflow.studies.steps.texts import curves_said, map_said, table_said
 
 
+def sections(source: Source) -> list[Section]:
+    """The sections on the course of training, one a scene that has one."""
+    found = [(scene, training_panels(source, scene)) for scene in source.scenes]
+    held = [(scene, drawn) for scene, drawn in found if drawn]
+    return [
+        Section(
+            f"training-{place}-{slug(scene.task)}-{scene.context}",
+            f"During training: {scene.title}",
+            "During training" if len(held) == 1 else f"Training: {scene.title}",
+            drawn,
+            explain=not place,
+        )
+        for place, (scene, drawn) in enumerate(held)
+    ]
+
+
 def training_panels(source: Source, scene: Scene) -> list[Panel]:
     """What the steps of one scene show, in reading order; empty for models as they stand."""
-    if source.parts.get("steps") is None:
+    if "steps" not in source.parts:
         return []
-    found = [*_thirds(source, source.parts.get("steps"), scene), _maps(source, source.parts.get("steps"), scene)]
+    found = [*_thirds(source, source.parts["steps"], scene), _maps(source, source.parts["steps"], scene)]
     return [panel for panel in found if panel.views]
 
 

@@ -1,5 +1,7 @@
 """Figures for papers of models in training: the thirds of depth as curves, and depth against step as maps."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,23 +10,28 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from repflow.drawing.heatmap import GAP, site_text
-from repflow.drawing.labels import plain
+from repflow.drawing.labels import plain, slug
 from repflow.drawing.panel import VARIANTS, ordered
-from repflow.drawing.source import POLICIES, Scene, Source, Subject, of_scene
+from repflow.drawing.source import POLICIES, Source, Subject, of_scene
 from repflow.drawing.style import CIVIDIS, MATPLOTLIB_DASHES, MATPLOTLIB_MARKERS
 from repflow.studies.kit.thirds import THIRDS
-from repflow.studies.steps.axis import StepAxis, map_grid, map_rows, map_ticks, scale_of
+from repflow.studies.steps.axis import StepAxis, Training, map_grid, map_rows, map_ticks, scale_of
 from repflow.studies.steps.figures import reach, third_titles
 
 
-def training_figures(source: Source, scene: Scene) -> list[tuple[str, Figure]]:
-    """Names and figures of one scene's inter-token cosine over training; empty for models as they stand."""
-    if source.parts.get("steps") is None:
-        return []
-    curves = _headline(of_scene(source.parts.get("steps").thirds.frame, scene))
-    sites = _headline(map_rows(source.parts.get("steps"), scene, "inter_token_cosine"))
-    found = [("training_thirds", _thirds(source, curves))] if len(curves) else []
-    return [*found, ("training_map", _maps(source, sites))] if len(sites) else found
+def training_figures(source: Source) -> Iterator[tuple[str, Figure]]:
+    """Names and figures of the inter-token cosine over training; none for models as they stand."""
+    training: Training | None = source.parts.get("steps")
+    if training is None:
+        return
+    for scene in source.scenes:
+        tail = f"{slug(scene.task)}-{scene.context}"
+        curves = _headline(of_scene(training.thirds.frame, scene))
+        sites = _headline(map_rows(training, scene, "inter_token_cosine"))
+        if len(curves):
+            yield f"training_thirds_{tail}", _thirds(source, curves)
+        if len(sites):
+            yield f"training_map_{tail}", _maps(source, sites)
 
 
 def _headline(frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from repflow.drawing.rich import cell, number, plain_table, words
-from repflow.store._run import Run
+from repflow.store import Run
 from repflow.studies.kit.thirds import changes, thirds
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """From merged states to rows: values, intervals, and the replicates behind them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,32 +13,10 @@ from repflow.metrics.path import CELLS
 from repflow.metrics.profile import adjacent, smoothness, stability
 from repflow.metrics.states import Means
 from repflow.metrics.token_cka import HsicSums
+from repflow.studies.kit.record import Tables
 from repflow.studies.kit.units import Behind, Rests, Units
 
 Array = np.ndarray
-
-
-@dataclass
-class Tables:
-    """Rows of one run, with the bootstrap replicates of those that can be compared between runs."""
-
-    layers: list[LayerRow] = field(default_factory=list)
-    pairs: list[PairRow] = field(default_factory=list)
-    paths: list[PathRow] = field(default_factory=list)
-    layer_replicates: list[Array] = field(default_factory=list)
-    path_replicates: list[Array] = field(default_factory=list)
-
-    def extend(self, other: "Tables") -> None:
-        self.layers += other.layers
-        self.pairs += other.pairs
-        self.paths += other.paths
-        self.layer_replicates += other.layer_replicates
-        self.path_replicates += other.path_replicates
-
-    def replicates(self) -> dict[str, Array]:
-        """[rows, B] float32 by table."""
-        kept = {"layers": self.layer_replicates, "paths": self.path_replicates}
-        return {name: np.stack(rows).astype(np.float32) for name, rows in kept.items() if rows}
 
 
 def units_of(row: LayerRow | PathRow) -> int:

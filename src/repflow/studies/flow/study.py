@@ -1,0 +1,59 @@
+"""flow, as the rest of repflow meets it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from repflow.studies.kit.study import Shown, Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
+    from rich.console import Console
+
+    from repflow.drawing.panel import Section
+    from repflow.drawing.plotly import Figure
+    from repflow.drawing.source import Source
+    from repflow.engines import Progress
+    from repflow.store import Run
+    from repflow.studies.kit.settings import FlowSettings
+
+
+class Flow(Study):
+    """Every metric at every site: the rows that other studies write too."""
+
+    name = "flow"
+    purpose = "measure how representations flow through the depth of models"
+
+    def settings(self) -> "type[FlowSettings]":
+        from repflow.studies.kit.settings import FlowSettings
+
+        return FlowSettings
+
+    def run(self, settings: "FlowSettings", progress: "Progress | None" = None) -> "Run":
+        from repflow.studies.flow.run import run_flow
+
+        return run_flow(settings, progress)
+
+    def sections(self, source: "Source") -> "list[Section]":
+        from repflow.studies.flow.page import sections
+
+        return sections(source)
+
+    def methods(self, source: "Source") -> str:
+        from repflow.studies.flow.page import METHODS
+
+        return METHODS if source.scenes else ""
+
+    def show(self, run: "Run", shown: Shown, out: "Console") -> None:
+        from repflow.studies.flow.show import print_flow
+
+        print_flow(run, shown, out)
+
+    def plots(self) -> "Mapping[str, Callable[..., Figure]]":
+        from repflow.studies.flow.plots import PLOTS
+
+        return PLOTS
+
+    def figures(self, source: "Source") -> "Iterator[tuple[str, Drawn]]":
+        from repflow.studies.flow.papers import flow_figures
+
+        return flow_figures(source)

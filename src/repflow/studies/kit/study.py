@@ -1,0 +1,81 @@
+"""What the commands, Python, the page, `repflow show` and the figures know of a study."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
+    from rich.console import Console
+
+    from repflow.drawing.panel import Section
+    from repflow.drawing.plotly import Figure
+    from repflow.drawing.source import Rows, RunLike, Source
+    from repflow.engines import Progress
+    from repflow.store import Run
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What `repflow show` prints of: the subjects as numbered in its first table, and the tokens that count."""
+
+    subjects: Sequence[Mapping[str, Any]]
+    tokens: str | None
+
+
+class Study:
+    """A study. Its heavy parts load when they are asked for: neither torch nor plotly comes with the class."""
+
+    name: ClassVar[str]
+    """The command, the function in Python, and the key of the study's part of a `Source`."""
+    purpose: ClassVar[str] = ""
+    """What `repflow --help` says; empty for a study that has no command of its own."""
+    tables: ClassVar[Mapping[str, type]] = {}
+    """The tables it writes beside those of every run, and what a row of each is."""
+    told: ClassVar[frozenset[str]] = frozenset()
+    """The ids of findings that its own section and table tell already."""
+    naming: ClassVar[str] = (
+        "Models, named before the options: hub id, local directory, file.gguf, zoo:NAME or "
+        "config:FAMILY[,key=value]..., each with @init=SCHEME[:SEED] if its weights are to be drawn anew, and"
+        " @ablate=NAME[:VALUE][,BLOCKS] if a part of it is to be changed."
+    )
+    """How its command's subjects are named."""
+
+    def settings(self) -> type[Any]:
+        """The settings class: subjects, and sections of settings."""
+        raise NotImplementedError(f"{self.name} has no command")
+
+    def run(self, settings: Any, progress: "Progress | None" = None) -> "Run":
+        """Measure, write the run directory and open it."""
+        raise NotImplementedError(f"{self.name} has no command")
+
+    def read(self, run: "RunLike", rows: "Rows") -> Any:
+        """What a page needs of a run besides the rows of every run; None where the study has nothing in it."""
+        del run, rows
+
+    def sections(self, source: "Source") -> "Sequence[Section]":
+        """The study's part of the page."""
+        del source
+        return ()
+
+    def methods(self, source: "Source") -> str:
+        """How it was measured, as HTML for the end of the page."""
+        del source
+        return ""
+
+    def show(self, run: "Run", shown: Shown, out: "Console") -> None:
+        """Print its tables."""
+
+    def plots(self) -> "Mapping[str, Callable[..., Figure]]":
+        """Figures for notebooks by name; each takes the `Source` and choices by keyword."""
+        return {}
+
+    def figures(self, source: "Source") -> "Iterator[tuple[str, Drawn]]":
+        """Figures for papers, each with the name of its file."""
+        del source
+        yield from ()
+
+    def files(self, source: "Source") -> Mapping[str, str]:
+        """Tables for papers: texts by the names of their files."""
+        del source
+        return {}
