@@ -8,7 +8,8 @@ import numpy as np
 from synthetic import facts
 
 from repflow.core import LayerRow, sites_for
-from repflow.store import Run, RunWriter, open_run
+from repflow.report.run import Run
+from repflow.store import RunWriter
 from repflow.studies.attribute.rows import SchemeRow, ShareRow
 
 SCHEMES = ("config", "normal", "normal+matched", "xavier", "kaiming", "orthogonal", "permuted")
@@ -112,4 +113,4 @@ def attribution_run(directory: Path) -> Run:
         writer.write_table("schemes", schemes, SchemeRow)
         replicates = {"layers": np.zeros((len(layers), 20), dtype=np.float32)}
         writer.finish(layers, [], [], info, findings, replicates=replicates)
-    return open_run(directory)
+    return Run.load(directory)

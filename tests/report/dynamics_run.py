@@ -8,7 +8,8 @@ from typing import Any
 from synthetic import facts
 
 from repflow.core import Site, sites_for
-from repflow.store import Run, RunWriter, open_run
+from repflow.report.run import Run
+from repflow.store import RunWriter
 from repflow.studies.dynamics.rows import BoundRow, InfluenceRow, RecencyRow, TransitionRow
 
 PYTHIA, MAMBA = "zoo:pythia-tiny", "state-spaces/mamba_130m&co-hf"
@@ -116,4 +117,4 @@ def write_dynamics_run(directory: Path, subjects: tuple[Any, ...] = TWO, scenes:
         ):
             writer.write_table(name, rows, row)
         writer.finish([], [], [], info)
-    return open_run(directory)
+    return Run.load(directory)

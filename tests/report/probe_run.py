@@ -9,7 +9,8 @@ from synthetic import facts
 
 from repflow.core import Site, sites_for
 from repflow.core.places import parse_places
-from repflow.store import Run, RunWriter, open_run
+from repflow.report.run import Run
+from repflow.store import RunWriter
 from repflow.studies.probe.rows import ProbeRow, ProbeSummaryRow, TellingRow
 from repflow.studies.probe.shown import PEAK
 from repflow.studies.probe.verdicts import ABOVE, probe_verdict
@@ -134,7 +135,7 @@ def write_probe_run(directory: Path, subjects=THREE, scenes=SCENES, places=PLACE
         if asked:
             writer.write_table("telling", telling, TellingRow)
         writer.finish([], [], [], info)
-    return open_run(directory)
+    return Run.load(directory)
 
 
 def summary_of(run: Run) -> pd.DataFrame:

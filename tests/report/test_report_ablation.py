@@ -14,9 +14,10 @@ import pytest
 from synthetic import facts
 
 from repflow.core import LayerRow, sites_for
-from repflow.drawing.source import read
 from repflow.report import Plots, write_report
-from repflow.store import Run, RunWriter, open_run
+from repflow.report.reading import read
+from repflow.report.run import Run
+from repflow.store import RunWriter
 from repflow.studies.ablate.frames import Column, grids
 from repflow.studies.ablate.rows import AblationRow
 from repflow.studies.ablate.table import grid, grid_said
@@ -85,7 +86,7 @@ def write_ablation_run(directory: Path) -> Run:
         writer.write_table("ablations", rows, AblationRow)
         layers = [row for subject in subjects for row in layer_rows(subject["label"])]
         writer.finish(layers, [], [], {"subjects": subjects, "tasks": tasks, "seed": 0})
-    return open_run(directory)
+    return Run.load(directory)
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from repflow.core import NotEnoughData, UnknownName
 from repflow.drawing.panel import Panel, View
-from repflow.drawing.source import read
 from repflow.models import SCHEMES as KNOWN
 from repflow.models.spec import GENERIC
 from repflow.report import Plots, write_figures, write_report
+from repflow.report.reading import read
+from repflow.report.run import Run
 from repflow.report.show import summary
-from repflow.store import Run
 from repflow.studies.attribute.figures import SCHEMES as LOOKS
 from repflow.studies.attribute.page import attribution_panels
 from repflow.studies.attribute.table import FILLS

@@ -11,8 +11,8 @@ from dynamics_run import BINS, MAMBA, PYTHIA, QUANTILES, SCENES, TWO, write_dyna
 from synthetic import make_run
 
 from repflow.core import NotEnoughData
-from repflow.drawing.source import read
 from repflow.report import Plots, write_report
+from repflow.report.reading import read
 from repflow.report.show import summary
 from repflow.studies.dynamics.page import influence_said
 
@@ -156,7 +156,7 @@ def test_the_figure_in_a_notebook(run):
     figure = Plots(run).influence(context=256, share=True)
     line = next(t for t in figure.data if t.uid == "s1-line")
     assert line.y[0] == pytest.approx(rows_of(run.table("influence"), subject=MAMBA)["share"].iloc[0], rel=1e-3)
-    with pytest.raises(NotEnoughData, match="text, 64 tokens; text, 256 tokens"):
+    with pytest.raises(NotEnoughData, match="text at 64, text at 256"):
         Plots(run).influence(context=1)
 
 

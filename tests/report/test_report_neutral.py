@@ -14,7 +14,7 @@ from synthetic import TRIO, make_run
 from repflow.drawing.labels import plain
 from repflow.drawing.latex import latex
 from repflow.report import write_figures, write_report
-from repflow.store import Run
+from repflow.report.run import Run
 
 NAMES = (
     "=HYPERLINK(1)<img src=x onerror=alert(1)>",

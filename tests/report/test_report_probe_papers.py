@@ -6,8 +6,8 @@ import pytest
 from matplotlib.collections import QuadMesh
 from probe_run import MAMBA, PYTHIA, SCENES, THREE, summary_of, write_probe_run
 
-from repflow.drawing.source import read
 from repflow.report import write_figures
+from repflow.report.reading import read
 from repflow.store import RunWriter
 from repflow.store._layout import FIGURE_NAME
 from repflow.studies.probe.papers import probe_figures
@@ -27,8 +27,8 @@ def figures(run):
 
 def drawn(run):
     source = read(run)
-    assert source.probes is not None
-    return dict(probe_figures(source, source.probes))
+    assert "probe" in source.parts
+    return dict(probe_figures(source))
 
 
 def rows_of(frame, **wanted):
@@ -108,7 +108,7 @@ def test_one_place_has_no_map_and_no_answers_no_figure_of_them(tmp_path):
 
 
 def test_the_table_holds_every_subject_task_context_and_place(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("repflow.report.files._figures", lambda _: iter(()))
+    monkeypatch.setattr("repflow.report.files.figures_of", lambda _: iter(()))
     csv, tex = write_figures(run, directory=tmp_path)
     pd.testing.assert_frame_equal(pd.read_csv(csv), summary_of(run), check_dtype=False, rtol=1e-12)
     lines = [line for line in tex.read_text().splitlines() if line.endswith(r"\\")]

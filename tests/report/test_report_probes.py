@@ -17,9 +17,10 @@ from synthetic import make_run
 
 from repflow.core import NotEnoughData, UnknownName
 from repflow.drawing.latex import latex
-from repflow.drawing.source import read
 from repflow.report import Plots, write_report
-from repflow.store import RunWriter, open_run
+from repflow.report.reading import read
+from repflow.report.run import Run
+from repflow.store import RunWriter
 from repflow.studies.probe.frames import told_position
 from repflow.studies.probe.rows import ProbeRow, ProbeSummaryRow, TellingRow
 from repflow.studies.probe.texts import depth_said, place_said, table_said, telling_said
@@ -346,14 +347,14 @@ def test_a_run_of_an_earlier_version_is_judged_when_it_is_shown(run, tmp_path):
     write_tables(
         tmp_path / "old", probes=(sites, ProbeRow), probe_summary=(old, ProbeSummaryRow), telling=(told, TellingRow)
     )
-    found = read(open_run(tmp_path / "old")).probes
+    found = read(Run.load(tmp_path / "old")).parts["probe"]
     assert found is not None
     assert found.summary["verdict"].tolist() == run.table("probe_summary")["verdict"].tolist()
     noise = found.summary[found.summary["verdict"] == LEVEL]
     assert len(noise)
     assert noise[["peak", "peak_site", "peak_depth", "gap"]].isna().all(axis=None)
     assert found.telling.empty, "differences that chance was not taken off"
-    text = bare(page(open_run(tmp_path / "old")))
+    text = bare(page(Run.load(tmp_path / "old")))
     assert "no site is above chance" in text
     assert "nan" not in text.lower()
 
@@ -384,7 +385,7 @@ def test_intervals_that_are_missing_are_not_drawn(run, tmp_path):
 
 def test_a_run_without_summaries_has_no_probes(run, tmp_path):
     assert read(changed(run, tmp_path, probe_summary=pd.DataFrame())).probes is None
-    assert read(run).probes is not None
+    assert "probe" in read(run).parts
     assert told_position("even.2of4") == "40% into the prompt"
 
 

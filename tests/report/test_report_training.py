@@ -14,8 +14,8 @@ from synthetic import make_run, pair_rows
 from training_run import FIVE, write_training_run
 
 from repflow.core import NotEnoughData, UnknownName
-from repflow.drawing.source import read
 from repflow.report import Plots, write_figures, write_report
+from repflow.report.reading import read
 from repflow.store._layout import FIGURE_NAME
 from repflow.studies.kit.thirds import THIRDS, thirds
 from repflow.studies.steps.axis import Scale, StepAxis, scale_of, thinned

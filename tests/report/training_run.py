@@ -7,7 +7,8 @@ import numpy as np
 from synthetic import facts, layer_rows, pair_rows, path_rows
 
 from repflow.core import LayerRow
-from repflow.store import Run, RunWriter, open_run
+from repflow.report.run import Run
+from repflow.store import RunWriter
 
 FIVE = (
     ("zoo:pythia-tiny", "gpt_neox", "TBM", 12, "trained"),
@@ -71,4 +72,4 @@ def write_training_run(
     }
     with RunWriter.create(directory, {"seed": 0}, "train") as writer:
         writer.finish(layers, pairs, paths, info, replicates=kept)
-    return open_run(directory)
+    return Run.load(directory)

@@ -11,7 +11,7 @@ from repflow.report import write_figures, write_report
 from repflow.store import open_run, write_file
 
 FOLDERS = ("checkpoint", "features", "figures")
-FILES = ("layers.parquet", "findings.json", "replicates.safetensors", "report.html", "probes.parquet", "run.json")
+FILES = ("layers.parquet", "findings.json", "replicates.safetensors", "report.html", "run.json")
 
 
 @pytest.fixture

@@ -144,8 +144,8 @@ def test_other_tables_go_the_same_way(tmp_path: Path) -> None:
 
 def test_a_run_without_probes_has_an_empty_frame(make_run: MakeRun) -> None:
     run = make_run("r", [layer_row()], run_info("m"))
-    assert isinstance(run.probes, pd.DataFrame)
-    assert run.probes.empty
+    assert isinstance(run.table("probes"), pd.DataFrame)
+    assert run.table("probes").empty
 
 
 JSON = st.recursive(

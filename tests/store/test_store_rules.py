@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from store_runs import SETTINGS, create, edit, finish, finished, names, parts, unfinished
 
-from repflow.core import BadFile, StoreConflict
+from repflow.core import BadFile, LayerRow, StoreConflict
 from repflow.store import RunWriter, open_run
 
 
@@ -123,11 +123,21 @@ def test_overwriting_deletes_only_what_a_run_holds(tmp_path: Path) -> None:
     with create(directory, {"context": 1}, overwrite=True) as writer:
         assert "report.html" in names(directory)
         writer.save_part("a", {}, {})
-        mine = {"notes.txt", "mine.parquet", "copy.parquet"}
+        mine = {"notes.txt", "mine.parquet", "copy.parquet", "probes.parquet"}
         assert names(directory) == mine | {"run.json", "checkpoint", ".repflow.lock"}
     assert (directory / "notes.txt").read_text() == "notes.txt"
     with create(directory, {"context": 1}, resume=True) as writer:
         assert parts(writer) == ["a"]
+
+
+def test_overwriting_deletes_the_tables_of_a_run_that_was_killed_before_its_end(tmp_path: Path) -> None:
+    killed = create(tmp_path / "r")
+    killed.write_table("probes", [], LayerRow)
+    killed.close()
+    assert "probes.parquet" in names(tmp_path / "r")
+    with create(tmp_path / "r", {"context": 1}, overwrite=True) as writer:
+        writer.save_part("a", {}, {})
+        assert names(tmp_path / "r") == {"run.json", "checkpoint", ".repflow.lock"}
 
 
 def test_overwriting_does_not_follow_links_out(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, TypeVar, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import tyro
 
@@ -51,9 +51,10 @@ def _flags(kind: type[Any]) -> dict[str, bool]:
         if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
             found |= _flags(field.type)
         else:
-            name = field.name.replace("_", "-")
-            found[f"--{name}"] = get_origin(field.type) is tuple
-            if field.type is bool:
+            name, hint = field.name.replace("_", "-"), field.type
+            hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+            found[f"--{name}"] = get_origin(hint) is tuple
+            if hint is bool:
                 found[f"--no-{name}"] = False
     return found
 

@@ -2,13 +2,15 @@
 
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
 from repflow.core import BadFile, BadSetting
-from repflow.drawing.source import RunLike
+from repflow.drawing.source import RunLike, Source
 from repflow.drawing.style import GRID, INK
 from repflow.report.reading import read
 from repflow.store import write_file
@@ -46,7 +48,7 @@ def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> lis
     written: list[Path] = []
     with mpl.rc_context(_LOOK), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
-        for name, fig in (each for study in STUDIES for each in study.figures(source)):
+        for name, fig in figures_of(source):
             for extension in dict.fromkeys(formats):
                 path = folder / f"{name}.{extension}"
                 drawn = io.BytesIO()
@@ -68,3 +70,9 @@ def _own_folder(run: Path) -> Path:
             f"{folder} is a link, needed a folder of the run; put one in its place, or give another with --out"
         )
     return folder
+
+
+def figures_of(source: Source) -> Iterator[tuple[str, Figure]]:
+    """Every figure of a run, with the name of its file."""
+    for study in STUDIES:
+        yield from study.figures(source)

@@ -134,6 +134,9 @@ class RunWriter:
         data = table_bytes(rows, row_type)
         with writing_to(self.directory):
             self._begin()
+            if name not in (*_layout.TABLES, *self._tables):
+                # Whoever overwrites the run, killed here, must know that this table is the run's.
+                self._mark("running", {"tables": sorted([*self._tables, name]), FILES: {}})
             self._write(_layout.table_path(self.directory, name).name, data)
         if name not in self._tables:
             self._tables.append(name)
