@@ -1,10 +1,12 @@
 """The public functions of the package: the commands, from Python."""
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
-from repflow.core import BadSetting
+from repflow.core import BadSetting, unknown
 from repflow.engines import Progress
 from repflow.report.run import Run
 from repflow.studies.catalogue import study
@@ -14,7 +16,24 @@ from repflow.studies.kit.settings import ZOO
 if TYPE_CHECKING:
     import pandas as pd
 
+P = ParamSpec("P")
 
+
+def _told(call: Callable[P, Run]) -> Callable[P, Run]:
+    """The same function, which answers a setting that it has not with the name of the nearest one it has."""
+
+    @functools.wraps(call)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> Run:
+        known = inspect.signature(call).parameters
+        for name in kwargs:
+            if name not in known:
+                raise unknown("setting", name[:60], known)
+        return call(*args, **kwargs)
+
+    return checked
+
+
+@_told
 def flow(
     subjects: str | Sequence[str] = ZOO,
     *,
@@ -62,6 +81,7 @@ def flow(
     return _run("flow", locals())
 
 
+@_told
 def probe(
     subjects: str | Sequence[str] = ZOO,
     *,
@@ -106,6 +126,7 @@ def probe(
     return _run("probe", locals())
 
 
+@_told
 def ablate(
     subjects: str | Sequence[str] = ZOO,
     *,
@@ -155,6 +176,7 @@ def ablate(
     return _run("ablate", locals())
 
 
+@_told
 def attribute(
     subjects: str | Sequence[str] = ZOO,
     *,
@@ -202,6 +224,7 @@ def attribute(
     return _run("attribute", locals())
 
 
+@_told
 def dynamics(
     subjects: str | Sequence[str] = ZOO,
     *,

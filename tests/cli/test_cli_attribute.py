@@ -1,8 +1,5 @@
 """repflow attribute from the command line: what it prints and leaves, and one line for every mistake."""
 
-import ast
-import inspect
-import itertools
 from pathlib import Path
 
 import pytest
@@ -10,8 +7,6 @@ from cli_tools import TINY, only_line
 
 from repflow.cli import main
 from repflow.store import open_run
-from repflow.studies.attribute import settings
-from repflow.studies.attribute.settings import ATTRIBUTE_GROUPS
 
 QUICK = ("--examples", "8", "--context", "32", "--calibration", "2", "--replicates", "40")
 
@@ -78,12 +73,3 @@ def test_a_run_is_printed_and_reported(capsys: pytest.CaptureFixture[str], tmp_p
         == 0
     )
     assert "nothing to measure" in capsys.readouterr().err
-
-
-def test_every_setting_has_its_sentence() -> None:
-    tree = ast.parse(inspect.getsource(settings))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    body = classes[ATTRIBUTE_GROUPS["attribution"].__name__].body
-    for here, after in itertools.pairwise(body):
-        if isinstance(here, ast.AnnAssign):
-            assert isinstance(after, ast.Expr), ast.unparse(here)

@@ -6,12 +6,9 @@ from typing import Any
 import pytest
 import torch
 from cli_tools import TINY, only_line
-from repflow.cli._dynamics import Dynamics
 
 from repflow.cli import main
 from repflow.store import open_run
-from repflow.studies.dynamics.settings import DynamicsSettings, dynamics_settings
-from repflow.studies.kit.settings import ZOO
 
 QUICK = ("--examples", "4", "--context", "40", "--replicates", "40", "--no-report")
 
@@ -84,10 +81,3 @@ def test_settings_from_a_file(out: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert main(["dynamics", "--config", str(config), "--max-distance", "5", "--out", str(out)]) == 0
     capsys.readouterr()
     assert open_run(out).table("influence")["distance_to"].max() == 5
-
-
-def test_the_command_line_python_and_files_have_one_default() -> None:
-    """Of all settings, those whose default differs from flow's among them."""
-    command = Dynamics()
-    settings = DynamicsSettings(command.subjects, command.task, command.measure, command.model, command.output)
-    assert settings == DynamicsSettings() == dynamics_settings(ZOO, {})

@@ -37,11 +37,12 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_help_of_flow_says_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import fields
 
-    from repflow.studies.kit.settings import GROUPS
+    from repflow.studies.kit.fields import groups
+    from repflow.studies.kit.settings import FlowSettings
 
     assert main(["flow", "--help"]) == 0
     said = capsys.readouterr().out
-    for kind in GROUPS.values():
+    for kind in groups(FlowSettings).values():
         for field in fields(kind):
             name = field.name.replace("_", "-")
             assert re.search(rf"--(no-)?{name}\b", said), name

@@ -1,7 +1,5 @@
 """repflow probe from the command line: what it prints and leaves, and one line for every mistake."""
 
-import ast
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,6 @@ import repflow
 from repflow.cli import main
 from repflow.core import BadSetting, UnknownName
 from repflow.store import open_run
-from repflow.studies.probe import settings
-from repflow.studies.probe.settings import PROBE_GROUPS, flat_probe
 
 QUICK = ("--examples", "6", "--context", "300", "--items", "3", "--positions", "2", "--keys", "hex4")
 FEW = ("--seeds", "1", "--new-tokens", "2", "--no-report")
@@ -143,29 +139,6 @@ def test_a_stopped_run_says_how_to_go_on(
     assert main([*arguments, "--resume"]) == 2
     assert only_line(capsys).endswith(f"is cut short: {size - 8:,} bytes, needs {size:,}; run again with --overwrite")
     assert main([*arguments, "--overwrite"]) == 0
-
-
-@pytest.mark.parametrize("kind", PROBE_GROUPS.values(), ids=lambda kind: kind.__name__)
-def test_every_setting_has_its_sentence(kind: type[Any]) -> None:
-    assert kind.__doc__
-    source = next(
-        n for n in ast.parse(inspect.getsource(inspect.getmodule(kind))).body if getattr(n, "name", "") == kind.__name__
-    )
-    body = source.body
-    for field, following in zip(body, [*body[1:], None], strict=True):
-        if isinstance(field, ast.AnnAssign):
-            assert isinstance(following, ast.Expr), field.target.id
-            assert isinstance(following.value, ast.Constant)
-            text = following.value.value
-            assert text[0].isalpha() or text[0].isdigit()
-            assert text.endswith("."), field.target.id
-
-
-def test_no_two_sections_share_a_name() -> None:
-    made = settings.probe_settings((TINY,), {})
-    names = [name for kind in PROBE_GROUPS.values() for name in kind.__dataclass_fields__]
-    assert len(set(names)) == len(names)
-    assert flat_probe(made).keys() == {"subjects", *names}
 
 
 def test_from_python_a_slip_is_named() -> None:

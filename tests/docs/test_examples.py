@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from repflow.studies.catalogue import STUDIES
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -25,16 +27,19 @@ def test_python_examples_run(code: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 def _commands() -> list[str]:
     text = "\n".join(page.read_text() for page in PAGES)
-    return sorted(set(re.findall(r"^ {4}(repflow flow .*?)(?:\s+#.*)?$", text, flags=re.MULTILINE)))
+    studies = "|".join(each.name for each in STUDIES if each.purpose)
+    found = re.findall(rf"^ {{4}}(repflow (?:{studies}) .*?)(?:\s+#.*)?$", text, flags=re.MULTILINE)
+    return sorted(set(found))
 
 
 @pytest.mark.parametrize("command", _commands())
 def test_commands_parse(command: str) -> None:
-    from repflow.cli._flow import Flow
-
     from repflow.cli._arguments import parse
+    from repflow.cli._study import command_of
+    from repflow.studies.catalogue import study
 
-    assert parse(Flow, "flow", shlex.split(command)[2:]).subjects
+    _, name, *arguments = shlex.split(command)
+    assert parse(command_of(study(name)), name, arguments).subjects
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

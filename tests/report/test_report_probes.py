@@ -384,7 +384,7 @@ def test_intervals_that_are_missing_are_not_drawn(run, tmp_path):
 
 
 def test_a_run_without_summaries_has_no_probes(run, tmp_path):
-    assert read(changed(run, tmp_path, probe_summary=pd.DataFrame())).probes is None
+    assert read(changed(run, tmp_path, probe_summary=pd.DataFrame())).parts == {}
     assert "probe" in read(run).parts
     assert told_position("even.2of4") == "40% into the prompt"
 
@@ -401,7 +401,7 @@ def test_a_notebook_draws_the_curves(run, tmp_path):
     ]
     with pytest.raises(UnknownName, match="position 'end'"):
         Plots(run).probes(position="end")
-    with pytest.raises(NotEnoughData, match="this run holds kvpr, 300 tokens; kvpr, 2,000 tokens; mdqa, 2,000 tokens"):
+    with pytest.raises(NotEnoughData, match="this run holds kvpr at 300, kvpr at 2000, mdqa at 2000"):
         Plots(run).probes(context=7)
     with pytest.raises(NotEnoughData, match="no probes"):
         Plots(make_run(tmp_path, pairs=False)).probes()

@@ -108,10 +108,10 @@ def test_the_sections_there_were_show_the_last_step_and_say_so(run, text):
 
 def test_each_subject_has_a_last_step_of_its_own(run, tmp_path):
     cut = changed(run, layers=run.layers[(run.layers["subject"] != TWO[1][0]) | (run.layers["step"] < 3000)])
-    assert read(cut).training.last == {TWO[0][0]: 3000, TWO[1][0]: 3000}, "the paths go on"
+    assert read(cut).last == {TWO[0][0]: 3000, TWO[1][0]: 3000}, "the paths go on"
     cut = changed(cut, pairs=None, paths=None, directory=tmp_path)
     source = read(cut)
-    assert source.training.last == {TWO[0][0]: 3000, TWO[1][0]: 64}
+    assert source.last == {TWO[0][0]: 3000, TWO[1][0]: 64}
     assert source.layers.groupby("subject")["step"].unique().map(list).to_dict() == {TWO[0][0]: [3000], TWO[1][0]: [64]}
     text = page(cut)
     assert "the last step of each subject: step 3,000 of pythia-tiny, 64 of mamba-tiny." in text

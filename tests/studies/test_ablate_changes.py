@@ -8,7 +8,8 @@ import torch
 from repflow.core import BadSetting, BadSpec, CallerError, UnknownName
 from repflow.models import INTERVENTIONS, load
 from repflow.studies.ablate.changes import changes_for, left_out, parse_change
-from repflow.studies.ablate.settings import AblateSettings, ChangeSettings, ablate_settings
+from repflow.studies.ablate.settings import AblateSettings, ChangeSettings
+from repflow.studies.kit.fields import from_flat
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,7 @@ def test_a_change_moves_to_a_block() -> None:
 )
 def test_slips_are_one_line(values: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words) as caught:
-        ablate_settings(("config:gpt2",), values)
+        from_flat(AblateSettings, ("config:gpt2",), values)
     assert isinstance(caught.value, CallerError)
     assert "\n" not in str(caught.value)
 

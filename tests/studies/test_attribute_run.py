@@ -19,9 +19,10 @@ from repflow.report.run import Run
 from repflow.store import compare
 from repflow.studies.attribute import subject as attribute_subject
 from repflow.studies.attribute.rows import SchemeRow, ShareRow
-from repflow.studies.attribute.settings import AttributionSettings, attribute_settings, flat_attribute
+from repflow.studies.attribute.settings import AttributeSettings, AttributionSettings
 from repflow.studies.attribute.share import Case, verdict_of
 from repflow.studies.flow.run import load_as
+from repflow.studies.kit.fields import flat, from_flat
 from repflow.studies.kit.thirds import third_means
 
 SCHEMES = ["config", "normal", "permuted"]
@@ -265,10 +266,12 @@ def test_interventions_stay_in_place(tmp_path: Path) -> None:
 
 
 def test_settings_read_back() -> None:
-    settings = attribute_settings(("zoo:mamba-tiny",), {"schemes": ["normal"], "seeds": 5, "keep": True, "seed": 4})
-    values = flat_attribute(settings)
+    settings = from_flat(
+        AttributeSettings, ("zoo:mamba-tiny",), {"schemes": ["normal"], "seeds": 5, "keep": True, "seed": 4}
+    )
+    values = flat(settings)
     subjects = tuple(values.pop("subjects"))
-    assert attribute_settings(subjects, json.loads(json.dumps(values))) == settings
+    assert from_flat(AttributeSettings, subjects, json.loads(json.dumps(values))) == settings
     asked = AttributionSettings(schemes=("config", "xavier"), seeds=1, keep=True, seed=4)
     assert [str(init) for init in asked.inits] == ["config:4+keep", "xavier:4+keep", "xavier:4+keep+matched"]
     assert AttributionSettings().seeds == 5
@@ -289,7 +292,7 @@ def test_settings_read_back() -> None:
 )
 def test_settings_refused(settings: dict[str, Any], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
-        attribute_settings(("zoo:mamba-tiny",), settings)
+        from_flat(AttributeSettings, ("zoo:mamba-tiny",), settings)
 
 
 def test_a_subject_drawn_already_is_refused(tmp_path: Path) -> None:

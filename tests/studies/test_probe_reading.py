@@ -9,10 +9,11 @@ import pytest
 
 import repflow
 from repflow.core import Example, NotEnoughData
+from repflow.studies.kit.fields import from_flat
 from repflow.studies.kit.tasks import Assignment
 from repflow.studies.probe.fit import seconds_for
 from repflow.studies.probe.reading import ProbeReading
-from repflow.studies.probe.settings import probe_settings
+from repflow.studies.probe.settings import ProbeSettings
 from repflow.tasks import make_task
 
 SETTINGS: dict[str, Any] = {
@@ -91,5 +92,5 @@ def test_groups_of_one_gold_take_the_number_of_the_first() -> None:
 
 @pytest.mark.parametrize("golds", [list(range(48)), [0] * 45 + list(range(48))])
 def test_probes_of_many_classes_can_be_estimated(golds: list[int]) -> None:
-    settings = probe_settings(("x",), {"positions": 44, "seeds": 1, "items": 50})
+    settings = from_flat(ProbeSettings, ("x",), {"positions": 44, "seeds": 1, "items": 50})
     assert seconds_for(reading(golds, 44), 1, 3, settings, "cpu") > 0

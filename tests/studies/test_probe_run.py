@@ -17,6 +17,7 @@ from repflow.engines import features as reading
 from repflow.models import Loaded, load
 from repflow.models.generation import greedy
 from repflow.store import Run
+from repflow.studies.kit.fields import from_flat
 from repflow.studies.probe import reading as probe_reading
 from repflow.studies.probe.linear import fit_probes, summarise, summarise_depth
 from repflow.studies.probe.rows import ProbeRow, TellingRow
@@ -349,9 +350,9 @@ def test_a_baseline_that_is_named_is_not_there_twice() -> None:
     from repflow.models import SubjectSpec
     from repflow.studies.probe.record import ProbeRecord
     from repflow.studies.probe.run import planned
-    from repflow.studies.probe.settings import probe_settings
+    from repflow.studies.probe.settings import ProbeSettings
 
-    settings = probe_settings(("a/b", "a/b@init=config:0"), {"baseline": "init"})
+    settings = from_flat(ProbeSettings, ("a/b", "a/b@init=config:0"), {"baseline": "init"})
     plan = planned([SubjectSpec.parse(s) for s in settings.subjects], settings, ProbeRecord())
     assert [(each.spec.label, each.baseline_of) for each in plan] == [("a/b", None), ("a/b@init=config:0", "a/b")]
 

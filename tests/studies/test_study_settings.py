@@ -11,8 +11,8 @@ import pytest
 import repflow
 from repflow.core import BadSetting, UnknownName
 from repflow.studies.kit import settings
-from repflow.studies.kit.fields import flat
-from repflow.studies.kit.settings import GROUPS, FlowSettings, flow_settings
+from repflow.studies.kit.fields import flat, from_flat, groups
+from repflow.studies.kit.settings import FlowSettings
 
 ONE = ("config:pythia",)
 
@@ -33,13 +33,13 @@ def _text(node: ast.AST | None) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("kind", [*GROUPS.values(), FlowSettings], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*groups(FlowSettings).values(), FlowSettings], ids=lambda kind: kind.__name__)
 def test_every_setting_has_its_sentence(kind: type[Any]) -> None:
     assert kind.__doc__
     described = fields_with_sentences(inspect.getsource(settings))[kind.__name__]
     assert described
     if kind is FlowSettings:
-        described = [(name, text) for name, text in described if name not in GROUPS]
+        described = [(name, text) for name, text in described if name not in groups(FlowSettings)]
     for name, text in described:
         assert text, name
         assert text.endswith("."), name
@@ -77,7 +77,7 @@ def test_no_name_is_made_up() -> None:
 )
 def test_values_come_as_python_people_write_them(given: dict[str, Any], kept: Any) -> None:
     ((name, _),) = given.items()
-    value = flat(flow_settings(ONE, given))[name.replace("-", "_")]
+    value = flat(from_flat(FlowSettings, ONE, given))[name.replace("-", "_")]
     assert (list(value) if isinstance(value, tuple) else value) == kept
 
 

@@ -23,7 +23,7 @@ def run_study(study: "Study", arguments: list[str]) -> int:
     values, rest = _study_values(arguments)
     subjects, reporting, named = _taken_apart(values)
     known = _held(from_flat(kind, subjects, named))
-    asked = _held(parse(command := _command(study), study.name, rest, command(**known, report=reporting)))
+    asked = _held(parse(command := command_of(study), study.name, rest, command(**known, report=reporting)))
     reporting = asked.pop("report")
     settings = kind(**asked)
     from repflow.report.run import Run
@@ -38,7 +38,7 @@ def run_study(study: "Study", arguments: list[str]) -> int:
     return 0
 
 
-def _command(study: "Study") -> type[Any]:
+def command_of(study: "Study") -> type[Any]:
     """The study's settings as a command line has them: subjects by position, and whether to write the report."""
     kind = study.settings()
     told = {
