@@ -20,7 +20,7 @@ from repflow.report import facts as _tables
 from repflow.report.lead import summary
 from repflow.report.reading import read
 from repflow.store import warning_lines, write_file
-from repflow.studies.catalogue import ON_PAGE, STUDIES
+from repflow.studies.catalogue import STUDIES
 
 
 def write(run: RunLike, path: Path | None) -> Path:
@@ -33,7 +33,11 @@ def write(run: RunLike, path: Path | None) -> Path:
 
 def render(source: Source) -> str:
     """The report's HTML."""
-    scenes = [_section(section) for study in ON_PAGE for section in study.sections(source)]
+    scenes = [
+        _section(section)
+        for study in sorted(STUDIES, key=lambda each: each.common)
+        for section in study.sections(source)
+    ]
     data = {f"{s['anchor']}-{p['key']}": p["data"] for s in scenes for p in s["panels"]}
     told = frozenset[str]().union(*(study.told for study in STUDIES))
     findings = [f for f in source.findings if f.get("id") not in told]

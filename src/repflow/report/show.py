@@ -17,10 +17,6 @@ from repflow.studies.kit.study import Shown
 _POLICIES = ("no_sink", "all")
 
 
-_SHOWN = (STUDIES[-1], *STUDIES[:-1])
-"""The course of a training before how it ended."""
-
-
 def summary(run: StoredRun, *, console: Console | None = None) -> None:
     """Print a run for a terminal of 80 columns or more, or a file: subjects, headline numbers, warnings, the report.
 
@@ -42,7 +38,7 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     if len(own) < len(run.subjects):
         out.print(words(f"and {len(run.subjects) - len(own)} more, these with something changed", style="dim"))
     tokens = _policy(run)
-    for study in _SHOWN:
+    for study in STUDIES:
         study.show(run, Shown(own, tokens), out)
     for line in told_units(run.info):
         out.print(words(line, style="dim"))

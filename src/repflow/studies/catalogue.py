@@ -11,10 +11,8 @@ from repflow.studies.kit.study import Study
 from repflow.studies.probe.study import Probe
 from repflow.studies.steps.study import Steps
 
-STUDIES: tuple[Study, ...] = (Flow(), Probe(), Ablate(), Attribute(), Dynamics(), Steps())
-"""In the order of the commands."""
-ON_PAGE: tuple[Study, ...] = tuple(s for s in reversed(STUDIES))
-"""In the order of the page: from what one study adds to what all runs have."""
+STUDIES: tuple[Study, ...] = (Steps(), Flow(), Probe(), Ablate(), Attribute(), Dynamics())
+"""In the order of the commands, of `repflow show` and of the page, where the rows of every run come last."""
 
 
 def study(name: str) -> Study:

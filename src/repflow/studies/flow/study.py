@@ -21,6 +21,7 @@ class Flow(Study):
     """Every metric at every site: the rows that other studies write too."""
 
     name = "flow"
+    common = True
     purpose = "measure how representations flow through the depth of models"
 
     def settings(self) -> "type[FlowSettings]":

@@ -32,6 +32,8 @@ class Study:
     """What `repflow --help` says; empty for a study that has no command of its own."""
     tables: ClassVar[Mapping[str, type]] = {}
     """The tables it writes beside those of every run, and what a row of each is."""
+    common: ClassVar[bool] = False
+    """Whether every run has its rows; the page shows these below what other studies add."""
     told: ClassVar[frozenset[str]] = frozenset()
     """The ids of findings that its own section and table tell already."""
     naming: ClassVar[str] = (
