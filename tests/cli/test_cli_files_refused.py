@@ -10,7 +10,9 @@ import pytest
 from cli_tools import QUICK, TINY, Refusal, model_folder, only_line
 
 from repflow.cli import main
-from repflow.store import _parts, _writer, open_run
+from repflow.store import open_run
+from repflow.store import parts as _parts
+from repflow.store import writer as _writer
 
 
 def test_truncated_safetensors(refused: Refusal, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from repflow.cli import main
-from repflow.cli._progress import Lines
+from repflow.cli.progress import Lines
 from repflow.core import LayerRow, PathRow
 from repflow.store import RunWriter
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from cli_tools import QUICK, TINY
 
-from repflow.cli import _progress, main
+from repflow.cli import main
+from repflow.cli import progress as _progress
 from repflow.cli._main import COMMANDS
 
 SUBJECTS = (
@@ -79,7 +80,7 @@ def test_progress_in_a_terminal_is_a_bar() -> None:
     ours, theirs = pty.openpty()
     said = io.StringIO()
     code = (
-        "from repflow.cli._progress import watching\n"
+        "from repflow.cli.progress import watching\n"
         "with watching() as p:\n"
         "    p.note('loading [a/b]'); p.begin('[bold]a model', 4); p.advance(2, 100); p.advance(2, 100)\n"
     )

@@ -34,8 +34,8 @@ def _commands() -> list[str]:
 
 @pytest.mark.parametrize("command", _commands())
 def test_commands_parse(command: str) -> None:
-    from repflow.cli._arguments import parse
-    from repflow.cli._study import command_of
+    from repflow.cli.arguments import parse
+    from repflow.cli.study import command_of
     from repflow.studies.catalogue import study
 
     _, name, *arguments = shlex.split(command)

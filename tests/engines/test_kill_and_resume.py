@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HARNESS = Path(__file__).with_name("kill_and_resume.py")
+HARNESS = Path(__file__).parents[1] / "kits" / "kill_and_resume.py"
 
 
 @pytest.mark.slow

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from store_rows import layer_row, pair_row, path_row, run_info
 
-from repflow.store import RunWriter, _parts
-from repflow.store._json import to_bytes
-from repflow.store._seal import FILES, SEAL, sealed
+from repflow.store import RunWriter
+from repflow.store import parts as _parts
+from repflow.store.plain_json import to_bytes
+from repflow.store.seal import FILES, SEAL, sealed
 
 SETTINGS = {"context": 128, "metrics": ("cka", "norm"), "workers": 1}
 LAYERS = [layer_row(value=0.25)]

@@ -11,7 +11,7 @@ import torch
 from repflow.core import BadFile
 from repflow.core.abandoned import hold
 from repflow.models import load
-from repflow.models.sources import _gguf_cache
+from repflow.models.sources import gguf_cache as _gguf_cache
 from repflow.models.zoo import zoo_source
 
 PACKAGED = zoo_source("smollm2-135m").endswith(".gguf")

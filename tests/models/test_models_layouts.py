@@ -110,7 +110,7 @@ def test_the_names_that_wrappers_leave(tmp_path: Path, rename: Any) -> None:
 
 
 def test_a_part_of_a_model_that_is_called_module_keeps_its_name() -> None:
-    from repflow.models.sources._directory import _WRAPPERS
+    from repflow.models.sources.directory import _WRAPPERS
 
     assert _WRAPPERS.sub("", "model.layers.0.submodule.weight") == "model.layers.0.submodule.weight"
     assert _WRAPPERS.sub("", "_orig_mod.model.norm.weight") == "model.norm.weight"

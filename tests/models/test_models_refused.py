@@ -241,7 +241,7 @@ def test_interruptions_pass(llama: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_sizes_of_real_models_pass() -> None:
-    from repflow.models.sources._checkpoint import check_numbers
+    from repflow.models.sources.checkpoint import check_numbers
 
     check_numbers(SIZES | {"num_hidden_layers": 126, "max_position_embeddings": 10**8, "rope_theta": 10**12}, "here")
     check_numbers({"vocab_size": 262_144, "num_experts": 512, "tokens_trained": 10**13}, "here")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from repflow.core import BadFile, BadSetting, BadSpec, CallerError, ModelProblem, UnknownName
 from repflow.models import load
 from repflow.models.byte_tokenizer import byte_tokenizer
-from repflow.models.sources import _gguf
+from repflow.models.sources import gguf as _gguf
 
 SMALL = "config:llama,layers=2,width=16"
 

@@ -86,7 +86,7 @@ def test_the_files_own_ids(tmp_path: Path, family: str, change: Callable[[Tokeni
 
 
 def check(folder: Path) -> None:
-    from repflow.models.sources._tokenizer import tokenizer_and_warnings
+    from repflow.models.sources.tokenizer import tokenizer_and_warnings
 
     own = Tokenizer.from_file(str(folder / "tokenizer.json"))
     found, _ = tokenizer_and_warnings(folder)
@@ -114,7 +114,7 @@ def test_a_qwen2_folder_whose_file_does_not_split_digits(tmp_path: Path) -> None
 
 
 def test_truncation_and_padding_of_the_file_do_not_cut_texts(tmp_path: Path) -> None:
-    from repflow.models.sources._tokenizer import directory_tokenizer
+    from repflow.models.sources.tokenizer import directory_tokenizer
 
     bytes_with(cuts).save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2"}))

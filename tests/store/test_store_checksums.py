@@ -12,7 +12,8 @@ from store_rows import layer_row, pair_row, path_row, run_info
 from store_runs import create, finish, finished, unseal
 
 from repflow.core import BadFile, RepflowError, StoreConflict
-from repflow.store import Run, RunWriter, _seal, open_run
+from repflow.store import Run, RunWriter, open_run
+from repflow.store import seal as _seal
 from repflow.studies.probe.linear.features import FeatureFacts, FeatureFile
 
 FLIPS = 1_000
@@ -137,12 +138,12 @@ def test_a_run_that_is_being_replaced_is_said_to_be_unfinished(tmp_path: Path, m
     check = _seal.check_files
 
     def replaced_meanwhile(*asked: Any) -> None:
-        monkeypatch.setattr("repflow.store._marker.check_files", check)
+        monkeypatch.setattr("repflow.store.marker.check_files", check)
         with create(directory, {"context": 1}, overwrite=True) as writer:
             writer.save_part("a", {}, {})
         check(*asked)
 
-    monkeypatch.setattr("repflow.store._marker.check_files", replaced_meanwhile)
+    monkeypatch.setattr("repflow.store.marker.check_files", replaced_meanwhile)
     with pytest.raises(StoreConflict, match="unfinished flow run"):
         open_run(directory)
 

@@ -56,7 +56,7 @@ def test_killed_while_overwriting_never_mixes_two_runs(
         raise Killed
 
     with monkeypatch.context() as patch, create(directory, {"context": 1}, overwrite=True) as writer:
-        patch.setattr(f"repflow.store._layout.{step}", dying)
+        patch.setattr(f"repflow.store.layout.{step}", dying)
         with pytest.raises(Killed):
             writer.save_part("new", {}, {})
     begun = json.loads((directory / "run.json").read_text())["settings"]
@@ -70,7 +70,7 @@ def test_a_run_killed_before_its_checkpoint_went_is_tidied(tmp_path: Path, monke
 
     writer = create(unfinished(tmp_path), resume=True)
     with monkeypatch.context() as patch:
-        patch.setattr("repflow.store._layout.remove_parts", dying)
+        patch.setattr("repflow.store.layout.remove_parts", dying)
         die_finishing(writer)
     assert open_run(tmp_path).layers["value"].tolist() == [0.25]
     assert "checkpoint" in names(tmp_path)

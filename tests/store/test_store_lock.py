@@ -13,8 +13,8 @@ import pytest
 from store_runs import create, finish, names, part_of, parts
 
 from repflow.core import StoreConflict
-from repflow.store import _lock
-from repflow.store._lock import DirectoryLock
+from repflow.store import lock as _lock
+from repflow.store.lock import DirectoryLock
 
 
 def test_two_writers_of_one_directory(tmp_path: Path) -> None:

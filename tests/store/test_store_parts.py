@@ -163,7 +163,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
 
     with RunWriter.create(tmp_path / "r", {}, "flow") as writer:
         writer.save_part("a", {}, {})
-        monkeypatch.setattr("repflow.store._atomic.os.fsync", full)
+        monkeypatch.setattr("repflow.store.atomic.os.fsync", full)
         with pytest.raises(
             BadFile, match=r"cannot write the run directory .*/r: the disk is full; .*--resume"
         ) as caught:

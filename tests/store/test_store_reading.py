@@ -10,7 +10,7 @@ from store_runs import edit, unseal
 
 from repflow.core import BadFile, LayerRow, StoreConflict
 from repflow.store import Run, RunWriter, open_run
-from repflow.store._tables import read_table, table_bytes
+from repflow.store.tables import read_table, table_bytes
 
 
 @pytest.fixture

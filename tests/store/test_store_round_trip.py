@@ -18,8 +18,8 @@ from store_rows import MakeRun, layer_row, pair_row, path_row, run_info
 
 from repflow.core import LayerRow, PairRow, PathRow
 from repflow.store import RunWriter, open_run
-from repflow.store._json import plain, to_bytes
-from repflow.store._tables import read_table, table_bytes
+from repflow.store.plain_json import plain, to_bytes
+from repflow.store.tables import read_table, table_bytes
 
 TEXT = st.text(max_size=12)
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)

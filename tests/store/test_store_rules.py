@@ -175,7 +175,7 @@ def test_a_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num
     def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("repflow.store._lock.os.open", refuse)
+    monkeypatch.setattr("repflow.store.lock.os.open", refuse)
     with pytest.raises(BadFile, match=r"cannot write the run directory .*/r: .*choose another --out"):
         create(tmp_path / "r")
     assert names(tmp_path) == set()

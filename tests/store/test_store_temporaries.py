@@ -93,7 +93,7 @@ def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
 
 
 def test_a_temporary_taken_for_dead_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from repflow.store import _temporary
+    from repflow.store import temporary as _temporary
 
     lock, seen = _temporary.lock, []
 

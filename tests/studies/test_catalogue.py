@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import repflow
-from repflow.cli._study import command_of
+from repflow.cli.study import command_of
 from repflow.studies.catalogue import STUDIES, study, tables
 from repflow.studies.kit.fields import flat, from_flat, groups
 from repflow.studies.kit.settings import ZOO

@@ -11,9 +11,9 @@ import pytest
 from repflow.tasks import TextTask
 from repflow.tasks import _held as held_module
 from repflow.tasks import _sources as sources
-from repflow.tasks._blocks import CELL, LEAST_BLOCKS, block_length, blocks_of
-from repflow.tasks._held import hold_rows, hold_text
-from repflow.tasks._spread import fractions, nearest
+from repflow.tasks.blocks import CELL, LEAST_BLOCKS, block_length, blocks_of
+from repflow.tasks.held import hold_rows, hold_text
+from repflow.tasks.spread import fractions, nearest
 from repflow.tasks.text import SHIPPED
 
 VOCABULARY = [f"w{i}" for i in range(400)]

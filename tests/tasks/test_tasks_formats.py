@@ -10,8 +10,8 @@ import pytest
 
 from repflow.core import BadFile, BadSetting
 from repflow.tasks import KvprTask, MdqaTask, TextTask, examples_sha256
-from repflow.tasks._formats import tell
 from repflow.tasks.files import lines, records
+from repflow.tasks.formats import tell
 
 ROWS = [{"text": f"row {i} says a few words, and then some", "n": i, "label": "ab"[i % 2]} for i in range(12)]
 JSON_LINES = "".join(json.dumps(row) + "\n" for row in ROWS)

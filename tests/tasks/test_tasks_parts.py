@@ -19,12 +19,12 @@ from repflow.tasks import (
     mdqa_correct,
     normalise_answer,
 )
-from repflow.tasks._fit import largest_fit
-from repflow.tasks._places import arrange, arrivals, slot_order
-from repflow.tasks._prompts import Prompt, Question
-from repflow.tasks._tokens import token_span
 from repflow.tasks.files import records
+from repflow.tasks.fit import largest_fit
 from repflow.tasks.pairs import PairStream
+from repflow.tasks.places import arrange, arrivals, slot_order
+from repflow.tasks.prompts import Prompt, Question
+from repflow.tasks.tokens import token_span
 
 
 @pytest.mark.parametrize(

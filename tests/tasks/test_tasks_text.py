@@ -6,9 +6,9 @@ import pytest
 
 from repflow.core import BadFile, BadSetting, BadSpec, NotEnoughData
 from repflow.tasks import TextTask, examples_sha256, longest
-from repflow.tasks._hub import DatasetName, parse
-from repflow.tasks._sources import read_source
 from repflow.tasks.files import shipped
+from repflow.tasks.hub import DatasetName, parse
+from repflow.tasks.sources import read_source
 
 
 def put(path, text):

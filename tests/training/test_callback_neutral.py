@@ -12,8 +12,8 @@ from callback_kit import flow_callback, fresh, steps_of, trainer
 
 import repflow
 from repflow.models.kernels import parallel_scan
-from repflow.training._undisturbed import undisturbed
 from repflow.training.losses import FlowLossTrainer
+from repflow.training.undisturbed import undisturbed
 
 
 def trained(family: str, folder: Path, watched: bool, **options: Any) -> tuple[Any, list[dict[str, float]]]:

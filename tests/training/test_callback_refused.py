@@ -14,7 +14,8 @@ from transformers import TrainerCallback
 import repflow
 from repflow.core import BadFile, BadSetting, CallerError, ContextTooLong, ModelProblem, StoreConflict, UnknownName
 from repflow.models import load
-from repflow.store import _parts, _writer
+from repflow.store import parts as _parts
+from repflow.store import writer as _writer
 from repflow.studies.kit.settings import MeasureSettings, ModelSettings, TaskSettings
 from repflow.training import FlowCallback
 
@@ -195,7 +196,7 @@ def test_a_step_at_which_some_examples_are_not_finite(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_while_measuring_ends_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from repflow.training import _series
+    from repflow.training import series as _series
 
     measure = _series.measure
 

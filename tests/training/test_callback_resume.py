@@ -17,7 +17,8 @@ from transformers import TrainerCallback
 
 import repflow
 from repflow.core import StoreConflict
-from repflow.store import Run, _parts, open_run
+from repflow.store import Run, open_run
+from repflow.store import parts as _parts
 
 SAVING = {"save_strategy": "steps", "save_steps": 2}
 
@@ -156,7 +157,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from callback_kit import At
 from test_callback_resume import train
 torch.set_num_threads(1)
@@ -167,10 +168,13 @@ train(Path(sys.argv[1]), [At([9], lambda **_: os.kill(os.getpid(), signal.SIGKIL
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_killed_training_goes_on(whole: Run, tmp_path: Path) -> None:
-    here = str(Path(__file__).parent)
+    here = Path(__file__).parent
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path), here], env=environment, capture_output=True, check=False
+        [sys.executable, "-c", KILLED, str(tmp_path), str(here), str(here.parent / "kits")],
+        env=environment,
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     train(tmp_path, resume="checkpoint-8")

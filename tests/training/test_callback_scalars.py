@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 import repflow
 from repflow.core import BadSetting
-from repflow.training._schedule import Schedule
+from repflow.training.schedule import Schedule
 
 NAMES = {
     "flow/inter_token_cosine_early", "flow/inter_token_cosine_middle", "flow/inter_token_cosine_late",

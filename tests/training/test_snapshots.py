@@ -9,7 +9,8 @@ import repflow
 from repflow.core import BadFile, BadSetting, CallerError, Interrupted
 from repflow.store import Run, join
 from repflow.studies.kit.settings import MeasureSettings
-from repflow.training import _series, measure_snapshots
+from repflow.training import measure_snapshots
+from repflow.training import series as _series
 
 FAMILIES = ("gpt_neo", "mamba")
 

@@ -14,7 +14,8 @@ from zoo_kit import NAME, STEPS, Quiet, at_step, data_folder, interrupt, make_sm
 from repflow.cli import main
 from repflow.models import load
 from repflow.store import open_run
-from repflow.training import _series, snapshots
+from repflow.training import series as _series
+from repflow.training import snapshots
 from repflow.training.zoo import flow
 from repflow.training.zoo.card import evaluate, told_reached
 from repflow.training.zoo.folder import MARKER, Training

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zoo_kit import prose
 
-from repflow.models.sources._tokenizer import directory_tokenizer
+from repflow.models.sources.tokenizer import directory_tokenizer
 from repflow.tasks.kvpr import KvprTask
 from repflow.training.zoo.recipes import END_OF_TEXT, POSITIONS, VOCABULARY
 from repflow.training.zoo.vocabulary import make_tokenizer

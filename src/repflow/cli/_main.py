@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from repflow._version import __version__
-from repflow.cli._tell import say
+from repflow.cli.tell import say
 from repflow.core import Interrupted, RepflowError, local_path, unknown
 from repflow.studies.catalogue import STUDIES, study
 
@@ -73,14 +73,14 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _command(name: str) -> Callable[[list[str]], int]:
     if name == "train":
-        from repflow.cli._train import train
+        from repflow.cli.train import train
 
         return train
     if name in OTHERS:
-        from repflow.cli import _runs
+        from repflow.cli import runs
 
-        return getattr(_runs, name)
-    from repflow.cli._study import run_study
+        return getattr(runs, name)
+    from repflow.cli.study import run_study
 
     return partial(run_study, study(name))
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repflow.core import BadFile, BadSetting, unknown
-from repflow.store._pairing import paired_intervals
-from repflow.store._run import Run
-from repflow.store._sense import making_sense
-from repflow.store._steps import at_last_step, last_steps
-from repflow.store._unmatched import unmatched
+from repflow.store.pairing import paired_intervals
+from repflow.store.run import Run
+from repflow.store.sense import making_sense
+from repflow.store.steps import at_last_step, last_steps
+from repflow.store.unmatched import unmatched
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repflow.core import BadSetting, LayerRow, PairRow, PathRow
-from repflow.store._marker import differences
-from repflow.store._run import Run
-from repflow.store._sense import making_sense
-from repflow.store._writer import RunWriter
+from repflow.store.marker import differences
+from repflow.store.run import Run
+from repflow.store.sense import making_sense
+from repflow.store.writer import RunWriter
 
 if TYPE_CHECKING:
     import pandas as pd

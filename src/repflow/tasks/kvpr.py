@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadSetting, Example, NotEnoughData, Tokenizer, unknown
-from repflow.tasks._bos import WithBos
-from repflow.tasks._places import arrange, arrivals, check_places, places_of
-from repflow.tasks._prompts import Prompt, Question, assemble, check_items, check_size
+from repflow.tasks.bos import WithBos
 from repflow.tasks.files import sha256_of
 from repflow.tasks.pairs import MOST_PAIRS, STYLES, KvRecord, PairStream, line_of, quoted, read_pairs
+from repflow.tasks.places import arrange, arrivals, check_places, places_of
+from repflow.tasks.prompts import Prompt, Question, assemble, check_items, check_size
 
 INSTRUCTION = "Find the value that belongs to the given key in the JSON object below."
 HEAD = f"{INSTRUCTION}\n\nJSON data:\n{{"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import Example, NotEnoughData, Tokenizer
-from repflow.tasks._bos import WithBos
-from repflow.tasks._places import arrange, arrivals, check_places, places_of
-from repflow.tasks._prompts import Prompt, Question, assemble, check_items, check_size
+from repflow.tasks.bos import WithBos
 from repflow.tasks.files import sha256_of, shipped
 from repflow.tasks.passages import Asked, Passage, distractors, read_questions
+from repflow.tasks.places import arrange, arrivals, check_places, places_of
+from repflow.tasks.prompts import Prompt, Question, assemble, check_items, check_size
 
 INSTRUCTION = "One of the documents below answers the question. Reply with the answer only, in a few words."
 HEAD = f"{INSTRUCTION}\n\n"

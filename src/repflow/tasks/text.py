@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadSetting, Example, NotEnoughData, Tokenizer
-from repflow.tasks._blocks import LEAST_BLOCKS
-from repflow.tasks._bos import WithBos, bos_of
-from repflow.tasks._prompts import check_size
-from repflow.tasks._sources import Source, facts, read_source
-from repflow.tasks._tokens import encode
-from repflow.tasks._windows import count_units, documents, windows
+from repflow.tasks.blocks import LEAST_BLOCKS
+from repflow.tasks.bos import WithBos, bos_of
 from repflow.tasks.files import shipped
+from repflow.tasks.prompts import check_size
+from repflow.tasks.sources import Source, facts, read_source
+from repflow.tasks.tokens import encode
+from repflow.tasks.windows import count_units, documents, windows
 
 SHIPPED = ("prose.txt", "dialogue.txt", "encyclopaedia.txt", "code.txt", "lists.txt", "letters.txt")
 """The texts that come with the package and are read where no other is named: one line a file in `data/`."""

@@ -14,12 +14,12 @@ from repflow.models.wrappers import unwrapped
 from repflow.studies.flow.measure import read
 from repflow.studies.kit.record import Reading, Record, Tables
 from repflow.studies.kit.settings import FlowSettings, MeasureSettings, ModelSettings
-from repflow.training._evaluation import Evaluated, NoTokenizer, ReadyTask, evaluation, recorded
-from repflow.training._live import check_vocabulary, live_subject
-from repflow.training._scalars import scalars
-from repflow.training._schedule import Schedule
-from repflow.training._series import COMMAND, Series, measure_step
-from repflow.training._undisturbed import undisturbed
+from repflow.training.evaluation import Evaluated, NoTokenizer, ReadyTask, evaluation, recorded
+from repflow.training.live import check_vocabulary, live_subject
+from repflow.training.scalars import scalars
+from repflow.training.schedule import Schedule
+from repflow.training.series import COMMAND, Series, measure_step
+from repflow.training.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments

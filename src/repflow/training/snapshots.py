@@ -14,8 +14,8 @@ from repflow.studies.kit.progress import Silent
 from repflow.studies.kit.record import Reading, Record
 from repflow.studies.kit.settings import FlowSettings, MeasureSettings, ModelSettings
 from repflow.studies.kit.tasks import Assignment
-from repflow.training._evaluation import Evaluated, evaluation, of_one, recorded
-from repflow.training._series import COMMAND, Series, measure_step
+from repflow.training.evaluation import Evaluated, evaluation, of_one, recorded
+from repflow.training.series import COMMAND, Series, measure_step
 
 
 def measure_snapshots(

@@ -21,7 +21,7 @@ from repflow.studies.kit.record import Reading, Record
 from repflow.studies.kit.settings import FlowSettings, MeasureSettings, TaskSettings
 from repflow.studies.kit.tasks import Assignment
 from repflow.studies.kit.units import Units, autocorrelation, units_of
-from repflow.training._evaluation import ReadyTask
+from repflow.training.evaluation import ReadyTask
 
 TINY = "config:pythia,layers=2,width=32"
 

@@ -9,7 +9,7 @@ from probe_run import MAMBA, PYTHIA, SCENES, THREE, summary_of, write_probe_run
 from repflow.report import write_figures
 from repflow.report.reading import read
 from repflow.store import RunWriter
-from repflow.store._layout import FIGURE_NAME
+from repflow.store.layout import FIGURE_NAME
 from repflow.studies.probe.papers import probe_figures
 
 PLACES = ("last", "gold", "even:2")

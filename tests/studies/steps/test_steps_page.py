@@ -16,7 +16,7 @@ from training_run import FIVE, write_training_run
 from repflow.core import NotEnoughData, UnknownName
 from repflow.report import Plots, write_figures, write_report
 from repflow.report.reading import read
-from repflow.store._layout import FIGURE_NAME
+from repflow.store.layout import FIGURE_NAME
 from repflow.studies.kit.thirds import THIRDS, thirds
 from repflow.studies.steps.axis import Scale, StepAxis, scale_of, thinned
 from repflow.studies.steps.texts import curves_said, map_said, table_said

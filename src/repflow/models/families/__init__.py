@@ -2,7 +2,7 @@
 
 from repflow.core import BadSetting, unknown
 from repflow.models.families import _hybrids, _state_space, _transformers
-from repflow.models.families._family import KEYS, Family, Shape, default_heads
+from repflow.models.families.family import KEYS, Family, Shape, default_heads
 
 FAMILIES: dict[str, Family] = {
     family.name: family for group in (_transformers, _state_space, _hybrids) for family in group.FAMILIES

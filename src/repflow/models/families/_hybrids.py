@@ -1,6 +1,6 @@
 """Families with attention and state-space (or gated linear recurrent) blocks."""
 
-from repflow.models.families._family import Family, Shape, chunk, gated_width, kv_heads, ssm_heads
+from repflow.models.families.family import Family, Shape, chunk, gated_width, kv_heads, ssm_heads
 
 
 def _period(shape: Shape) -> int:

@@ -1,6 +1,6 @@
 """State-space families, and RWKV, whose blocks are a recurrence of another kind."""
 
-from repflow.models.families._family import Family, Shape, chunk, ssm_heads
+from repflow.models.families.family import Family, Shape, chunk, ssm_heads
 
 
 def _mamba(_: Shape) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Attention-only families."""
 
-from repflow.models.families._family import Family, Shape, gated_width, kv_heads
+from repflow.models.families.family import Family, Shape, gated_width, kv_heads
 
 
 def _gpt2(_: Shape) -> dict[str, object]:

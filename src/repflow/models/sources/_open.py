@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from repflow.core import BadSetting
-from repflow.models.sources._adapter import adapted
-from repflow.models.sources._config import open_config
-from repflow.models.sources._directory import open_directory
-from repflow.models.sources._gguf import gguf_tokenizer, open_gguf
-from repflow.models.sources._hub import hub_tokenizer, open_hub
-from repflow.models.sources._opened import Opened, Request
-from repflow.models.sources._tokenizer import directory_tokenizer
+from repflow.models.sources.adapter import adapted
+from repflow.models.sources.config import open_config
+from repflow.models.sources.directory import open_directory
+from repflow.models.sources.gguf import gguf_tokenizer, open_gguf
+from repflow.models.sources.hub import hub_tokenizer, open_hub
+from repflow.models.sources.opened import Opened, Request
+from repflow.models.sources.tokenizer import directory_tokenizer
 from repflow.models.spec import SourceKind, parse_config_source, source_kind
 from repflow.models.zoo import zoo_source
 

@@ -8,12 +8,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from repflow.training.losses._attached import FlowLosses, flow_losses
-from repflow.training.losses._contrastive_tokens import ContrastiveTokens, contrastive_tokens
-from repflow.training.losses._term import Losses, Term
-from repflow.training.losses._token_diversity import TokenDiversity, token_diversity
-from repflow.training.losses._v_glob import VGlob, v_glob
-from repflow.training.losses._v_loc import VLoc, v_loc
+from repflow.training.losses.attached import FlowLosses, flow_losses
+from repflow.training.losses.contrastive import ContrastiveTokens, contrastive_tokens
+from repflow.training.losses.diversity import TokenDiversity, token_diversity
+from repflow.training.losses.global_variance import VGlob, v_glob
+from repflow.training.losses.local_variance import VLoc, v_loc
+from repflow.training.losses.term import Losses, Term
 
 if TYPE_CHECKING:
     from repflow.training.losses._trainer import FlowLossMixin, FlowLossTrainer

@@ -10,8 +10,8 @@ from transformers import Trainer
 
 from repflow.core import Tap
 from repflow.models.wrappers import unwrapped
-from repflow.training.losses._attached import FlowLosses, flow_losses
-from repflow.training.losses._term import Losses
+from repflow.training.losses.attached import FlowLosses, flow_losses
+from repflow.training.losses.term import Losses
 
 # Type checkers see a mixin as what it is mixed into.
 _Base = Trainer if TYPE_CHECKING else object

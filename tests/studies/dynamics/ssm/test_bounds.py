@@ -12,7 +12,7 @@ from repflow.metrics import poisson_weights
 from repflow.metrics.batch import spaced_rows
 from repflow.models import Loaded
 from repflow.studies.dynamics.ssm import BlockMixer, Bound, Recurrence, bounds, mixers, reading
-from repflow.studies.dynamics.ssm._observed import LAGS, STARTS, observed
+from repflow.studies.dynamics.ssm.observed import LAGS, STARTS, observed
 from repflow.studies.dynamics.ssm.state import TransitionState, summed
 
 TOKENS = 48

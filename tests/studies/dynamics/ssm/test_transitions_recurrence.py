@@ -10,7 +10,7 @@ from torch import Tensor
 
 from repflow.models import Loaded, load
 from repflow.studies.dynamics.ssm import BlockMixer, Recurrence, mixers, reading
-from repflow.studies.dynamics.ssm._observed import observed
+from repflow.studies.dynamics.ssm.observed import observed
 from repflow.studies.dynamics.ssm.recurrence import states
 
 IDS = torch.randint(0, 250, (2, 45), generator=torch.Generator().manual_seed(1))

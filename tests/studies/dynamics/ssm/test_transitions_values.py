@@ -13,8 +13,8 @@ from torch import Tensor
 from repflow.metrics import pack, poisson_weights, unpack
 from repflow.metrics.batch import spaced_rows
 from repflow.studies.dynamics.ssm import Recurrence, TransitionState, transition_values
-from repflow.studies.dynamics.ssm._observed import HORIZONS, LAGS, RATES, STARTS, observed
 from repflow.studies.dynamics.ssm.histogram import Bins, quantiles
+from repflow.studies.dynamics.ssm.observed import HORIZONS, LAGS, RATES, STARTS, observed
 from repflow.studies.dynamics.ssm.state import summed
 from repflow.studies.dynamics.ssm.values import LEVELS
 
@@ -158,7 +158,7 @@ def test_mixers_of_different_size_share_a_state() -> None:
 def test_pieces_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = made()
     whole = state_of(rows, list(range(6)))
-    monkeypatch.setattr("repflow.studies.dynamics.ssm._observed._ROOM", 40)
+    monkeypatch.setattr("repflow.studies.dynamics.ssm.observed._ROOM", 40)
     same(state_of(rows, list(range(6))), whole)
 
 

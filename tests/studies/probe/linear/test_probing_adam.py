@@ -8,7 +8,9 @@ import torch
 from probing_planted import accuracies, crossed
 from probing_twins import adam_logits, adam_loop, z_scores
 
-from repflow.studies.probe.linear import Predictions, _adam, _rows, fit, fit_probes
+from repflow.studies.probe.linear import Predictions, fit, fit_probes
+from repflow.studies.probe.linear import adam as _adam
+from repflow.studies.probe.linear import standing_rows as _rows
 
 
 def fitted(data, **more) -> Predictions:

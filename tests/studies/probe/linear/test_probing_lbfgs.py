@@ -5,7 +5,8 @@ import pytest
 from probing_planted import Planted, accuracies, crossed
 from probing_twins import logistic, regression, z_scores
 
-from repflow.studies.probe.linear import Predictions, _logistic, fit_probes
+from repflow.studies.probe.linear import Predictions, fit_probes
+from repflow.studies.probe.linear import logistic as _logistic
 from repflow.studies.probe.linear.splits import fold_numbers
 
 

@@ -17,8 +17,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from repflow.core import Site
-from repflow.studies.dynamics.ssm._observed import LAGS
 from repflow.studies.dynamics.ssm.mixers import BlockMixer
+from repflow.studies.dynamics.ssm.observed import LAGS
 from repflow.studies.dynamics.ssm.state import TransitionState
 from repflow.studies.dynamics.ssm.values import slowest
 

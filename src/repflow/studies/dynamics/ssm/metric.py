@@ -9,8 +9,8 @@ from repflow.core import ModelProblem
 from repflow.metrics import Batch, SiteView
 from repflow.metrics.trace import Trace
 from repflow.models import Loaded
-from repflow.studies.dynamics.ssm._observed import Observed, observed
 from repflow.studies.dynamics.ssm.mixers import BlockMixer, reading
+from repflow.studies.dynamics.ssm.observed import Observed, observed
 from repflow.studies.dynamics.ssm.recurrence import Recurrence
 from repflow.studies.dynamics.ssm.state import TransitionState, summed
 

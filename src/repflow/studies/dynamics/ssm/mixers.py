@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from repflow.core import Site, block_taps
 from repflow.models import Loaded
 from repflow.models.recording import input_state, output_state
-from repflow.studies.dynamics.ssm import _mamba, _mamba2, _rg_lru
-from repflow.studies.dynamics.ssm._kind import Kind
+from repflow.studies.dynamics.ssm import mamba, mamba2, rg_lru
+from repflow.studies.dynamics.ssm.kind import Kind
 from repflow.studies.dynamics.ssm.recurrence import Recurrence
 
-KINDS: dict[str, Kind] = {kind.KIND.name: kind.KIND for kind in (_mamba, _mamba2, _rg_lru)}
+KINDS: dict[str, Kind] = {kind.KIND.name: kind.KIND for kind in (mamba, mamba2, rg_lru)}
 
 
 @dataclass(frozen=True, slots=True)

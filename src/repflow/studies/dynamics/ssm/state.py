@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from repflow.studies.dynamics.ssm._observed import Observed
+from repflow.studies.dynamics.ssm.observed import Observed
 
 
 @dataclass(frozen=True, eq=False)

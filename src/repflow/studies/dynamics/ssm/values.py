@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from repflow.studies.dynamics.ssm._observed import HORIZONS, LAGS, RATES
 from repflow.studies.dynamics.ssm.histogram import quantile_bins, quantiles
+from repflow.studies.dynamics.ssm.observed import HORIZONS, LAGS, RATES
 from repflow.studies.dynamics.ssm.state import TransitionState
 
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from repflow.core import BadSetting, ModelProblem, unknown
-from repflow.studies.probe.linear._adam import predict_adam
-from repflow.studies.probe.linear._jobs import Jobs
-from repflow.studies.probe.linear._logistic import predict_logistic
-from repflow.studies.probe.linear._scaling import standardised
+from repflow.studies.probe.linear.adam import predict_adam
 from repflow.studies.probe.linear.checks import check_probeable
+from repflow.studies.probe.linear.jobs import Jobs
+from repflow.studies.probe.linear.logistic import predict_logistic
 from repflow.studies.probe.linear.predictions import SOLVERS, Predictions
+from repflow.studies.probe.linear.scaling import standardised
 from repflow.studies.probe.linear.splits import apart_mask, control_labels, fold_numbers, identity_labels, train_mask
 
 CACHE = 16 * 2**20

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from repflow.studies.probe.linear._draws import APART, BLOCK, FOLD, IDENTITY, SPLIT, WITHIN, draws, shuffled
+from repflow.studies.probe.linear.draws import APART, BLOCK, FOLD, IDENTITY, SPLIT, WITHIN, draws, shuffled
 
 TEST_SHARE = 0.2
 FOLDS = 5
