@@ -8,7 +8,7 @@ from store_runs import create, finish, finished, names, parts, unfinished
 
 from repflow.core import StoreConflict
 from repflow.store import RunWriter, open_run
-from repflow.store import _writer as writer_module
+from repflow.store import writer as writer_module
 
 
 class Killed(BaseException):

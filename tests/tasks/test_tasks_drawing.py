@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repflow.tasks import TextTask
-from repflow.tasks import _held as held_module
-from repflow.tasks import _sources as sources
+from repflow.tasks import TextTask, sources
+from repflow.tasks import held as held_module
 from repflow.tasks.blocks import CELL, LEAST_BLOCKS, block_length, blocks_of
 from repflow.tasks.held import hold_rows, hold_text
 from repflow.tasks.spread import fractions, nearest

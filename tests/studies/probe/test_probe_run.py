@@ -17,6 +17,7 @@ from repflow.engines import features as reading
 from repflow.models import Loaded, load
 from repflow.models.generation import greedy
 from repflow.store import Run
+from repflow.studies.kit import answering
 from repflow.studies.kit.fields import from_flat
 from repflow.studies.probe import reading as probe_reading
 from repflow.studies.probe.linear import fit_probes, summarise, summarise_depth
@@ -243,7 +244,7 @@ def test_right_answers_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         texts = [bytes(row).decode() for row in ids.tolist()]
         return [answer_if_first(text) for text in texts]
 
-    monkeypatch.setattr(probe_reading, "continued", continued)
+    monkeypatch.setattr(answering, "continued", continued)
     run = repflow.probe(SUBJECT, out=tmp_path / "run", **SETTINGS | {"places": "last", "examples": 8})
     assert run.table("answers").groupby("gold_class")["correct"].mean().tolist() == [1.0, 0.0, 0.0]
     summary = run.table("probe_summary").iloc[0]
