@@ -3,10 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from synthetic import TRIO, make_run
 
-from repflow.drawing.matplotlib import draw_over_depth
 from repflow.drawing.source import Subject
 from repflow.drawing.stretches import parted, ranks, spread, stretches
 from repflow.drawing.style import INK, Style
@@ -102,18 +100,6 @@ def test_a_site_that_was_not_measured_parts_the_curve_over_depth(tmp_path):
     assert [len(part) for part in segments(line)] == [4, 1, 6]
     assert [len(t["x"]) for t in named(figure, "-low")] == [4, 6]
     assert [len(t["x"]) for t in named(figure, "-bars")] == [1]
-
-
-def test_papers_break_their_lines_too():
-    depth = np.array([0.25, 0.5, 1.0])
-    rows = pd.DataFrame({"site": ["block.0", "block.1", "block.3"], "site_index": [1, 2, 4], "depth": depth})
-    rows = rows.assign(value=depth, ci_low=depth - 0.1, ci_high=depth + 0.2)
-    axes = Figure().subplots()
-    line = draw_over_depth(axes, TWO[0], rows)
-    assert np.isnan(line.get_xdata()).tolist() == [False, False, True, False]
-    (band,) = [c for c in axes.collections if len(c.get_paths()[0].vertices) > 2]
-    assert band.get_paths()[0].vertices[:, 0].max() == 0.5
-    assert len(axes.containers) == 1, "the last block has bars"
 
 
 def test_distances_and_lags_that_are_missing_part_their_lines():

@@ -187,13 +187,49 @@ def test_no_two_of_eight_subjects_look_the_same():
 def test_figure_files(run, tmp_path):
     first = write_figures(run, ("pdf", "png"), tmp_path / "a")
     names = {p.name for p in first}
-    assert {"inter_token_cosine_text-512.pdf", "adjacent_cosine_text-512.png", "paths_text-512.pdf"} <= names
+    assert {"inter_token_cosine_text-512.pdf", "adjacent_cosine_text-512.png", "paths_wide_text-512.pdf"} <= names
     assert sum(name.startswith("cka_") for name in names) == 2 * len(TRIO)
     assert all(p.stat().st_size > 2000 for p in first)
     again = write_figures(run, ("pdf",), tmp_path / "b")
+    assert {p.name for p in again} == {name for name in names if not name.endswith(".png")}
     for path in again:
         assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes()
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(names)
+
+
+def test_one_panel_another_variant_policy_and_width(run, tmp_path):
+    wanted = {"only": "inter_token_cosine", "variant": "standardised", "tokens": "all", "width_mm": 120}
+    written = write_figures(run, ("svg",), tmp_path, **wanted)
+    assert [p.name for p in written] == ["inter_token_cosine_standardised_all_text-512.svg", "captions.md"]
+    assert 'width="340.15' in written[0].read_text()
+    told = written[1].read_text()
+    assert "standardised, tokens: all" in told
+    assert "95% intervals" in told
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"only": "inter_token_cosin"}, "did you mean inter_token_cosine"),
+        ({"variant": "rawest"}, "unknown variant 'rawest'"),
+        ({"tokens": "nosink"}, "did you mean no_sink"),
+        ({"width_mm": 3}, "--width-mm must be 40 to 400, got 3"),
+    ],
+)
+def test_what_a_run_has_not_is_named(run, tmp_path, wanted, said):
+    with pytest.raises((UnknownName, BadSetting), match=said):
+        write_figures(run, ("svg",), tmp_path / "none", **wanted)
+    assert not (tmp_path / "none").exists()
+
+
+def test_every_panel_of_the_page_is_a_figure_of_the_notebook(run):
+    plots = Plots(run)
+    assert {"offset_profile", "cross_cka", "sequence_curvature"} <= set(dir(plots))
+    for name in dir(plots):
+        if name not in ("layers", "training", "training_map", "probes", "attribution", "influence"):
+            assert getattr(plots, name)().data, name
+    with pytest.raises(AttributeError, match="did you mean offset_profile"):
+        plots.offset_profil()
 
 
 def test_figure_files_with_odd_names(tmp_path):

@@ -108,6 +108,8 @@ def test_overwriting_keeps_ones_own_files_among_the_figures(tmp_path: Path) -> N
         path = directory / "figures" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
+    listed = [*ours[:-1], "sub/paths_text-128.png", "../run.json", 3]
+    (directory / "figures" / "figures.json").write_text(json.dumps(listed))
     with create(directory, overwrite=True) as writer:
         finish(writer)
     left = {str(path.relative_to(directory / "figures")) for path in (directory / "figures").rglob("*.*")}
@@ -119,6 +121,7 @@ def test_overwriting_deletes_only_what_a_run_holds(tmp_path: Path) -> None:
     for name in ("notes.txt", "mine.parquet", "report.html", "probes.parquet", FIGURE, ".repflow-1-2.tmp"):
         (directory / name).parent.mkdir(exist_ok=True)
         (directory / name).write_text(name)
+    (directory / "figures" / "figures.json").write_text(json.dumps([Path(FIGURE).name]))
     (directory / "copy.parquet").write_bytes((directory / "layers.parquet").read_bytes())
     with create(directory, {"context": 1}, overwrite=True) as writer:
         assert "report.html" in names(directory)

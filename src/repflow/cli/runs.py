@@ -1,15 +1,18 @@
 """repflow report, show, compare and doctor: commands that read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from repflow.cli.arguments import parse
 from repflow.cli.tell import tell
-from repflow.core import local_path
+from repflow.core import BadSetting, local_path
 
+FORMATS = ("pdf", "png")
+WIDTH = 85.0
+"""Millimetres of one column of two."""
 _Place = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")]
 
 
@@ -20,7 +23,17 @@ class Report:
     directory: _Place
     """A run directory, or zoo:training, the run that comes with the package."""
     figures: bool = False
-    """Also write figures/*.pdf and *.png, and of a probe run its table as figures/probe_table.csv and .tex."""
+    """Also write every panel for papers, figures/*.pdf and *.png, with captions.md and the tables as CSV and LaTeX."""
+    formats: tuple[Literal["pdf", "png", "svg"], ...] = FORMATS
+    """With --figures: pdf, png or svg, several at once."""
+    only: str | None = None
+    """With --figures: only the panel of this name."""
+    variant: str | None = None
+    """With --figures: this variant in place of each panel's first."""
+    tokens: str | None = None
+    """With --figures: this token policy in place of the first."""
+    width_mm: float = WIDTH
+    """With --figures: how wide a figure is; one column of two is 85, panels side by side take both."""
     out: Path | None = None
     """Another folder than the run's own for the report and figures; zoo:training goes to runs/zoo-training."""
 
@@ -58,6 +71,7 @@ class Doctor:
 
 def report(arguments: list[str]) -> int:
     asked = parse(Report, "report", arguments)
+    _refuse_idle(asked)
     from repflow.report import write_figures, write_report
     from repflow.report.run import Run
 
@@ -66,9 +80,26 @@ def report(arguments: list[str]) -> int:
     out = asked.out or (Path("runs") / asked.directory.replace(":", "-") if shipped else None)
     tell(write_report(run, out and out / "report.html"))
     if asked.figures:
-        for path in write_figures(run, directory=out and out / "figures"):
+        for path in write_figures(
+            run,
+            asked.formats,
+            out and out / "figures",
+            only=asked.only,
+            variant=asked.variant,
+            tokens=asked.tokens,
+            width_mm=asked.width_mm,
+        ):
             tell(path)
     return 0
+
+
+def _refuse_idle(asked: Report) -> None:
+    """Raises BadSetting for a choice of figures where none are to be written."""
+    standard = {field.name: field.default for field in fields(Report)}
+    chosen = ("formats", "only", "variant", "tokens", "width_mm")
+    given = [name for name in chosen if getattr(asked, name) != standard[name]]
+    if given and not asked.figures:
+        raise BadSetting(f"--{given[0].replace('_', '-')} is for figures; add --figures")
 
 
 def show(arguments: list[str]) -> int:

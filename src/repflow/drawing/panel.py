@@ -6,6 +6,7 @@ from typing import Any
 
 from repflow.core.quantities import Quantity
 from repflow.drawing.plotly import Figure
+from repflow.drawing.source import Scene
 from repflow.drawing.style import Style
 
 VARIANTS = ("rms", "raw", "unit", "centred", "standardised", "median", "mean", "max", "uncentred", "token", "example")
@@ -87,3 +88,5 @@ class Section:
     note: str = ""
     dropped: Sequence[str] = ()
     """What the token policies leave out here, a sentence each."""
+    scene: Scene | None = None
+    """The one task and context that it shows; None where these are among its panels' choices."""

@@ -94,9 +94,9 @@ def legend_of(traces: Sequence[Trace]) -> list[tuple[Line2D, str]]:
 
 
 def _columns(named: Sequence[tuple[Line2D, str]], width: float) -> int:
-    """As many as there is room for, of letters of about 0.048 inches behind a line of 0.5."""
+    """As many as there is room for, of letters of about 0.055 inches behind a line of 0.6."""
     longest = max((len(name) for _, name in named), default=1)
-    return max(1, min(len(named), int(width / (0.5 + 0.048 * longest))))
+    return max(1, min(len(named), int(width / (0.6 + 0.055 * longest))))
 
 
 def _widest(layout: Mapping[str, Any], pairs: Sequence[tuple[str, str]]) -> float:

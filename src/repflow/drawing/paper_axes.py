@@ -61,7 +61,7 @@ def _ticks(axes: Axes, which: Which, axis: Mapping[str, Any], names: Names, log:
     elif "dtick" in axis:
         own.set_major_locator(MultipleLocator(axis["dtick"]))
     elif not log:
-        own.set_major_locator(MaxNLocator(axis.get("nticks", 6)))
+        own.set_major_locator(MaxNLocator(axis.get("nticks", 7) - 2))
     if log:
         own.set_minor_locator(NullLocator())
         own.set_minor_formatter(NullFormatter())

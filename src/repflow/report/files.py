@@ -1,65 +1,96 @@
-"""Figures for papers, by matplotlib: the report's colours, vector or 300 dpi, the same bytes every time."""
+"""Figures and tables for papers: every panel of the page, drawn by matplotlib, the same bytes every time."""
 
 import io
+import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
-from repflow.core import BadFile, BadSetting
+from repflow.core import BadFile, BadSetting, unknown, visible
+from repflow.drawing.labels import slug
+from repflow.drawing.panel import Cell, Panel, Section, View
+from repflow.drawing.paper import ONE_COLUMN, drawn, look
+from repflow.drawing.plotly import Figure
 from repflow.drawing.source import RunLike, Source
-from repflow.drawing.style import GRID, INK
 from repflow.report.reading import read
-from repflow.store import write_file
+from repflow.store import FIGURE_LIST, told_units, write_file
 from repflow.studies.catalogue import STUDIES
 
 FORMATS = ("pdf", "png", "svg")
+CAPTIONS = "captions.md"
 _METADATA = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
 }
-_LOOK: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 8,
-    "axes.edgecolor": "#777777",
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "grid.color": GRID,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "repflow",
-    "savefig.dpi": 300,
-    "text.usetex": False,
-}
+_NARROWEST, _WIDEST = 40.0, 400.0
 
 
-def write(run: RunLike, formats: tuple[str, ...], directory: Path | None) -> list[Path]:
-    """Draw and save every figure, and the tables of probe and attribution runs; the paths written, in order."""
+@dataclass(frozen=True)
+class Wanted:
+    """Which figures are written, and how wide."""
+
+    only: str | None = None
+    """The name of one panel."""
+    variant: str | None = None
+    tokens: str | None = None
+    width_mm: float = ONE_COLUMN
+
+    def __post_init__(self) -> None:
+        if not _NARROWEST <= self.width_mm <= _WIDEST:
+            raise BadSetting(f"--width-mm must be {_NARROWEST:g} to {_WIDEST:g}, got {self.width_mm:g}")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """One figure of a panel."""
+
+    section: Section
+    panel: Panel
+    view: View
+    cell: Cell
+    spec: Figure
+    name: str
+    """Of its file."""
+
+    def caption(self, units: str) -> str:
+        """What is seen, of which tokens, resting on what."""
+        of = self.cell.full if len(self.panel.cells) > 1 else ""
+        where = ", ".join(filter(None, (self.section.title, of, self.view.choice, f"tokens: {self.view.tokens}")))
+        told = " ".join(filter(None, (self.panel.texts.meaning, self.view.said)))
+        return visible(f"**{self.name}.** {self.panel.title}: {where}. {told} 95% intervals. {units}".strip())
+
+
+def write(run: RunLike, formats: tuple[str, ...], directory: Path | None, wanted: Wanted) -> list[Path]:
+    """Draw and save the figures, their captions and the tables; the paths written, in order."""
     if not formats or set(formats) - set(FORMATS):
         raise BadSetting(f"figure formats {', '.join(formats) or 'none'} given; choose from {', '.join(FORMATS)}")
     source = read(run)
     folder = directory or _own_folder(source.directory)
-    written: list[Path] = []
-    with mpl.rc_context(_LOOK), warnings.catch_warnings():
+    files: dict[str, bytes] = {}
+    captions: list[str] = []
+    units = " ".join(f"{line}." for line in told_units(source.info))
+    with look(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
-        for name, fig in figures_of(source):
+        for printed in figures_of(source, wanted):
+            title = printed.cell.caption if len(printed.panel.cells) > 1 else ""
+            fig = drawn(printed.spec, wanted.width_mm, title)
+            captions.append(printed.caption(units))
             for extension in dict.fromkeys(formats):
-                path = folder / f"{name}.{extension}"
-                drawn = io.BytesIO()
-                fig.savefig(drawn, format=extension, bbox_inches="tight", metadata=_METADATA[extension])
-                write_file(path, drawn.getvalue())
-                written.append(path)
-    tables = {name: text for study in STUDIES for name, text in study.files(source).items()}
-    for name, text in tables.items():
-        write_file(folder / name, text.encode())
-        written.append(folder / name)
-    return written
+                stream = io.BytesIO()
+                fig.savefig(stream, format=extension, metadata=_METADATA[extension])
+                files[f"{printed.name}.{extension}"] = stream.getvalue()
+    if captions:
+        files[CAPTIONS] = "\n\n".join([*captions, ""]).encode("utf-8", "backslashreplace")
+    if wanted.only is None:
+        files |= {name: text.encode() for study in STUDIES for name, text in study.files(source).items()}
+    for name, data in files.items():
+        write_file(folder / name, data)
+    if directory is None:
+        write_file(folder / FIGURE_LIST, json.dumps(sorted(files)).encode())
+    return [folder / name for name in files]
 
 
 def _own_folder(run: Path) -> Path:
@@ -72,7 +103,63 @@ def _own_folder(run: Path) -> Path:
     return folder
 
 
-def figures_of(source: Source) -> Iterator[tuple[str, Figure]]:
-    """Every figure of a run, with the name of its file."""
-    for study in STUDIES:
-        yield from study.figures(source)
+def figures_of(source: Source, wanted: Wanted) -> Iterator[Printed]:
+    """The figures of a run in the order of the page. Raises UnknownName for a panel, variant or policy it has not."""
+    found = _drawn_panels(source)
+    if wanted.only is not None and wanted.only not in {panel.key for _, panel in found}:
+        raise unknown("figure", wanted.only, {panel.key for _, panel in found})
+    kept = [(section, panel) for section, panel in found if wanted.only in (None, panel.key)]
+    _check(kept, wanted)
+    taken: set[str] = set()
+    for section, panel in kept:
+        for view in _views(section, panel, wanted):
+            for place, cell in enumerate(panel.cells):
+                if spec := view.figures[place] if view.figures else None:
+                    name = _name(section, panel, view, cell, wanted)
+                    name = next(each for each in chain([name], (f"{name}-{n}" for n in count(2))) if each not in taken)
+                    taken.add(name)
+                    yield Printed(section, panel, view, cell, spec, name)
+
+
+def _drawn_panels(source: Source) -> list[tuple[Section, Panel]]:
+    return [
+        (section, panel)
+        for study in sorted(STUDIES, key=lambda each: each.common)
+        for section in study.sections(source)
+        for panel in section.panels
+        if any(any(view.figures) for view in panel.views)
+    ]
+
+
+def panel_names(source: Source) -> list[str]:
+    """The panels with figures, in the order of the page."""
+    return list(dict.fromkeys(panel.key for _, panel in _drawn_panels(source)))
+
+
+def _check(kept: Sequence[tuple[Section, Panel]], wanted: Wanted) -> None:
+    views = [view for _, panel in kept for view in panel.views]
+    for kind, given, known in (
+        ("token policy", wanted.tokens, {view.tokens for view in views}),
+        ("variant", wanted.variant, {view.choice for view in views if view.choice}),
+    ):
+        if given is not None and given not in known:
+            raise unknown(kind, given, known)
+
+
+def _views(section: Section, panel: Panel, wanted: Wanted) -> list[View]:
+    """The first of a panel, or those asked for; where choices are tasks and places, every one of them."""
+    tokens = wanted.tokens if wanted.tokens in {view.tokens for view in panel.views} else panel.views[0].tokens
+    here = [view for view in panel.views if view.tokens == tokens]
+    asked = [view for view in here if view.choice == wanted.variant]
+    return asked or (here[:1] if section.scene else here)
+
+
+def _name(section: Section, panel: Panel, view: View, cell: Cell, wanted: Wanted) -> str:
+    parts = [panel.key]
+    if len(panel.cells) > 1:
+        parts.append(slug(f"{cell.caption} {cell.note}".strip()))
+    if view.choice and (not section.scene or wanted.variant is not None):
+        parts.append(slug(view.choice))
+    if wanted.tokens is not None:
+        parts.append(slug(view.tokens))
+    return "_".join([*parts, *([f"{slug(section.scene.task)}-{section.scene.context}"] if section.scene else [])])

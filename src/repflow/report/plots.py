@@ -5,18 +5,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from repflow.core import UnknownName, unknown
+from repflow.drawing.plotly import with_legend
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from repflow.drawing.plotly import Figure
+    from repflow.drawing.source import Source
 
 
 class Plots:
     """Plotly figures of one run: `run.plot.cka("zoo:mamba-tiny", tokens="all")`.
 
     Without arguments a figure shows the run's first task, context, variant and policy. `dir(run.plot)` lists them, and
-    `help(run.plot.cka)` says what one takes.
+    `help(run.plot.cka)` says what one takes. Every other panel of the page is there by its name too, as the files of
+    `write_figures` have it: `run.plot.ablation_blocks(variant=..., tokens=..., of="mamba-tiny")`.
     """
 
     def __init__(self, run: Any) -> None:
@@ -27,10 +30,7 @@ class Plots:
         """Raises UnknownName, an AttributeError too, for a figure that there is not."""
         if name.startswith("_"):
             raise AttributeError(name)
-        known = _known()
-        if name not in known:
-            raise _NoFigure(str(unknown("figure", name, known)))
-        draw = known[name]
+        draw = _known().get(name) or functools.partial(_panel, name)
 
         @functools.wraps(draw)
         def drawn(*args: Any, **choice: Any) -> "go.Figure":
@@ -41,11 +41,30 @@ class Plots:
         return drawn
 
     def __dir__(self) -> list[str]:
-        return sorted(_known())
+        from repflow.report.files import panel_names
+        from repflow.report.reading import read
+
+        return sorted({*_known(), *panel_names(read(self._run))})
 
 
-class _NoFigure(UnknownName, AttributeError):
+class NoFigure(UnknownName, AttributeError):
     """No figure is called so."""
+
+
+def _panel(
+    name: str, source: "Source", *, variant: str | None = None, tokens: str | None = None, of: str | None = None
+) -> "Figure":
+    """A panel of the page under a variant and token policy; `of` is the caption of one of its figures."""
+    from repflow.report.files import Wanted, figures_of, panel_names
+
+    known = {*_known(), *panel_names(source)}
+    if name not in known:
+        raise NoFigure(str(unknown("figure", name, known)))
+    found = {each.cell.caption: each.spec for each in figures_of(source, Wanted(name, variant, tokens))}
+    if of is not None and of not in found:
+        raise unknown("figure of", of, found)
+    spec = next(iter(found.values())) if of is None else found[of]
+    return spec if spec["layout"]["showlegend"] else with_legend(spec)
 
 
 def _known() -> "dict[str, Callable[..., Figure]]":

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from repflow.store import Run as StoredRun
 from repflow.studies.catalogue import tables
@@ -43,8 +43,8 @@ class Run(StoredRun):
 
         return write_report(self)
 
-    def write_figures(self, formats: tuple[str, ...] = ("pdf", "png")) -> list[Path]:
-        """Write figures for papers to `figures/` in the run directory: pdf, svg or png; returns their paths."""
+    def write_figures(self, formats: tuple[str, ...] = ("pdf", "png"), **wanted: Any) -> list[Path]:
+        """Write figures for papers to `figures/` in the run directory; see `repflow.report.write_figures`."""
         from repflow.report import write_figures
 
-        return write_figures(self, formats)
+        return write_figures(self, formats, **wanted)

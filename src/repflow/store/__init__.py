@@ -6,7 +6,7 @@ from repflow.store._join import join
 from repflow.store._warnings import warning_lines
 from repflow.store.atomic import replacing, write_file, writing_to
 from repflow.store.feature_files import FEATURES_FORMAT
-from repflow.store.layout import SCHEMA_VERSION, name_of
+from repflow.store.layout import FIGURE_LIST, SCHEMA_VERSION, name_of
 from repflow.store.lock import locked
 from repflow.store.run import Run, open_run
 from repflow.store.sense import making_sense
@@ -17,6 +17,7 @@ from repflow.store.writer import RunWriter
 
 __all__ = [
     "FEATURES_FORMAT",
+    "FIGURE_LIST",
     "SCHEMA_VERSION",
     "Run",
     "RunWriter",

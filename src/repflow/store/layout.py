@@ -1,5 +1,6 @@
 """The names inside a run directory, and which of them repflow may delete."""
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,12 +19,8 @@ FIGURES = "figures"
 REPORT = "report.html"
 LOCK = ".repflow.lock"
 PART_SUFFIX = ".part"
-FIGURE_NAME = re.compile(
-    r"(inter_token_cosine|adjacent_cosine|paths|training_(thirds|map)|cka_\d+-[\w.-]+|probe_places|"
-    r"(probes|telling)_(last|gold|mean|even\.\d+of\d+))_[A-Za-z0-9.-]+-\d+\.(pdf|png|svg)"
-    r"|(probe|attribution)_table\.(csv|tex)"
-)
-"""The names `repflow.report.write_figures` gives: QUANTITY_TASK-CONTEXT.FORMAT, and the tables for papers."""
+FIGURE_LIST = "figures.json"
+"""In the folder of figures: the names of the files that repflow wrote there."""
 SHIPPED = {"zoo:training": Path(__file__).parents[1] / "models" / "zoo" / "training"}
 """Runs that come with the package, by name: how the flow of the zoo's models came about in their training."""
 TABLES = ("layers", "pairs", "paths")
@@ -95,9 +92,19 @@ def remove_results(directory: Path, tables: Iterable[str]) -> None:
 
 
 def _remove_figures(folder: Path) -> None:
-    """Delete the files that `write_figures` makes, then the folder unless it holds something else."""
+    """Delete the files that are listed as ours, then the folder unless it holds something else."""
+    ours = {*_listed_figures(folder / FIGURE_LIST), FIGURE_LIST}
     for path in folder.iterdir():
-        if path.is_file() and (FIGURE_NAME.fullmatch(path.name) or is_temporary(path)):
+        if not path.is_dir() and (path.name in ours or is_temporary(path)):
             path.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _listed_figures(path: Path) -> list[str]:
+    """The names in a list, perhaps damaged."""
+    try:
+        listed = json.loads(path.read_bytes()) if path.is_file() and not path.is_symlink() else []
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []

@@ -16,7 +16,6 @@ from training_run import FIVE, write_training_run
 from repflow.core import NotEnoughData, UnknownName
 from repflow.report import Plots, write_figures, write_report
 from repflow.report.reading import read
-from repflow.store.layout import FIGURE_NAME
 from repflow.studies.kit.thirds import THIRDS, thirds
 from repflow.studies.steps.axis import Scale, StepAxis, scale_of, thinned
 from repflow.studies.steps.texts import curves_said, map_said, table_said
@@ -331,16 +330,17 @@ def test_figures_for_papers(run, tmp_path):
     run = changed(run, pairs=None, paths=None, replicates=run.replicates)
     written = write_figures(run, ("svg",), tmp_path / "a")
     names = {path.name for path in written}
-    assert {"training_thirds_text-512.svg", "training_map_text-512.svg"} <= names
-    assert all(FIGURE_NAME.fullmatch(name) for name in names), "what is written can be overwritten"
+    assert {f"thirds_{third}-third_text-512.svg" for third in ("early", "middle", "late")} <= names
+    assert "maps_pythia-tiny_text-512.svg" in names
     again = {path.name: path.read_bytes() for path in write_figures(run, ("svg",), tmp_path / "b")}
     assert all(path.read_bytes() == again[path.name] for path in written)
-    words = (tmp_path / "a" / "training_map_text-512.svg").read_text()
+    words = (tmp_path / "a" / "maps_pythia-tiny_text-512.svg").read_text()
     assert "pythia-tiny" in words
 
 
 def test_figures_for_papers_of_an_ordinary_run(tmp_path):
-    assert not [p for p in write_figures(make_run(tmp_path, TWO[1:]), ("svg",)) if "training" in p.name]
+    names = [path.name for path in write_figures(make_run(tmp_path, TWO[1:]), ("svg",))]
+    assert not [name for name in names if name.startswith(("thirds", "maps"))]
 
 
 def pairs_only(directory, subjects):

@@ -34,6 +34,7 @@ def _section(source: Source, place: int, scene: Scene) -> Section:
         explain=not place,
         note=_last_steps(source),
         dropped=dropped_shares(source, scene),
+        scene=scene,
     )
 
 

@@ -1,12 +1,11 @@
 """flow, as the rest of repflow meets it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from repflow.studies.kit.study import Shown, Study
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawn
     from rich.console import Console
 
     from repflow.drawing.panel import Section
@@ -53,8 +52,3 @@ class Flow(Study):
         from repflow.studies.flow.plots import PLOTS
 
         return PLOTS
-
-    def figures(self, source: "Source") -> "Iterator[tuple[str, Drawn]]":
-        from repflow.studies.flow.papers import flow_figures
-
-        return flow_figures(source)

@@ -1,11 +1,10 @@
 """What the commands, Python, the page, `repflow show` and the figures know of a study."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawn
     from rich.console import Console
 
     from repflow.drawing.panel import Section
@@ -71,11 +70,6 @@ class Study:
     def plots(self) -> "Mapping[str, Callable[..., Figure]]":
         """Figures for notebooks by name; each takes the `Source` and choices by keyword."""
         return {}
-
-    def figures(self, source: "Source") -> "Iterator[tuple[str, Drawn]]":
-        """Figures for papers, each with the name of its file."""
-        del source
-        yield from ()
 
     def files(self, source: "Source") -> Mapping[str, str]:
         """Tables for papers: texts by the names of their files."""

@@ -1,13 +1,12 @@
 """probe, as the rest of repflow meets it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from repflow.studies.kit.study import Shown, Study
 from repflow.studies.probe.rows import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawn
     from rich.console import Console
 
     from repflow.drawing.panel import Section
@@ -67,11 +66,6 @@ class Probe(Study):
         from repflow.studies.probe.plots import probes
 
         return {"probes": probes}
-
-    def figures(self, source: "Source") -> "Iterator[tuple[str, Drawn]]":
-        from repflow.studies.probe.papers import probe_figures
-
-        return probe_figures(source)
 
     def files(self, source: "Source") -> Mapping[str, str]:
         from repflow.studies.probe.table import table_files

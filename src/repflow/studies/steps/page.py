@@ -27,6 +27,7 @@ def sections(source: Source) -> list[Section]:
             "During training" if len(held) == 1 else f"Training: {scene.title}",
             drawn,
             explain=not place,
+            scene=scene,
         )
         for place, (scene, drawn) in enumerate(held)
     ]

@@ -1,12 +1,11 @@
 """Models in training, step by step, as the rest of repflow meets them: no command, for trainings write these runs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from repflow.studies.kit.study import Shown, Study
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawn
     from rich.console import Console
 
     from repflow.drawing.panel import Section
@@ -40,8 +39,3 @@ class Steps(Study):
         from repflow.studies.steps.plots import training, training_map
 
         return {"training": training, "training_map": training_map}
-
-    def figures(self, source: "Source") -> "Iterator[tuple[str, Drawn]]":
-        from repflow.studies.steps.papers import training_figures
-
-        return training_figures(source)
