@@ -15,7 +15,7 @@ from cli_tools import QUICK, TINY
 
 from repflow.cli import main
 from repflow.cli import progress as _progress
-from repflow.cli._main import COMMANDS
+from repflow.cli._main import _commands
 
 SUBJECTS = (
     'config:pythia,layers=2,width=32,positions=4096,rope_parameters={"rope_theta":10000.0}',
@@ -28,7 +28,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     bare = capsys.readouterr().out
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == bare
-    for command in COMMANDS:
+    for command in _commands():
         assert re.search(rf"^  {command} +\w", bare, re.MULTILINE)
         assert main([command, "--help"]) == 0
         assert f"usage: repflow {command}" in capsys.readouterr().out

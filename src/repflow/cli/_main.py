@@ -15,7 +15,7 @@ from types import FrameType
 from repflow._version import __version__
 from repflow.cli.tell import say
 from repflow.core import Interrupted, RepflowError, local_path, unknown
-from repflow.studies.catalogue import STUDIES, study
+from repflow.studies import catalogue
 
 OTHERS = {
     "train": "train the small models that come with repflow, or measure what models reached",
@@ -25,7 +25,6 @@ OTHERS = {
     "doctor": "say what this machine can run, and how fast",
 }
 """Commands that run no study."""
-COMMANDS = {study.name: study.purpose for study in STUDIES if study.purpose} | OTHERS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,8 +65,8 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"repflow {__version__}")
         return 0
     name, rest = arguments[0], arguments[1:]
-    if name not in COMMANDS:
-        raise unknown("command", name, COMMANDS)
+    if name not in _commands():
+        raise unknown("command", name, _commands())
     return _command(name)(rest)
 
 
@@ -82,11 +81,15 @@ def _command(name: str) -> Callable[[list[str]], int]:
         return getattr(runs, name)
     from repflow.cli.study import run_study
 
-    return partial(run_study, study(name))
+    return partial(run_study, catalogue.study(name))
+
+
+def _commands() -> dict[str, str]:
+    return {study.name: study.purpose for study in catalogue.STUDIES if study.purpose} | OTHERS
 
 
 def _usage() -> str:
-    lines = [f"  {name:9s}  {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:9s}  {what}" for name, what in _commands().items()]
     return "\n".join(
         [
             "usage: repflow COMMAND ...",

@@ -99,6 +99,15 @@ _ALL = (
         "log of the participation ratio",
     ),
     Quantity(
+        "von_neumann_entropy",
+        "Von Neumann entropy",
+        "entropy (nats)",
+        "How evenly the tokens of a sequence fill the directions they use, over the whole spectrum.",
+        "0 means all tokens lie on one line; the logarithm of the number of directions is the most, reached where all "
+        "are used alike. Small directions count more than in the Rényi-2 entropy. It grows with the number of tokens.",
+        "−Σ p log p over the eigenvalues p of the Gram matrix K / tr(K), uncentred or centred",
+    ),
+    Quantity(
         "sequence_curvature",
         "Sequence curvature",
         "mean angle (radians)",

@@ -16,7 +16,7 @@ from repflow.drawing.plotly import Figure
 from repflow.drawing.source import RunLike, Source
 from repflow.report.reading import read
 from repflow.store import FIGURE_LIST, told_units, write_file
-from repflow.studies.catalogue import STUDIES
+from repflow.studies import catalogue
 
 FORMATS = ("pdf", "png", "svg")
 CAPTIONS = "captions.md"
@@ -85,7 +85,7 @@ def write(run: RunLike, formats: tuple[str, ...], directory: Path | None, wanted
     if captions:
         files[CAPTIONS] = "\n\n".join([*captions, ""]).encode("utf-8", "backslashreplace")
     if wanted.only is None:
-        files |= {name: text.encode() for study in STUDIES for name, text in study.files(source).items()}
+        files |= {name: text.encode() for study in catalogue.STUDIES for name, text in study.files(source).items()}
     for name, data in files.items():
         write_file(folder / name, data)
     if directory is None:
@@ -124,7 +124,7 @@ def figures_of(source: Source, wanted: Wanted) -> Iterator[Printed]:
 def _drawn_panels(source: Source) -> list[tuple[Section, Panel]]:
     return [
         (section, panel)
-        for study in sorted(STUDIES, key=lambda each: each.common)
+        for study in sorted(catalogue.STUDIES, key=lambda each: each.common)
         for section in study.sections(source)
         for panel in section.panels
         if any(any(view.figures) for view in panel.views)

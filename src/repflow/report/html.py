@@ -20,7 +20,7 @@ from repflow.report import facts as _tables
 from repflow.report.lead import summary
 from repflow.report.reading import read
 from repflow.store import warning_lines, write_file
-from repflow.studies.catalogue import STUDIES
+from repflow.studies import catalogue
 
 
 def write(run: RunLike, path: Path | None) -> Path:
@@ -35,11 +35,11 @@ def render(source: Source) -> str:
     """The report's HTML."""
     scenes = [
         _section(section)
-        for study in sorted(STUDIES, key=lambda each: each.common)
+        for study in sorted(catalogue.STUDIES, key=lambda each: each.common)
         for section in study.sections(source)
     ]
     data = {f"{s['anchor']}-{p['key']}": p["data"] for s in scenes for p in s["panels"]}
-    told = frozenset[str]().union(*(study.told for study in STUDIES))
+    told = frozenset[str]().union(*(study.told for study in catalogue.STUDIES))
     findings = [f for f in source.findings if f.get("id") not in told]
     seen = {*source.layers["metric"].unique(), *source.pairs["metric"].unique(), *source.paths["metric"].unique()}
     heads, times = _tables.timings(source)
@@ -63,7 +63,7 @@ def render(source: Source) -> str:
         findings=findings,
         finding_keys=[k for k in _FINDING_KEYS if any(f.get(k) not in (None, "") for f in findings)],
         scenes=scenes,
-        methods=[text for study in STUDIES if (text := study.methods(source))],
+        methods=[text for study in catalogue.STUDIES if (text := study.methods(source))],
         policies=source.policies,
         quantities=[q for m, q in QUANTITIES.items() if m in seen],
         sources=" ".join(said for metric, said in SOURCES.items() if metric in seen),

@@ -68,9 +68,9 @@ def _panel(
 
 
 def _known() -> "dict[str, Callable[..., Figure]]":
-    from repflow.studies.catalogue import STUDIES
+    from repflow.studies import catalogue
 
-    return {name: draw for study in STUDIES for name, draw in study.plots().items()}
+    return {name: draw for study in catalogue.STUDIES for name, draw in study.plots().items()}
 
 
 def _drawn(spec: "Figure") -> "go.Figure":

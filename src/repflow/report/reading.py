@@ -4,10 +4,10 @@ from repflow.drawing import source
 from repflow.drawing.source import RunLike, Source
 from repflow.report.run import Run
 from repflow.store import Run as StoredRun
-from repflow.studies.catalogue import STUDIES
+from repflow.studies import catalogue
 
 
 def read(run: RunLike, *, variants: bool = False) -> Source:
     """See `repflow.drawing.source.read`."""
     run = Run.of(run) if isinstance(run, StoredRun) else run
-    return source.read(run, {study.name: study.read for study in STUDIES}, variants=variants)
+    return source.read(run, {study.name: study.read for study in catalogue.STUDIES}, variants=variants)

@@ -11,7 +11,7 @@ from repflow.drawing.rich import cell, plain_table, words
 from repflow.report.run import Run
 from repflow.store import Run as StoredRun
 from repflow.store import making_sense, name_of, told_units, warning_lines
-from repflow.studies.catalogue import STUDIES
+from repflow.studies import catalogue
 from repflow.studies.kit.study import Shown
 
 _POLICIES = ("no_sink", "all")
@@ -38,11 +38,11 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     if len(own) < len(run.subjects):
         out.print(words(f"and {len(run.subjects) - len(own)} more, these with something changed", style="dim"))
     tokens = _policy(run)
-    for study in STUDIES:
+    for study in catalogue.STUDIES:
         study.show(run, Shown(own, tokens), out)
     for line in told_units(run.info):
         out.print(words(line, style="dim"))
-    told = frozenset[str]().union(*(study.told for study in STUDIES))
+    told = frozenset[str]().union(*(study.told for study in catalogue.STUDIES))
     for finding in run.findings:
         if finding.get("id") not in told:
             out.print(words(_finding(finding)))

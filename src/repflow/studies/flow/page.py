@@ -59,6 +59,7 @@ _CURVES = (
     ("update", {"update_ratio": "ratio", "update_cosine": "cosine"}, "half"),
     ("norm", {"norm": ""}, "half"),
     ("participation_ratio", {"participation_ratio": "ratio", "renyi2_entropy": "entropy"}, "half"),
+    ("von_neumann_entropy", {"von_neumann_entropy": ""}, "half"),
     ("sequence_curvature", {"sequence_curvature": ""}, "half"),
     ("dropped_share", {"dropped_share": ""}, "half"),
 )
