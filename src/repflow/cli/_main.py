@@ -19,6 +19,7 @@ from repflow.studies import catalogue
 
 OTHERS = {
     "train": "train the small models that come with repflow, or measure what models reached",
+    "lab": "train a grid of small models and measure each: hybrids, regularisers, norms, scaling, or your own",
     "report": "write the HTML report and the figures of a run",
     "show": "print a run's main numbers",
     "compare": "set two runs side by side",
@@ -75,6 +76,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from repflow.cli.train import train
 
         return train
+    if name == "lab":
+        from repflow.cli.lab import lab
+
+        return lab
     if name in OTHERS:
         from repflow.cli import runs
 

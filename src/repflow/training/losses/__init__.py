@@ -13,6 +13,7 @@ from repflow.training.losses.contrastive import ContrastiveTokens, contrastive_t
 from repflow.training.losses.diversity import TokenDiversity, token_diversity
 from repflow.training.losses.global_variance import VGlob, v_glob
 from repflow.training.losses.local_variance import VLoc, v_loc
+from repflow.training.losses.regulariser import FlowRegulariser
 from repflow.training.losses.term import Losses, Term
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "FlowLossMixin",
     "FlowLossTrainer",
     "FlowLosses",
+    "FlowRegulariser",
     "Losses",
     "Term",
     "TokenDiversity",

@@ -17,6 +17,7 @@ from repflow.training.losses.diversity import TokenDiversity
 from repflow.training.losses.forward import ForwardPass
 from repflow.training.losses.global_variance import VGlob
 from repflow.training.losses.local_variance import VLoc
+from repflow.training.losses.regulariser import FlowRegulariser
 from repflow.training.losses.term import Losses, Term, terms_of
 
 KNOWN: dict[str, type[Term]] = {term.name: term for term in (TokenDiversity, ContrastiveTokens, VLoc, VGlob)}
@@ -64,7 +65,11 @@ class FlowLosses:
             raise NotEnoughData("no new forward pass; call the model inside the `with` block, then loss() once a pass")
         found = {term.name: self._value(seen, term, groups) for term, groups in self._groups}
         self.values = {name: value.detach() for name, value in found.items()}
-        return torch.stack([term.weight * found[term.name] for term, _ in self._groups]).sum()
+        total = torch.stack([term.weight * found[term.name] for term, _ in self._groups]).sum()
+        for term, _ in self._groups:
+            if isinstance(term, FlowRegulariser):
+                term.seen(found[term.name])
+        return total
 
     def _value(self, seen: ForwardPass, term: Term, groups: Sequence[tuple[Site, ...]]) -> Tensor:
         read = [seen.at(group) for group in groups]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -14,10 +14,13 @@ from repflow.training.losses.numerics import Counted, States
 class Term(Protocol):
     """One auxiliary loss with its settings."""
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """Under which its value is told; no two terms share it."""
+        ...
 
     @property
-    def weight(self) -> float:
+    def weight(self) -> float | Tensor:
         """What the value is multiplied by before it is added."""
         ...
 

@@ -3,7 +3,7 @@
 import importlib.util
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +21,7 @@ from repflow.models.kernels import parallel_scan
 from repflow.models.quiet import quiet
 from repflow.training.zoo.card import SPLIT, write_card
 from repflow.training.zoo.corpus import HELD_OUT, Corpus, need_tokens, read_corpus, tokenizer_texts
-from repflow.training.zoo.curriculum import rate
+from repflow.training.zoo.curriculum import Span, rate
 from repflow.training.zoo.episodes import Episode, document_episode, prompt_episode
 from repflow.training.zoo.evaluate import held_out_pieces
 from repflow.training.zoo.folder import Training
@@ -60,10 +60,10 @@ def train_zoo(settings: ZooSettings, progress: Progress) -> list[Training]:
     """
     _need_accelerate()
     learning, place = filled(settings.learning), _absolute(settings.place)
-    cpu = _on_cpu(place.device)
+    cpu = on_cpu(place.device)
     corpus = read_corpus(place.data)
     tokenizer = make_tokenizer(tokenizer_texts(corpus), VOCABULARY_SEED)
-    stream = zoo_stream(corpus, tokenizer, learning)
+    stream = stream_of(corpus, text_ids(corpus, tokenizer), tokenizer, learning.plan, learning.seed)
     if (place.data / HELD_OUT).is_dir():
         # What is wrong with the text is said before the training, not after it.
         held_out_pieces(tokenizer, place.data, SPLIT)
@@ -88,22 +88,25 @@ def _need_accelerate() -> None:
         raise BadSetting("training needs the package accelerate: pip install 'repflow[train]'")
 
 
-def _on_cpu(device: str) -> bool:
+def on_cpu(device: str) -> bool:
     """Whether to train on the CPU. Raises BadSetting where a GPU is asked for and there is none."""
     if device == "cuda" and not torch.cuda.is_available():
         raise BadSetting("--device cuda: no CUDA GPU is available to torch here; use --device cpu or auto")
     return device == "cpu" or not torch.cuda.is_available()
 
 
-def zoo_stream(corpus: Corpus, tokenizer: Any, learning: LearningSettings) -> ZooStream:
-    """The data of a training, in order. Raises NotEnoughData for a corpus of less than a batch."""
+def text_ids(corpus: Corpus, tokenizer: Any) -> np.ndarray:
+    """The corpus's texts as token ids, one after the other, an end of text behind each."""
     encoded = [tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in corpus.texts]
     end = [tokenizer.eos_token_id]
-    ids = np.concatenate([np.asarray(tokens + end, dtype=np.uint16) for tokens in encoded])
-    plan = learning.plan
+    return np.concatenate([np.asarray(tokens + end, dtype=np.uint16) for tokens in encoded])
+
+
+def stream_of(corpus: Corpus, ids: np.ndarray, tokenizer: Any, plan: Sequence[Span], seed: int) -> ZooStream:
+    """The data of a training, in order; `ids` are the corpus's. Raises NotEnoughData for less than a batch of them."""
     need_tokens(len(ids), max(span.stage.batch_tokens for span in plan))
     documents = document_episode(corpus.questions) if corpus.questions else _prompt_instead
-    return ZooStream(tokenizer, TextPieces(ids, learning.seed), documents, plan=plan, seed=learning.seed)
+    return ZooStream(tokenizer, TextPieces(ids, seed), documents, plan=plan, seed=seed)
 
 
 def _prompt_instead(rng: random.Random, tokens: int) -> Episode:

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from repflow.engines import Progress
+from repflow.training.captured import Captured, Inputs
 from repflow.training.errors import Diverged
 from repflow.training.zoo.curriculum import Span, tokens_until
 from repflow.training.zoo.stream import IGNORED, ZooStream
@@ -54,7 +55,6 @@ def train(
         save_total_limit=2,
         seed=seed,
         use_cpu=cpu,
-        bf16=not cpu,
         train_sampling_strategy="sequential",
         dataloader_pin_memory=not cpu,
         disable_tqdm=True,
@@ -87,7 +87,9 @@ class _RowwiseTrainer(Trainer):
         super().__init__(**options)
         self._micro_tokens = micro_tokens
         self._rate = rate
-        self._answers = self._right = 0
+        self._answers: Tensor | int = 0
+        self._right: Tensor | int = 0
+        self._captured: Captured | None = None
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         del num_training_steps
@@ -101,6 +103,9 @@ class _RowwiseTrainer(Trainer):
     ) -> Tensor:
         n, length = inputs["input_ids"].shape
         rows = max(1, self._micro_tokens // length)
+        del num_items_in_batch
+        if rows >= n and self.args.device.type == "cuda":
+            return self._replayed(model, inputs)
         count = (inputs["labels"][:, 1:] != IGNORED).sum().clamp(min=1)
         losses = [
             super(_RowwiseTrainer, self).training_step(
@@ -108,8 +113,23 @@ class _RowwiseTrainer(Trainer):
             )
             for first in range(0, n, rows)
         ]
-        del num_items_in_batch
         return torch.stack(losses).sum()
+
+    def _replayed(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
+        model.train()
+        if self._captured is None:
+            bare = self.accelerator.unwrap_model(model)
+
+            def step(given: Inputs) -> Tensor:
+                loss, asked, right = every_token(bare, given)
+                loss.backward()
+                return torch.stack([loss.detach(), asked, right])
+
+            self._captured = Captured(step, [p for p in bare.parameters() if p.requires_grad])
+        loss, asked, right = self._captured({name: tensor.to(self.args.device) for name, tensor in inputs.items()}).clone()
+        self._answers = self._answers + asked
+        self._right = self._right + right
+        return loss
 
     def compute_loss(
         self,
@@ -132,7 +152,7 @@ class _RowwiseTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self._answers:
-            logs["answers"] = self._right / self._answers
+            logs["answers"] = float(self._right / self._answers)
             self._answers = self._right = 0
         super().log(logs, start_time)
 
@@ -145,6 +165,21 @@ def _only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 def token_loss(logits: Tensor, targets: Tensor, n: Tensor | int) -> Tensor:
     """Loss in nats of logits [tokens, vocabulary], summed over the tokens and divided by n, those of the whole step."""
     return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum") / n
+
+
+def every_token(model: Any, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean loss of the labelled tokens, how many of them are answers, and how many of these are said rightly.
+
+    Logits are computed of every token, so that the shapes do not depend on the labels.
+    """
+    states = model.base_model(input_ids=inputs["input_ids"], use_cache=False)[0][:, :-1]
+    logits = model.get_output_embeddings()(states).float()
+    targets = inputs["labels"][:, 1:]
+    learnt = targets != IGNORED
+    total = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+    asked = learnt & inputs["asked"][:, None]
+    right = asked & (logits.detach().argmax(-1) == targets)
+    return total / learnt.sum().clamp(min=1), asked.sum().float(), right.sum().float()
 
 
 class StopAtNonFinite(TrainerCallback):

@@ -1,0 +1,1 @@
+"""A grid of small models, each trained on the same rows and measured: architectures, losses, sizes, seeds."""
