@@ -36,9 +36,10 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     own = [subject for subject in run.subjects if not subject.get("variant_of")]
     out.print(_subjects(own))
     if len(own) < len(run.subjects):
-        out.print(words(f"and {len(run.subjects) - len(own)} more, these with something changed", style="dim"))
+        out.print(words(f"and {len(run.subjects) - len(own)} more, variants of these", style="dim"))
     tokens = _policy(run)
-    for study in catalogue.STUDIES:
+    alone = [study for study in catalogue.STUDIES if study.alone and study.name == run.info["command"]]
+    for study in alone or catalogue.STUDIES:
         study.show(run, Shown(own, tokens), out)
     for line in told_units(run.info):
         out.print(words(line, style="dim"))

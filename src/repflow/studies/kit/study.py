@@ -33,6 +33,8 @@ class Study:
     """The tables it writes beside those of every run, and what a row of each is."""
     common: ClassVar[bool] = False
     """Whether every run has its rows; the page shows these below what other studies add."""
+    alone: ClassVar[bool] = False
+    """Whether `repflow show` prints this study's tables alone of a run of it, for its subjects are many."""
     told: ClassVar[frozenset[str]] = frozenset()
     """The ids of findings that its own section and table tell already."""
     naming: ClassVar[str] = (

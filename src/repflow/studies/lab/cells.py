@@ -1,7 +1,7 @@
 """The cells of a grid: an architecture, a loss and a seed each, checked before any is trained."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
@@ -85,7 +85,7 @@ class Loss:
     weight: float = 0.1
     """Of a fixed loss; of an adaptive one the largest."""
     target: float | None = None
-    """Of an adaptive loss: the value to hold; up to it for what grows with likeness, down to it for v_glob and v_loc."""
+    """Of an adaptive loss: the value to hold, from above for what grows with likeness, from below for v_glob, v_loc."""
     sites: str | None = None
     """Where: `0.75-1` is the last quarter of the blocks; all by default."""
 
@@ -103,7 +103,12 @@ class Loss:
             raise BadSetting(f"the target of {self.of} must be from {low:g} to {high:g}, got {self.target:g}")
 
 
-RANGES = {"inter_token_cosine": (-1.0, 1.0), "contrastive_tokens": (0.0, 30.0), "v_loc": (0.0, 4.0), "v_glob": (0.0, 1.0)}
+RANGES = {
+    "inter_token_cosine": (-1.0, 1.0),
+    "contrastive_tokens": (0.0, 30.0),
+    "v_loc": (0.0, 4.0),
+    "v_glob": (0.0, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class Cell:
     def name(self) -> str:
         """The subject's name in every table."""
         loss = "" if self.loss_name == "none" else f"+{self.loss_name}"
-        return f"{self.architecture_name}{loss}/{self.seed}"
+        return f"{self.architecture_name}{loss}:{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,11 @@ class Grid:
     tokens: int
     cells: tuple[Cell, ...]
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def reference(self) -> str:
+        """The architecture that the others are compared with: the first."""
+        return self.cells[0].architecture_name
 
     @classmethod
     def of(cls, name: str, given: Mapping[str, Any]) -> "Grid":
@@ -159,7 +169,10 @@ class Grid:
         if type(tokens) is not int or not 10_000 <= tokens <= 10**12:
             raise BadSetting(f"tokens must be a whole number of 10,000 or more, got {tokens!r}")
         cells = [
-            Cell(a, loss, seed, architectures[a], losses[loss]) for seed in seeds for loss in losses for a in architectures
+            Cell(a, loss, seed, architectures[a], losses[loss])
+            for seed in seeds
+            for loss in losses
+            for a in architectures
         ]
         cells += [Cell(a, "none", seed, untrained[a], Loss(), trained=False) for seed in seeds for a in untrained]
         return cls(name, str(given.get("question", "")), tokens, tuple(cells), dict(given))
@@ -186,7 +199,3 @@ def _named(given: Any, place: str, kind: Any) -> dict[str, Any]:
             raise BadSetting(f"{place}, {name}: {error}") from error
     return found
 
-
-def architectures_of(cells: Sequence[Cell]) -> list[str]:
-    """Their names, each once."""
-    return list(dict.fromkeys(cell.architecture_name for cell in cells))

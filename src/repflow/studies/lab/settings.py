@@ -24,7 +24,7 @@ class LabPlace:
     workers: int = 1
     """Cells trained at once, each in a process of one thread."""
     only: tuple[str, ...] = ()
-    """Train these cells of the grid alone (`NAME/SEED`, as --plan lists them); the run stays unfinished without the others."""
+    """Train these cells of the grid alone (`NAME:SEED`, as --plan lists them); the run stays unfinished."""
     weights: bool = False
     """Keep the trained models beside the run, in OUT-models/CELL, in bfloat16."""
     plan: bool = False

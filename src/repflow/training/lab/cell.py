@@ -1,6 +1,5 @@
 """One cell from first weights to rows: trained, asked and measured on its way."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +30,7 @@ from repflow.training.zoo.stream import IGNORED
 METRICS = ("inter_token_cosine", "adjacent_cosine", "update_ratio", "v_loc", "v_glob")
 EXAMPLES = 24
 CONTEXT = 256
-VISITS = 6
+VISITS = 9
 """Measurements of a training: at its beginning, at its end and between."""
 _ROWS = 8
 """Rows that are asked at once."""
@@ -48,8 +47,8 @@ class Done:
 
 
 def visits(steps: int) -> tuple[int, ...]:
-    """0, then evenly on a scale of square roots, so that early steps are seen too, and the last."""
-    return tuple(sorted({round(steps * (i / (VISITS - 1)) ** 2) for i in range(VISITS)}))
+    """0, then closer together early than late, and the last."""
+    return tuple(sorted({round(steps * (i / (VISITS - 1)) ** 1.5) for i in range(VISITS)}))
 
 
 def flow_settings(label: str, seed: int) -> FlowSettings:
@@ -109,14 +108,13 @@ class _Visiting:
         reader, facts = live_subject(self._model, self._tokenizer, self._cell.name, self._settings)
         if not self._readings:
             self._readings = [
-                read(each, self._tokenizer, facts, self._settings, self.record) for each in assignments(self._settings.task)
+                read(each, self._tokenizer, facts, self._settings, self.record)
+                for each in assignments(self._settings.task)
             ]
         self.facts = replace(facts, weights_sha256=weights_sha256(self._model))
         clock = Clock()
         for reading in self._readings:
-            clock += measure(
-                "", reader, self.facts, reading, self._settings, Forgetful(), Silent(), self.record, step
-            )
+            clock += measure("", reader, self.facts, reading, self._settings, Forgetful(), Silent(), self.record, step)
 
     @torch.no_grad()
     def _asked(self, asked: Asked, rows: dict[str, Tensor], step: int) -> CellRow:
@@ -148,9 +146,11 @@ class _Visiting:
     def summary(self) -> str:
         last = max(row.step for row in self.rows)
         return ", ".join(
-            f"{row.task} {row.context} {row.nats:.2f} nats" if row.answers is None or row.right is None
+            f"{row.task} {row.context} {row.nats:.2f} nats"
+            if row.answers is None or row.right is None
             else f"{row.task} {row.context} {row.right / max(1, row.answers):.0%}"
-            for row in self.rows if row.step == last
+            for row in self.rows
+            if row.step == last
         )
 
 
@@ -158,6 +158,3 @@ def meta_of(done: Done) -> dict[str, Any]:
     """What a part keeps."""
     return {"facts": asdict(done.facts) if done.facts else None, "training": done.facts_of_training}
 
-
-def finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

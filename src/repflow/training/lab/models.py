@@ -121,5 +121,7 @@ def _change_norms(model: Any, architecture: Architecture) -> None:
             setattr(model.get_submodule(parent), child, nn.Identity())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name.endswith(("o_proj.weight", "down_proj.weight", "out_proj.weight", "dense.weight", "4h_to_h.weight")):
+            if name.endswith(
+                ("o_proj.weight", "down_proj.weight", "out_proj.weight", "dense.weight", "4h_to_h.weight")
+            ):
                 parameter /= (2 * architecture.depth) ** 0.5

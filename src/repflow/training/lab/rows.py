@@ -88,7 +88,9 @@ class Material:
     def _text(self, asked: Asked) -> dict[str, Tensor]:
         from repflow.tasks.files import blocks, shipped
 
-        ids = self.tokenizer("".join(blocks(shipped("prose.txt"))), add_special_tokens=False, verbose=False)["input_ids"]
+        ids = self.tokenizer("".join(blocks(shipped("prose.txt"))), add_special_tokens=False, verbose=False)[
+            "input_ids"
+        ]
         rows = torch.tensor(ids[: asked.rows * asked.context]).view(-1, asked.context)
         return {"input_ids": rows, "labels": rows, "asked": torch.zeros(len(rows), dtype=torch.bool)}
 

@@ -1,11 +1,10 @@
 """lab: the cells of a grid, one after the other or several at once, into one run directory."""
 
-import math
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ from repflow.studies.kit.progress import Silent
 from repflow.studies.kit.session import written
 from repflow.studies.lab.cells import Cell, Grid
 from repflow.studies.lab.grids import grid_of
-from repflow.studies.lab.rows import CellRow, FailureRow
+from repflow.studies.lab.findings import findings_of
+from repflow.studies.lab.outcomes import contrasts_of, groups_of, outcomes_of, slopes_of
+from repflow.studies.lab.rows import CellRow, ContrastRow, FailureRow, GroupRow, OutcomeRow, SlopeRow
 from repflow.studies.lab.settings import LAB_FREE, LabSettings
 from repflow.training.lab.cell import meta_of, run_cell
 from repflow.training.zoo.run import on_cpu
@@ -36,27 +37,21 @@ def run_lab(settings: LabSettings, progress: Progress | None = None) -> Run | No
     """
     progress = progress or Silent()
     grid = grid_of(settings.grid)
-    chosen = chosen_cells(grid, settings.place.only)
-    lab = _Lab(settings, grid, chosen, progress)
-    kept = {"grid": grid.name, "cells": dict(grid.given), "tokens": grid.tokens}
-    unfinished = False
-
-    def measure(writer: RunWriter) -> None:
-        nonlocal unfinished
-        unfinished = not lab.measure(writer)
-
-    if len(chosen) < len(grid.cells):
-        from repflow.store import RunWriter as Writer
-
-        directory = settings.output.out
-        if directory is None:
+    lab = _Lab(settings, grid, chosen_cells(grid, settings.place.only), progress)
+    out = settings.output
+    if settings.place.only:
+        if out.out is None:
             raise BadSetting("--only needs --out: the other cells go there later")
-        with Writer.create(directory, kept, "lab", resume=True, free=LAB_FREE) as writer:
-            if not writer.finished:
-                lab.measure(writer)
-        if unfinished:
-            return None
-    return written("lab", kept, settings.output, progress, measure, LAB_FREE)
+        with RunWriter.create(out.out, kept_of(grid), "lab", resume=True, free=LAB_FREE) as writer:
+            if not writer.finished and not lab.measure(writer):
+                return None
+        out = replace(out, resume=True)
+    return written("lab", kept_of(grid), out, progress, lambda writer: _whole(lab, writer), LAB_FREE)
+
+
+def kept_of(grid: Grid) -> dict[str, Any]:
+    """What run.json keeps of the settings: a resumed run must be of the same grid."""
+    return {"grid": grid.name, "cells": dict(grid.given), "tokens": grid.tokens}
 
 
 def chosen_cells(grid: Grid, only: Sequence[str]) -> list[Cell]:
@@ -66,6 +61,10 @@ def chosen_cells(grid: Grid, only: Sequence[str]) -> list[Cell]:
         if name not in named:
             raise unknown("cell", name, named)
     return [cell for cell in grid.cells if not only or cell.name in only]
+
+
+def _whole(lab: "_Lab", writer: RunWriter) -> None:
+    lab.measure(writer)
 
 
 class _Lab:
@@ -93,7 +92,7 @@ class _Lab:
             missing = sum(part is None for part in parts.values())
             self._progress.note(f"{missing} cells of the grid are still to do; run it again with --resume")
             return False
-        finish(writer, {cell: part for cell, part in parts.items() if part}, time.perf_counter() - begun)
+        finish(writer, self._grid, {cell: part for cell, part in parts.items() if part}, time.perf_counter() - begun)
         return True
 
     def _done(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Part]]:
@@ -149,34 +148,51 @@ def one(cell: Cell, tokens: int, data: Path, device: str, keep: Path | None) -> 
     return {}, meta
 
 
-def finish(writer: RunWriter, parts: dict[Cell, Part], seconds: float) -> None:
-    """Write the tables of all cells."""
+def finish(writer: RunWriter, grid: Grid, parts: Mapping[Cell, Part], seconds: float) -> None:
+    """Write the tables of all cells, and what they say."""
     found = {cell: meta for cell, (_, meta) in parts.items() if "lost" not in meta}
     lost = {cell: meta for cell, (_, meta) in parts.items() if "lost" in meta}
-    warnings = [f"{cell.name}: not trained to its end, {meta['lost']}" for cell, meta in lost.items()]
-    for cell, meta in found.items():
-        warnings += [line for line in meta["warnings"] if line not in warnings and cell is not None]
-    writer.write_table("cells", [CellRow(*row) for meta in found.values() for row in meta["cells"]], CellRow)
+    cells = [CellRow(*row) for meta in found.values() for row in meta["cells"]]
+    layers = [LayerRow(*row) for meta in found.values() for row in meta["layers"]]
+    paths = [PathRow(*row) for meta in found.values() for row in meta["paths"]]
+    outcomes = outcomes_of(list(found), cells, layers, paths)
+    groups = groups_of(outcomes)
+    contrasts = contrasts_of(outcomes, grid.reference)
+    slopes = slopes_of(outcomes, list(found))
     failures = [FailureRow(c.name, c.architecture_name, c.loss_name, c.seed, m["lost"]) for c, m in lost.items()]
-    writer.write_table("failures", failures, FailureRow)
-    subjects = [
-        meta["facts"] | {"cell": cell_facts(cell), "training": meta["training"]} for cell, meta in found.items()
-    ]
+    for name, rows, kind in (
+        ("cells", cells, CellRow),
+        ("outcomes", outcomes, OutcomeRow),
+        ("groups", groups, GroupRow),
+        ("contrasts", contrasts, ContrastRow),
+        ("slopes", slopes, SlopeRow),
+        ("failures", failures, FailureRow),
+    ):
+        writer.write_table(name, rows, kind)
+    warnings = [f"{cell.name}: not trained to its end, {meta['lost']}" for cell, meta in lost.items()]
+    warnings += dict.fromkeys(line for meta in found.values() for line in meta["warnings"])
     info = {
-        "subjects": subjects,
+        "question": grid.question,
+        "subjects": _subjects(found),
         "tasks": [task for meta in found.values() for task in meta["tasks"]],
         "versions": environment_facts(),
         "seed": 0,
-        "timings": {cell.name: {"cell_s": meta["seconds"]} for cell, meta in found.items()} | {"total_s": round(seconds, 1)},
+        "timings": {cell.name: {"cell_s": meta["seconds"]} for cell, meta in found.items()}
+        | {"total_s": round(seconds, 1)},
         "warnings": warnings,
     }
-    layers = [LayerRow(*map(_number, row)) for meta in found.values() for row in meta["layers"]]
-    paths = [PathRow(*map(_number, row)) for meta in found.values() for row in meta["paths"]]
-    writer.finish(layers, [], paths, info)
+    writer.finish(layers, [], paths, info, findings_of(groups, contrasts, slopes))
 
 
-def _number(value: Any) -> Any:
-    return math.nan if isinstance(value, float) and math.isnan(value) else value
+def _subjects(found: Mapping[Cell, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The facts of each cell; of several seeds the later are variants of the first, which the page draws."""
+    first: dict[tuple[str, str], str] = {}
+    subjects: list[dict[str, Any]] = []
+    for cell, meta in found.items():
+        of = first.setdefault((cell.architecture_name, cell.loss_name), cell.name)
+        facts = meta["facts"] | {"cell": cell_facts(cell), "training": meta["training"]}
+        subjects.append(facts if of == cell.name else facts | {"variant_of": of})
+    return subjects
 
 
 def cell_facts(cell: Cell) -> dict[str, Any]:

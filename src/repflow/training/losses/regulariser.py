@@ -112,8 +112,9 @@ class FlowRegulariser:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with a saved weight. Raises BadSetting for the state of another regulariser."""
         if state.get("of") != self.of or state.get("target") != self.target:
-            raise BadSetting(f"the saved state is of {state.get('of')} at {state.get('target')}, this is {self.of} at "
-                             f"{self.target}")
+            raise BadSetting(
+                f"the saved state is of {state.get('of')} at {state.get('target')}, this is {self.of} at {self.target}"
+            )
         self._multiplier = torch.tensor(min(max(float(state["multiplier"]), 0.0), self.most))
 
 

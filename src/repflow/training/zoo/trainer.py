@@ -57,6 +57,7 @@ def train(
         use_cpu=cpu,
         train_sampling_strategy="sequential",
         dataloader_pin_memory=not cpu,
+        dataloader_num_workers=0 if cpu else 1,
         disable_tqdm=True,
         report_to=[],
         remove_unused_columns=False,
@@ -126,7 +127,9 @@ class _RowwiseTrainer(Trainer):
                 return torch.stack([loss.detach(), asked, right])
 
             self._captured = Captured(step, [p for p in bare.parameters() if p.requires_grad])
-        loss, asked, right = self._captured({name: tensor.to(self.args.device) for name, tensor in inputs.items()}).clone()
+        loss, asked, right = self._captured(
+            {name: tensor.to(self.args.device) for name, tensor in inputs.items()}
+        ).clone()
         self._answers = self._answers + asked
         self._right = self._right + right
         return loss
