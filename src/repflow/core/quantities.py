@@ -242,3 +242,12 @@ SOURCES = {
     "sequence_curvature": "Sequence curvature: Hosseini and Fedorenko 2023.",
 }
 """Whose a metric is."""
+
+TARGETS = {
+    "inter_token_cosine": (-1.0, 1.0),
+    "contrastive_tokens": (0.0, 30.0),
+    "v_loc": (0.0, 4.0),
+    "v_glob": (0.0, 1.0),
+}
+"""Where each quantity that a training can hold may be, in the variant that is trained; a contrastive loss near the
+logarithm of the tokens is that of tokens all alike."""

@@ -4,18 +4,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from repflow.studies.kit.settings import MeasureSettings, ModelSettings, TaskSettings
+    from repflow.studies.lab.settings import LabPlace, LabSettings
     from repflow.training.callback import FlowCallback
+    from repflow.training.lab.run import run_lab
+    from repflow.training.losses.regulariser import FlowRegulariser
     from repflow.training.snapshots import measure_snapshots
 
-__all__ = ["FlowCallback", "MeasureSettings", "ModelSettings", "TaskSettings", "measure_snapshots"]
+__all__ = [
+    "FlowCallback",
+    "FlowRegulariser",
+    "LabPlace",
+    "LabSettings",
+    "MeasureSettings",
+    "ModelSettings",
+    "TaskSettings",
+    "measure_snapshots",
+    "run_lab",
+]
 
 _SETTINGS = "repflow.studies.kit.settings"
 _HOMES = {
     "FlowCallback": "repflow.training.callback",
+    "FlowRegulariser": "repflow.training.losses.regulariser",
+    "LabPlace": "repflow.studies.lab.settings",
+    "LabSettings": "repflow.studies.lab.settings",
     "MeasureSettings": _SETTINGS,
     "ModelSettings": _SETTINGS,
     "TaskSettings": _SETTINGS,
     "measure_snapshots": "repflow.training.snapshots",
+    "run_lab": "repflow.training.lab.run",
 }
 
 

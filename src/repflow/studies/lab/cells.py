@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
 from repflow.core import BadSetting, unknown
+from repflow.core.quantities import TARGETS
 from repflow.studies.lab.settings import FAMILIES, Norm, Of
 
 LARGEST = 1024
@@ -29,6 +30,8 @@ class Architecture:
     """States a head (Mamba-2) or a channel (Mamba); of no meaning for attention."""
     norm: str = "own"
     """own: as the class has them; frozen: their weights stay as drawn; none: no norms in the blocks, the last stays."""
+    rate: float = 1.0
+    """Learning rate, as a share of what the lab's other cells learn with; a model without norms needs a lower one."""
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
@@ -43,6 +46,8 @@ class Architecture:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
                 raise BadSetting(f"{name} must be a whole number from {least} to {LARGEST}, got {value!r}")
+        if isinstance(self.rate, bool) or not isinstance(self.rate, int | float) or not 0 < self.rate <= 10:
+            raise BadSetting(f"rate must be a number above 0, 10 at most, got {self.rate!r}")
         if self.width % 32:
             raise BadSetting(f"width must be a multiple of 32, got {self.width}")
         if self.family == "bamba":
@@ -98,17 +103,9 @@ class Loss:
             raise BadSetting(f"weight must be above 0 and below 1000, got {self.weight!r}")
         if (self.kind == "adaptive") != (self.target is not None):
             raise BadSetting("an adaptive loss needs a target, and only it has one")
-        low, high = RANGES[self.of]
+        low, high = TARGETS[self.of]
         if self.target is not None and not low <= self.target <= high:
             raise BadSetting(f"the target of {self.of} must be from {low:g} to {high:g}, got {self.target:g}")
-
-
-RANGES = {
-    "inter_token_cosine": (-1.0, 1.0),
-    "contrastive_tokens": (0.0, 30.0),
-    "v_loc": (0.0, 4.0),
-    "v_glob": (0.0, 1.0),
-}
 
 
 @dataclass(frozen=True)
@@ -138,6 +135,8 @@ class Grid:
     question: str
     tokens: int
     cells: tuple[Cell, ...]
+    visits: int = 9
+    """Measurements of a training, the first before it, the last at its end."""
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -148,7 +147,7 @@ class Grid:
     @classmethod
     def of(cls, name: str, given: Mapping[str, Any]) -> "Grid":
         """From the contents of a YAML file. Raises BadSetting or UnknownName, naming the place."""
-        known = ("question", "tokens", "seeds", "architectures", "losses", "untrained")
+        known = ("question", "tokens", "seeds", "visits", "architectures", "losses", "untrained")
         for key in given:
             if key not in known:
                 raise unknown("key of a grid", str(key), known)
@@ -165,6 +164,9 @@ class Grid:
         both = set(architectures) & set(untrained)
         if both:
             raise BadSetting(f"{min(both)} is among architectures and untrained; name each once")
+        visits = given.get("visits", cls.visits)
+        if type(visits) is not int or not 2 <= visits <= 1000:
+            raise BadSetting(f"visits must be a whole number from 2 to 1,000, got {visits!r}")
         tokens = given.get("tokens", 2_000_000)
         if type(tokens) is not int or not 10_000 <= tokens <= 10**12:
             raise BadSetting(f"tokens must be a whole number of 10,000 or more, got {tokens!r}")
@@ -175,7 +177,7 @@ class Grid:
             for a in architectures
         ]
         cells += [Cell(a, "none", seed, untrained[a], Loss(), trained=False) for seed in seeds for a in untrained]
-        return cls(name, str(given.get("question", "")), tokens, tuple(cells), dict(given))
+        return cls(name, str(given.get("question", "")), tokens, tuple(cells), visits, dict(given))
 
 
 def _named(given: Any, place: str, kind: Any) -> dict[str, Any]:
@@ -198,4 +200,3 @@ def _named(given: Any, place: str, kind: Any) -> dict[str, Any]:
         except BadSetting as error:
             raise BadSetting(f"{place}, {name}: {error}") from error
     return found
-

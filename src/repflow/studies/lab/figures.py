@@ -21,9 +21,11 @@ def outcome_dots(lab: Lab, outcome: str, groups: tuple[Group, ...], *, names: bo
         if len(mine):
             traces += _dots(group, mine.iloc[0], each)
     about = OUTCOMES[outcome]
-    known = where(lab.summary, outcome=outcome)[["least", "most", "mean"]].to_numpy(dtype=float)
-    across = axis(about.unit, range=[-0.03, 1.03] if about.share else _room(known))
-    upwards = axis("", type="category", categoryarray=[escaped(g.name) for g in groups][::-1], range=[-0.6, len(groups) - 0.4])
+    alike = [name for name in OUTCOMES if about.cosine and OUTCOMES[name].unit == about.unit] or [outcome]
+    known = lab.summary[lab.summary["outcome"].isin(alike)][["least", "most", "ci_low", "ci_high"]]
+    across = axis(about.unit, range=[-0.03, 1.03] if about.share else _room(known.to_numpy(dtype=float)))
+    order = [escaped(group.name) for group in groups][::-1]
+    upwards = axis("", type="category", categoryarray=order, range=[-0.6, len(groups) - 0.4])
     return figure(
         70 + 26 * len(groups),
         traces,
@@ -68,7 +70,8 @@ def _dots(group: Group, row: pd.Series, each: pd.DataFrame) -> list[Trace]:
         customdata=[[interval(low, high), str(int(row["trainings"])), escaped(group.about)]],
         mode="markers",
         marker={"symbol": group.style.marker, "size": 8, "color": group.style.colour},
-        hovertemplate="<b>%{y}</b> (%{customdata[2]})<br>%{x:.4g}  %{customdata[1]} trainings %{customdata[0]}<extra></extra>",
+        hovertemplate="<b>%{y}</b> (%{customdata[2]})<br>%{x:.4g}  %{customdata[0]}"
+        "<br>%{customdata[1]} trainings<extra></extra>",
         showlegend=False,
     )
     return [trainings, mean]
@@ -78,7 +81,7 @@ def _room(known: np.ndarray) -> list[float] | None:
     known = known[np.isfinite(known)]
     if not known.size:
         return None
-    spare = 0.15 * (float(known.max() - known.min()) or 1.0)
+    spare = 0.04 * (float(known.max() - known.min()) or 1.0)
     return [float(known.min()) - spare, float(known.max()) + spare]
 
 

@@ -37,8 +37,8 @@ def _contrasts(
         outcome = OUTCOMES[row.outcome]
         yield {
             "id": CONTRAST,
-            "claim": f"{outcome.title}: {name} {number(mine)} against {than} {number(other)} {outcome.unit}, difference "
-            f"{number(row.difference)} [{number(row.ci_low)}, {number(row.ci_high)}] ({row.trainings} and "
+            "claim": f"{outcome.title}: {name} {number(mine)} against {than} {number(other)} {outcome.unit}, "
+            f"difference {number(row.difference)} [{number(row.ci_low)}, {number(row.ci_high)}] ({row.trainings} and "
             f"{row.than_trainings} trainings, corrected for {row.contrasts} contrasts)",
             "value": row.difference,
             "interval": [row.ci_low, row.ci_high],

@@ -54,7 +54,8 @@ def read_lab(run: RunLike) -> Lab | None:
     if len(layers):
         last = layers["step"].fillna(0)
         layers = layers[last == last.groupby(layers["subject"]).transform("max")]
-    return Lab(*(table(name) for name in named), layers, _groups(facts), str(info.get("question", "")))
+    tables: list[pd.DataFrame] = [table(name) for name in named]
+    return Lab(*tables, layers=layers, groups=_groups(facts), question=str(info.get("question", "")))
 
 
 def _groups(facts: list[Mapping[str, Any]]) -> tuple[Group, ...]:
@@ -64,14 +65,15 @@ def _groups(facts: list[Mapping[str, Any]]) -> tuple[Group, ...]:
     looks = styles([str(mine[0].get("kind", "other")) for mine in found.values()])
     return tuple(
         Group(
-            group_name(*key),
-            *key,
-            bool(mine[0]["cell"]["trained"]),
-            style,
-            tuple(str(each["label"]) for each in mine),
-            _about(mine[0]["cell"]),
+            name=group_name(architecture, loss),
+            architecture=architecture,
+            loss=loss,
+            trained=bool(mine[0]["cell"]["trained"]),
+            style=style,
+            labels=tuple(str(each["label"]) for each in mine),
+            about=_about(mine[0]["cell"]),
         )
-        for (key, mine), style in zip(found.items(), looks, strict=True)
+        for ((architecture, loss), mine), style in zip(found.items(), looks, strict=True)
     )
 
 
@@ -83,4 +85,6 @@ def _about(cell: Mapping[str, Any]) -> str:
         parts.append(f"state {cell.get('state')}")
     if cell.get("norm", "own") != "own":
         parts.append(f"norms {cell.get('norm')}")
+    if cell.get("rate", 1.0) != 1.0:
+        parts.append(f"learning rate times {cell['rate']:g}")
     return ", ".join(parts)

@@ -169,9 +169,7 @@ def _ladders(architectures: Mapping[str, Architecture]) -> Iterator[tuple[str, s
             for name, a in mine.items():
                 rest = (a.norm, *(getattr(a, other) for other in FACTORS if other != factor))
                 sets.setdefault(rest, []).append(name)
-            widest = max(
-                sets.values(), key=lambda names: len({getattr(mine[n], factor) for n in names}), default=[]
-            )
+            widest = max(sets.values(), key=lambda names: len({getattr(mine[n], factor) for n in names}), default=[])
             if len({getattr(mine[name], factor) for name in widest}) > 1:
                 yield family, factor, widest
 

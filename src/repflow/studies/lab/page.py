@@ -20,7 +20,9 @@ def sections(source: Source) -> list[Section]:
     if lab is None:
         return []
     frames = {"outcomes": lab.outcomes, "groups": lab.summary, "contrasts": lab.contrasts, "slopes": lab.slopes}
-    files = [(f"{name}.csv", f"{name.capitalize()} as CSV", frame_uri(rows)) for name, rows in frames.items() if len(rows)]
+    files = [
+        (f"{name}.csv", f"{name.capitalize()} as CSV", frame_uri(rows)) for name, rows in frames.items() if len(rows)
+    ]
     note = " ".join(filter(None, (lab.question, _answer(lab), _lost(lab), _ALONE)))
     return [Section("lab", "What the grid asked", "The grid", lab_panels(source), files, note=note)]
 
@@ -28,7 +30,16 @@ def sections(source: Source) -> list[Section]:
 def lab_panels(source: Source) -> list[Panel]:
     """Every panel that has rows, in reading order."""
     lab: Lab = source.parts["lab"]
-    found = [_answers(lab), _alike(lab), _course(lab), _depth(lab), _against(lab), _numbers(lab), _differences(lab), _slopes(lab)]
+    found = [
+        _answers(lab),
+        _alike(lab),
+        _course(lab),
+        _depth(lab),
+        _against(lab),
+        _numbers(lab),
+        _differences(lab),
+        _slopes(lab),
+    ]
     return [panel for panel in found if panel.views]
 
 
@@ -143,8 +154,8 @@ _ALONE = "The figures of single models further down show one seed of each group,
 _ANSWERS = Quantity(
     "", "What they answer", "",
     "Answers right in every token on fresh prompts, and the loss of next tokens on prose that no training has read.",
-    "A thin mark is one training; the large mark is their mean with its 95% interval over trainings (Student's t). With "
-    "three trainings an interval is wide: where it is, read the single marks. Text: lower is better.", "",
+    "A thin mark is one training; the large mark is their mean with its 95% interval over trainings (Student's t). "
+    "With three trainings an interval is wide: where it is, read the single marks. Text: lower is better.", "",
 )  # fmt: skip
 _ALIKE = Quantity(
     "", "How alike their tokens are", "",
@@ -155,8 +166,8 @@ _ALIKE = Quantity(
 _COURSE = Quantity(
     "", "Answers during training", "",
     "Answers right against training: the mean over seeds, with a band from the lowest to the highest seed.",
-    "The curve that leaves the floor first learns from the fewest tokens; all read the same rows of a seed, in the same "
-    "order.", "",
+    "The curve that leaves the floor first learns from the fewest tokens; all read the same rows of a seed, in the "
+    "same order.", "",
 )  # fmt: skip
 _DEPTH = Quantity(
     "", "Likeness by depth", "",
@@ -167,7 +178,8 @@ _DEPTH = Quantity(
 _AGAINST = Quantity(
     "", "Does keeping tokens apart go with answering?", "",
     "Each training as one mark: inter-token cosine of a third of depth, and the share of kvpr answers that are right.",
-    "Marks of one group are its seeds. A pattern among groups need not be a cause: they differ in other things too.", "",
+    "Marks of one group are its seeds. A pattern among groups need not be a cause: they differ in other things, too.",
+    "",
 )  # fmt: skip
 _NUMBERS = Quantity(
     "", "Every group in numbers", "", "Means over trainings with 95% intervals; n counts trainings.",
@@ -181,14 +193,15 @@ _CONTRASTS = Quantity(
 )  # fmt: skip
 _SLOPES = Quantity(
     "", "What a doubling of size changes", "",
-    "Least squares over models that differ in one size alone, on its base-2 logarithm: the change when the size doubles.",
+    "Least squares over models that differ in one size alone, on its base-2 logarithm: the change when the size "
+    "doubles.",
     "Intervals are 95%, over models. A straight line is assumed; few sizes cannot show another form.", "",
 )  # fmt: skip
 
 METHODS = (
-    "Each cell of a grid is a model of the zoo's form at the grid's size, trained on the same rows as every other cell of "
-    "its seed: stages of retrieval rows, then prompts among text. AdamW, one schedule for all. Answers are counted on "
-    "fresh rows of another seed than any training's. Flow is measured on the built-in texts at nine steps of training. "
+    "Each cell of a grid is a model of the zoo's form at the grid's size, trained on the same rows as every other cell "
+    "of its seed: stages of retrieval rows, then prompts among text. AdamW, one schedule for all. Answers are counted "
+    "on fresh rows of another seed than any training's. Flow is measured on the built-in texts at several steps of training. "
     "Intervals of groups are Student's t over trainings; of a share the spread is taken at least as large as so few "
     "questions leave open. The numbers lie beside this file in cells.parquet, outcomes.parquet, groups.parquet, "
     "contrasts.parquet and slopes.parquet."

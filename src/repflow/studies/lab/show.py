@@ -33,7 +33,8 @@ def print_lab(run: Run, out: Console) -> None:
         shares = (_told(by.get(name), 100, 0) for name in _SHARES)
         cosines = (_told(by.get(name), 1, 2) for name in _COSINES)
         text = f"{by['text 256']['mean']:.2f}" if "text 256" in by else "-"
-        table.add_row(*map(cell, (group_name(architecture, loss), rows["trainings"].max(), *shares, text, *cosines)))
+        name = group_name(str(architecture), str(loss))
+        table.add_row(*map(cell, (name, rows["trainings"].max(), *shares, text, *cosines)))
     out.print(table)
     out.print(words(_LEGEND, style="dim"))
     _print_said(run, groups, out)
@@ -53,7 +54,9 @@ def _print_said(run: Run, groups: "pd.DataFrame", out: Console) -> None:
     for line in told or ["no two groups can be compared: that takes two trainings of each"]:
         out.print(words(line))
     if told:
-        out.print(words("Clear: the interval of the difference leaves out 0, corrected for all contrasts.", style="dim"))
+        out.print(
+            words("Clear: the interval of the difference leaves out 0, corrected for all contrasts.", style="dim")
+        )
 
 
 _LEGEND = (

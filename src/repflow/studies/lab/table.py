@@ -77,10 +77,12 @@ def slopes_table(lab: Lab, groups: Sequence[tuple[str, bool, str]], outcomes: Se
         told = f"{family}, {factor} {first['levels']}, {'trained' if trained else 'as drawn'}, {first['models']} models"
         cells = tuple(_slope(mine, name) for name in outcomes)
         lines.append((Subject(told, told, "", {}, style), cells))
-    return PathTable(tuple((_heading(name), f"Change when the size doubles: {OUTCOMES[name].title}") for name in outcomes), tuple(lines))
+    return PathTable(
+        tuple((_heading(name), f"Change when the size doubles: {OUTCOMES[name].title}") for name in outcomes),
+        tuple(lines),
+    )
 
 
 def _slope(rows: pd.DataFrame, outcome: str) -> tuple[str, str]:
     rows = rows[rows["outcome"] == outcome]
     return estimate(*rows.iloc[0][["slope", "ci_low", "ci_high"]]) if len(rows) else ("–", "")
-

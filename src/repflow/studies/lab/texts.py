@@ -32,6 +32,7 @@ def _said(outcome: str, architecture: str, loss: str, rows: pd.DataFrame, groups
     ]
     about = OUTCOMES[outcome]
     what = about.title if about.share else f"{about.title}, {about.unit}"
+    what = what[0].upper() + what[1:]
     return f"{what}, against {group_name(architecture, loss)} ({_value(means[architecture, loss], outcome)}): " + (
         "; ".join(told) + "."
     )

@@ -18,7 +18,7 @@ from repflow.studies.kit.progress import Silent
 from repflow.studies.kit.record import Reading, Record
 from repflow.studies.kit.settings import FlowSettings, MeasureSettings, TaskSettings
 from repflow.studies.kit.tasks import assignments
-from repflow.studies.lab.cells import Cell
+from repflow.studies.lab.cells import Cell, Grid
 from repflow.studies.lab.rows import CellRow
 from repflow.training.lab.learn import learn
 from repflow.training.lab.models import first_model
@@ -30,8 +30,6 @@ from repflow.training.zoo.stream import IGNORED
 METRICS = ("inter_token_cosine", "adjacent_cosine", "update_ratio", "v_loc", "v_glob")
 EXAMPLES = 24
 CONTEXT = 256
-VISITS = 9
-"""Measurements of a training: at its beginning, at its end and between."""
 _ROWS = 8
 """Rows that are asked at once."""
 
@@ -46,9 +44,9 @@ class Done:
     facts_of_training: dict[str, Any]
 
 
-def visits(steps: int) -> tuple[int, ...]:
-    """0, then closer together early than late, and the last."""
-    return tuple(sorted({round(steps * (i / (VISITS - 1)) ** 1.5) for i in range(VISITS)}))
+def visited(steps: int, visits: int) -> frozenset[int]:
+    """The steps at which a model is measured: 0, then closer together early than late, and the last."""
+    return frozenset(round(steps * (i / (visits - 1)) ** 1.5) for i in range(visits))
 
 
 def flow_settings(label: str, seed: int) -> FlowSettings:
@@ -61,19 +59,19 @@ def flow_settings(label: str, seed: int) -> FlowSettings:
 
 
 def run_cell(
-    cell: Cell, tokens: int, data: Path, device: torch.device, keep: Path | None, tell: Callable[[str], None]
+    cell: Cell, grid: Grid, data: Path, device: torch.device, keep: Path | None, tell: Callable[[str], None]
 ) -> Done:
     """Train and measure a cell. Raises Diverged, or what torch raises for a model that does not fit."""
     begun = time.perf_counter()
     known = material(data)
     model = first_model(cell.architecture, cell.seed).to(device)
-    visiting = _Visiting(cell, model, known.tokenizer, {a: known.fresh(a, cell.seed) for a in ASKED})
-    plan = known.plan(tokens)
+    visiting = Visiting(cell, model, known.tokenizer, {a: known.fresh(a, cell.seed) for a in ASKED})
+    plan = known.plan(grid.tokens)
     told: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
     if cell.trained:
         steps = plan[-1].last
-        batches = known.batches(tokens, cell.seed)
-        course = learn(model, cell, batches, plan, visiting.visit, frozenset(visits(steps)))
+        batches = known.batches(grid.tokens, cell.seed)
+        course = learn(model, cell, batches, plan, visiting.visit, visited(steps, grid.visits))
         told |= {"steps": steps, "tokens": course.tokens, "losses": course.losses}
     else:
         model.eval()
@@ -86,7 +84,7 @@ def run_cell(
     return Done(visiting.rows, visiting.record, visiting.facts, told)
 
 
-class _Visiting:
+class Visiting:
     """Asks and measures the model when it is called upon."""
 
     def __init__(self, cell: Cell, model: Any, tokenizer: Any, fresh: dict[Asked, dict[str, Tensor]]) -> None:
@@ -157,4 +155,3 @@ class _Visiting:
 def meta_of(done: Done) -> dict[str, Any]:
     """What a part keeps."""
     return {"facts": asdict(done.facts) if done.facts else None, "training": done.facts_of_training}
-

@@ -97,7 +97,7 @@ def learn(
             if number == len(batches):
                 break
             model.train()
-            _set_rate(optimiser, LEARNING_RATE * rate(plan, number))
+            _set_rate(optimiser, cell.architecture.rate * LEARNING_RATE * rate(plan, number))
             given = {name: tensor.to(device, non_blocking=True) for name, tensor in batches[number].items()}
             loss = run(given)
             course.tokens += given["input_ids"].numel()

@@ -76,7 +76,11 @@ class Material:
 
     def batches(self, tokens: int, seed: int) -> "Batches":
         """What every cell of this seed reads."""
-        return Batches(stream_of(self.corpus, self.ids, self.tokenizer, self.plan(tokens), seed))
+        return self.of(self.plan(tokens), seed)
+
+    def of(self, plan: Sequence[Span], seed: int) -> "Batches":
+        """The batches of a plan."""
+        return Batches(stream_of(self.corpus, self.ids, self.tokenizer, plan, seed))
 
     def fresh(self, asked: Asked, seed: int) -> dict[str, Tensor]:
         """`input_ids`, `labels` [rows, context]: rows of another seed than any training's; text is held-out text."""
@@ -128,8 +132,3 @@ def answers_right(logits: Tensor, labels: Tensor) -> tuple[int, int]:
 def material(data: Path) -> Material:
     """Read once a process."""
     return Material.read(data)
-
-
-def titles(asked: Sequence[Asked] = ASKED) -> list[tuple[str, int]]:
-    """Task and context of each."""
-    return [(each.task, each.context) for each in asked]

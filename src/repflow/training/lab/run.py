@@ -18,8 +18,8 @@ from repflow.store import Run, RunWriter
 from repflow.studies.kit.progress import Silent
 from repflow.studies.kit.session import written
 from repflow.studies.lab.cells import Cell, Grid
-from repflow.studies.lab.grids import grid_of
 from repflow.studies.lab.findings import findings_of
+from repflow.studies.lab.grids import grid_of
 from repflow.studies.lab.outcomes import contrasts_of, groups_of, outcomes_of, slopes_of
 from repflow.studies.lab.rows import CellRow, ContrastRow, FailureRow, GroupRow, OutcomeRow, SlopeRow
 from repflow.studies.lab.settings import LAB_FREE, LabSettings
@@ -96,7 +96,7 @@ class _Lab:
         return True
 
     def _done(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Part]]:
-        jobs = [(cell, self._grid.tokens, self._data, self._device, self._keep(cell)) for cell in cells]
+        jobs = [(cell, self._grid, self._data, self._device, self._keep(cell)) for cell in cells]
         if self._settings.place.workers == 1:
             for job in jobs:
                 yield job[0], one(*job)
@@ -121,7 +121,7 @@ def _alone() -> None:
     torch.set_num_threads(1)
 
 
-def one(cell: Cell, tokens: int, data: Path, device: str, keep: Path | None) -> Part:
+def one(cell: Cell, grid: Grid, data: Path, device: str, keep: Path | None) -> Part:
     """A cell as a part: its rows, or why there are none."""
     from repflow.models.quiet import quiet
 
@@ -129,7 +129,7 @@ def one(cell: Cell, tokens: int, data: Path, device: str, keep: Path | None) -> 
     said: list[str] = []
     try:
         with quiet():
-            done = run_cell(cell, tokens, data, torch.device(device), keep, said.append)
+            done = run_cell(cell, grid, data, torch.device(device), keep, said.append)
     except Exception as error:
         # One cell's failure, whatever it is, must not cost the others.
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -210,4 +210,5 @@ def cell_facts(cell: Cell) -> dict[str, Any]:
         "width": a.width,
         "state": a.state,
         "norm": a.norm,
+        "rate": a.rate,
     }

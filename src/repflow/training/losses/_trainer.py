@@ -1,7 +1,9 @@
 """The losses inside transformers' Trainer, and inside trainers made from it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -11,7 +13,11 @@ from transformers import Trainer
 from repflow.core import Tap
 from repflow.models.wrappers import unwrapped
 from repflow.training.losses.attached import FlowLosses, flow_losses
+from repflow.training.losses.regulariser import FlowRegulariser
 from repflow.training.losses.term import Losses
+
+REGULARISERS = "flow_regularisers.json"
+"""In a checkpoint: the weights that regularisers had reached."""
 
 # Type checkers see a mixin as what it is mixed into.
 _Base = Trainer if TYPE_CHECKING else object
@@ -23,7 +29,8 @@ class FlowLossMixin(_Base):
     The loss of a training batch is the trainer's own, however it makes it, plus the weighted flow losses; these are
     averaged over the batches of an optimiser step. The training log gains each loss's value, without its weight, a mean
     over the batches since the last entry. Evaluation is as without. `flow_options` holds `blocks`, `final_norm` or
-    `mask` of `flow_losses`; what that refuses is refused at construction.
+    `mask` of `flow_losses`; what that refuses is refused at construction. The weights of regularisers are saved
+    with the optimiser of each checkpoint and go on from there.
     """
 
     def __init__(
@@ -73,6 +80,26 @@ class FlowLossMixin(_Base):
         if "loss" in logs and self._flow_batches:
             logs = {**logs, **self._flow_means()}
         super().log(logs, *args, **kwargs)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self._regularisers and self.args.should_save:
+            states = {each.name: each.state_dict() for each in self._regularisers}
+            (Path(output_dir) / REGULARISERS).write_text(json.dumps(states), encoding="utf-8")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        kept = None if checkpoint is None else Path(checkpoint) / REGULARISERS
+        if self._regularisers and kept is not None and kept.is_file():
+            states = json.loads(kept.read_text(encoding="utf-8"))
+            for each in self._regularisers:
+                if each.name in states:
+                    each.load_state_dict(states[each.name])
+
+    @property
+    def _regularisers(self) -> list[FlowRegulariser]:
+        losses = self._flow_settings[0]
+        return [] if isinstance(losses, Mapping) else [each for each in losses if isinstance(each, FlowRegulariser)]
 
     def _flow_means(self) -> dict[str, float]:
         """Each loss over the batches since the last call, on all processes."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -59,7 +58,7 @@ def _by_sequence(
 class ContrastiveTokens:
     """The mean of `contrastive_tokens` over sites, all blocks by default, each against the site before it."""
 
-    name: ClassVar[str] = "contrastive_tokens"
+    name = "contrastive_tokens"
 
     weight: float
     temperature: float = TEMPERATURE

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -46,7 +45,7 @@ def inter_token_cosine(states: States, counted: Counted) -> tuple[Float[Tensor, 
 class TokenDiversity:
     """The mean of `token_diversity` over sites, all blocks by default."""
 
-    name: ClassVar[str] = "token_diversity"
+    name = "token_diversity"
 
     weight: float
     margin: float = MARGIN

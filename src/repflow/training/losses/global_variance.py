@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -47,7 +46,7 @@ def _gap(view: View, mean: States, states: States, counted: Counted) -> Tensor:
 class VGlob:
     """`v_glob` of the path through `embed` and all blocks, or through the sites named."""
 
-    name: ClassVar[str] = "v_glob"
+    name = "v_glob"
 
     weight: float
     variant: Variant = "rms"

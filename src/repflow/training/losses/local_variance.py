@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -45,7 +44,7 @@ def _step(view: View, before: States, after: States, counted: Counted) -> Tensor
 class VLoc:
     """`v_loc` of the path through `embed` and all blocks, or through the sites named."""
 
-    name: ClassVar[str] = "v_loc"
+    name = "v_loc"
 
     weight: float
     variant: Variant = "rms"

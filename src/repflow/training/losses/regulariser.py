@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from repflow.core import BadSetting, Site, unknown
+from repflow.core.quantities import TARGETS
 from repflow.training.losses.contrastive import ContrastiveTokens
 from repflow.training.losses.diversity import TokenDiversity
 from repflow.training.losses.global_variance import VGlob
@@ -19,13 +20,6 @@ from repflow.training.losses.term import Term
 Quantity = Literal["inter_token_cosine", "contrastive_tokens", "v_loc", "v_glob"]
 Keep = Literal["below", "above"]
 
-RANGES: Mapping[str, tuple[float, float]] = {
-    "inter_token_cosine": (-1.0, 1.0),
-    "contrastive_tokens": (0.0, math.inf),
-    "v_loc": (0.0, 4.0),
-    "v_glob": (0.0, 1.0),
-}
-"""Of each quantity, in the variant that is trained."""
 _TERMS: Mapping[str, Callable[[Sites], Term]] = {
     # With the least margin the hinge is always open: the mean cosine plus one.
     "inter_token_cosine": lambda sites: TokenDiversity(1.0, margin=-1.0, sites=sites),
@@ -53,7 +47,8 @@ class FlowRegulariser:
     Every pass adds `weight * quantity` (`keep="above"`: minus), then the weight becomes
     clip(weight + rate * (quantity - target), 0, most), with the sign turned for `above`: the multiplier of the
     constraint quantity <= target in a Lagrangian whose dual is climbed step by step (Platt and Barr 1988). At its bound
-    the target may be out of reach; `weight` says so. A quantity that is not finite leaves the weight as it is.
+    the target may be out of reach; `weight` says so. A quantity that is not finite leaves the weight as it is. The
+    processes of one training climb together, by the mean of their quantities.
     `state_dict` and `load_state_dict` keep the weight; FlowLossTrainer saves it with its checkpoints.
     Raises BadSetting or UnknownName.
     """
@@ -72,7 +67,7 @@ class FlowRegulariser:
             raise unknown("quantity", of, _TERMS)
         if keep not in get_args(Keep):
             raise unknown("side to keep", keep, get_args(Keep))
-        low, high = RANGES[of]
+        low, high = TARGETS[of]
         if not _is_number(target) or not low <= target <= high:
             raise BadSetting(f"the target of {of} must be from {low:g} to {high:g}, got {target!r}")
         for name, value in (("rate", rate), ("most", most)):
@@ -100,7 +95,7 @@ class FlowRegulariser:
     def seen(self, value: Tensor) -> None:
         """Climb: called with the quantity of a pass, after its loss was made."""
         self._multiplier = self._multiplier.to(value.device)
-        past = self._sign * (value.detach().to(torch.float32) - self.target)
+        past = self._sign * (_over_processes(value.detach().to(torch.float32)) - self.target)
         step = torch.where(past.isfinite(), self.rate * past, 0.0)
         # In place, so that a captured step goes on with the weight of the one before.
         self._multiplier.copy_((self._multiplier + step).clamp(0.0, self.most))
@@ -116,6 +111,15 @@ class FlowRegulariser:
                 f"the saved state is of {state.get('of')} at {state.get('target')}, this is {self.of} at {self.target}"
             )
         self._multiplier = torch.tensor(min(max(float(state["multiplier"]), 0.0), self.most))
+
+
+def _over_processes(value: Tensor) -> Tensor:
+    """The mean over the processes of a training."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    value = value.clone()
+    torch.distributed.all_reduce(value)
+    return value / torch.distributed.get_world_size()
 
 
 def _is_number(value: object) -> bool:
