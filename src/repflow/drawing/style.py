@@ -44,6 +44,7 @@ MATPLOTLIB_MARKERS = {
     "triangle-right": ">",
     "pentagon": "p",
     "hexagon": "h",
+    "line-ns": "|",
 }
 MATPLOTLIB_DASHES = {
     "solid": "-",

@@ -10,7 +10,8 @@ from repflow.core.quantities import TARGETS
 from repflow.studies.lab.settings import FAMILIES, Norm, Of
 
 LARGEST = 1024
-_PART = re.compile(r"(\d*)([ma])")
+_PART = re.compile(r"([0-9]{0,4})([ma])")
+_SITES = re.compile(r"([01](?:\.[0-9]+)?)-([01](?:\.[0-9]+)?)")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
@@ -69,7 +70,7 @@ class Architecture:
 def blocks_of(layout: str) -> str:
     """`(2ma)x2` as mmamma. Raises BadSetting."""
     plain = layout.replace(" ", "")
-    spread = re.sub(r"\(([\dma]+)\)x(\d{1,3})", lambda found: found[1] * int(found[2]), plain)
+    spread = re.sub(r"\(([0-9ma]+)\)x([0-9]{1,3})", lambda found: found[1] * int(found[2]), plain)
     parts = _PART.findall(spread)
     blocks = "".join(letter * (int(count) if count else 1) for count, letter in parts)
     if "".join(count + letter for count, letter in parts) != spread or not blocks:
@@ -103,9 +104,13 @@ class Loss:
             raise BadSetting(f"weight must be above 0 and below 1000, got {self.weight!r}")
         if (self.kind == "adaptive") != (self.target is not None):
             raise BadSetting("an adaptive loss needs a target, and only it has one")
+        if self.sites is not None:
+            ends = _SITES.fullmatch(str(self.sites))
+            if not ends or not float(ends[1]) < float(ends[2]) <= 1:
+                raise BadSetting(f"sites must be a range of depth like 0.75-1, got {self.sites!r}")
         low, high = TARGETS[self.of]
-        if self.target is not None and not low <= self.target <= high:
-            raise BadSetting(f"the target of {self.of} must be from {low:g} to {high:g}, got {self.target:g}")
+        if self.target is not None and not (type(self.target) in (int, float) and low <= self.target <= high):
+            raise BadSetting(f"the target of {self.of} must be from {low:g} to {high:g}, got {self.target!r}")
 
 
 @dataclass(frozen=True)
@@ -176,8 +181,21 @@ class Grid:
             for loss in losses
             for a in architectures
         ]
+        for cell in cells:
+            _check_sites(cell)
         cells += [Cell(a, "none", seed, untrained[a], Loss(), trained=False) for seed in seeds for a in untrained]
         return cls(name, str(given.get("question", "")), tokens, tuple(cells), visits, dict(given))
+
+
+def _check_sites(cell: Cell) -> None:
+    """Raises BadSetting where a loss would read no block of an architecture."""
+    ends = _SITES.fullmatch(cell.loss.sites or "0-1")
+    depths = [(block + 1) / cell.architecture.depth for block in range(cell.architecture.depth)]
+    if ends and not any(float(ends[1]) <= depth <= float(ends[2]) for depth in depths):
+        raise BadSetting(
+            f"losses, {cell.loss_name}: no block of {cell.architecture_name} lies at depth {cell.loss.sites}; they lie "
+            f"at {', '.join(f'{depth:.2f}' for depth in depths[:8])}"
+        )
 
 
 def _named(given: Any, place: str, kind: Any) -> dict[str, Any]:

@@ -201,7 +201,7 @@ _SLOPES = Quantity(
 METHODS = (
     "Each cell of a grid is a model of the zoo's form at the grid's size, trained on the same rows as every other cell "
     "of its seed: stages of retrieval rows, then prompts among text. AdamW, one schedule for all. Answers are counted "
-    "on fresh rows of another seed than any training's. Flow is measured on the built-in texts at several steps of training. "
+    "on fresh rows of another seed than any training's. Flow is measured on the built-in texts. "
     "Intervals of groups are Student's t over trainings; of a share the spread is taken at least as large as so few "
     "questions leave open. The numbers lie beside this file in cells.parquet, outcomes.parquet, groups.parquet, "
     "contrasts.parquet and slopes.parquet."

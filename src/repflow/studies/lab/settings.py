@@ -42,7 +42,7 @@ class LabSettings:
     """
 
     grid: str = "hybrids"
-    """A preset (hybrids, regularisers, norms, scaling, scaling-trained), or a YAML file: architectures, losses, seeds, tokens."""
+    """A preset (hybrids, regularisers, norms, scaling, scaling-trained), or a YAML file of architectures and seeds."""
     place: LabPlace = field(default_factory=LabPlace)
     output: OutputSettings = field(default_factory=OutputSettings)
 

@@ -24,6 +24,7 @@ from repflow.studies.lab.outcomes import contrasts_of, groups_of, outcomes_of, s
 from repflow.studies.lab.rows import CellRow, ContrastRow, FailureRow, GroupRow, OutcomeRow, SlopeRow
 from repflow.studies.lab.settings import LAB_FREE, LabSettings
 from repflow.training.lab.cell import meta_of, run_cell
+from repflow.training.zoo.corpus import read_corpus
 from repflow.training.zoo.run import on_cpu
 
 Part = tuple[dict[str, np.ndarray], dict[str, Any]]
@@ -37,11 +38,12 @@ def run_lab(settings: LabSettings, progress: Progress | None = None) -> Run | No
     """
     progress = progress or Silent()
     grid = grid_of(settings.grid)
-    lab = _Lab(settings, grid, chosen_cells(grid, settings.place.only), progress)
-    out = settings.output
-    if settings.place.only:
-        if out.out is None:
-            raise BadSetting("--only needs --out: the other cells go there later")
+    out, chosen = settings.output, chosen_cells(grid, settings.place.only)
+    for name in ("only", "weights"):
+        if getattr(settings.place, name) and out.out is None:
+            raise BadSetting(f"--{name} needs --out, where the rest goes, too")
+    lab = _Lab(settings, grid, chosen, progress)
+    if settings.place.only and out.out is not None:
         with RunWriter.create(out.out, kept_of(grid), "lab", resume=True, free=LAB_FREE) as writer:
             if not writer.finished and not lab.measure(writer):
                 return None
@@ -74,6 +76,8 @@ class _Lab:
         self._settings, self._grid, self._cells, self._progress = settings, grid, cells, progress
         self._data = local_path(settings.place.data)
         self._device = "cpu" if on_cpu(settings.place.device) else "cuda"
+        # What no cell can do without is missed before the first.
+        read_corpus(self._data)
 
     def measure(self, writer: RunWriter) -> bool:
         """Whether every cell of the grid is there; the tables are written then."""
@@ -109,10 +113,8 @@ class _Lab:
 
     def _keep(self, cell: Cell) -> Path | None:
         out = self._settings.output.out
-        if not self._settings.place.weights or not cell.trained or cell.architecture.norm == "none":
+        if out is None or not self._settings.place.weights or not cell.trained or cell.architecture.norm == "none":
             return None
-        if out is None:
-            raise BadSetting("--weights needs --out")
         out = local_path(out)
         return out.parent / f"{out.name}-models" / cell.name.replace("/", "-")
 
