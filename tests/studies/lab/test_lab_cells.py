@@ -72,7 +72,7 @@ def test_bad_grids_are_refused_in_one_line(given: dict[str, Any], told: str) -> 
 
 
 def test_presets_are_grids_with_three_seeds() -> None:
-    assert presets() == ["hybrids", "norms", "regularisers", "scaling", "scaling-trained"]
+    assert presets() == ["hybrids", "norms", "regularisers", "regularisers-ssm", "scaling", "scaling-trained"]
     for name in presets():
         grid = grid_of(name)
         assert {cell.seed for cell in grid.cells} == {0, 1, 2}

@@ -42,7 +42,8 @@ class LabSettings:
     """
 
     grid: str = "hybrids"
-    """A preset (hybrids, regularisers, norms, scaling, scaling-trained), or a YAML file of architectures and seeds."""
+    """A preset (hybrids, norms, regularisers, regularisers-ssm, scaling, scaling-trained), or a YAML file of
+    architectures, losses and seeds."""
     place: LabPlace = field(default_factory=LabPlace)
     output: OutputSettings = field(default_factory=OutputSettings)
 

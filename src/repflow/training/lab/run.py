@@ -116,7 +116,7 @@ class _Lab:
         if out is None or not self._settings.place.weights or not cell.trained or cell.architecture.norm == "none":
             return None
         out = local_path(out)
-        return out.parent / f"{out.name}-models" / cell.name.replace("/", "-")
+        return out.parent / f"{out.name}-models" / cell.name.replace(":", "-")
 
 
 def _alone() -> None:
