@@ -17,6 +17,7 @@ from repflow.drawing.panel import Panel, Section, View
 from repflow.drawing.source import RunLike, Source
 from repflow.drawing.style import BELOW_ZERO, CIVIDIS
 from repflow.report import facts as _tables
+from repflow.report.answers import answers_of, studies_of
 from repflow.report.lead import summary
 from repflow.report.reading import read
 from repflow.store import warning_lines, write_file
@@ -51,6 +52,7 @@ def render(source: Source) -> str:
     return environment.get_template("report.html.j2").render(
         title=source.directory.resolve().name,
         summary=summary(source),
+        answers=answers_of(source, studies_of(source.info)),
         note=_sites_note(source.info),
         subjects=[(s, _tables.subject_facts(s), Markup(mark(s.style))) for s in source.subjects],
         marks={s.label: Markup(mark(s.style)) for s in source.subjects},

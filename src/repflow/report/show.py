@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from repflow.drawing.rich import cell, plain_table, words
+from repflow.report.answers import answers_of, studies_of
+from repflow.report.reading import read
 from repflow.report.run import Run
 from repflow.store import Run as StoredRun
 from repflow.store import making_sense, name_of, told_units, warning_lines
@@ -38,8 +40,12 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     if len(own) < len(run.subjects):
         out.print(words(f"and {len(run.subjects) - len(own)} more, variants of these", style="dim"))
     tokens = _policy(run)
-    alone = [study for study in catalogue.STUDIES if study.alone and study.name == run.info["command"]]
-    for study in alone or catalogue.STUDIES:
+    studies = studies_of(run.info)
+    for answer in answers_of(read(run), studies):
+        out.print(words(f"{answer.headline}: {answer.evidence}"))
+        if answer.next:
+            out.print(words(f"  next: {answer.next}", style="dim"), soft_wrap=True)
+    for study in studies:
         study.show(run, Shown(own, tokens), out)
     for line in told_units(run.info):
         out.print(words(line, style="dim"))

@@ -4,15 +4,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from repflow.core import LayerRow, PairRow
 from repflow.engines import Clock, Progress
 from repflow.models import Loaded, SubjectSpec, load
 from repflow.store import Run, RunWriter
 from repflow.studies.flow.cross import cross_tables
+from repflow.studies.flow.findings import flow_findings
 from repflow.studies.flow.measure import measure, read, reader_of
 from repflow.studies.kit.fields import flat
 from repflow.studies.kit.preflight import subject_specs
 from repflow.studies.kit.progress import Silent
-from repflow.studies.kit.record import Record
+from repflow.studies.kit.record import Record, table_of
 from repflow.studies.kit.session import run_info, written
 from repflow.studies.kit.settings import FlowSettings
 from repflow.studies.kit.tasks import Assignment, assignments
@@ -48,7 +50,8 @@ def _measure(
     record.tables.extend(cross_tables(record.measured, settings.measure, record.warn, progress))
     info = run_info(record, settings.measure.seed, started)
     tables = record.tables
-    writer.finish(tables.layers, tables.pairs, tables.paths, info, replicates=tables.replicates())
+    findings = flow_findings(table_of(tables.layers, LayerRow), table_of(tables.pairs, PairRow))
+    writer.finish(tables.layers, tables.pairs, tables.paths, info, findings, replicates=tables.replicates())
 
 
 def _subject(

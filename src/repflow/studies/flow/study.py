@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from repflow.studies.kit.study import Shown, Study
+from repflow.studies.kit.study import Answer, Shown, Study
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +21,12 @@ class Flow(Study):
 
     name = "flow"
     common = True
+    told = frozenset(
+        (
+            "early_homogenisation", "late_saturation", "norm_artefact", "sink_dominated", "shared_offset",
+            "rogue_features", "redundant_blocks", "most_alike", "not_told",
+        )
+    )  # fmt: skip
     purpose = "measure how representations flow through the depth of models"
 
     def settings(self) -> "type[FlowSettings]":
@@ -32,6 +38,11 @@ class Flow(Study):
         from repflow.studies.flow.run import run_flow
 
         return run_flow(settings, progress)
+
+    def answers(self, source: "Source") -> "list[Answer]":
+        from repflow.studies.flow.answers import answers
+
+        return answers(source)
 
     def sections(self, source: "Source") -> "list[Section]":
         from repflow.studies.flow.page import sections

@@ -1,14 +1,17 @@
 """What a run reads and collects on its way."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from repflow.core import Example, LayerRow, PairRow, PathRow, SubjectFacts
 from repflow.studies.kit.tasks import Assignment
 from repflow.studies.kit.units import Units, units_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = np.ndarray
 
@@ -34,6 +37,13 @@ class Tables:
         """[rows, B] float32 by table."""
         kept = {"layers": self.layer_replicates, "paths": self.path_replicates}
         return {name: np.stack(rows).astype(np.float32) for name, rows in kept.items() if rows}
+
+
+def table_of(rows: Sequence[Any], kind: type) -> "pd.DataFrame":
+    """Rows as a frame, with its columns where there is none."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=pd.Index([each.name for each in fields(kind)]))
 
 
 class Where(NamedTuple):

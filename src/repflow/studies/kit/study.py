@@ -22,6 +22,18 @@ class Shown:
     tokens: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A sentence for the top of the page and of `repflow show`."""
+
+    headline: str
+    """Few words."""
+    evidence: str
+    """One or two sentences with numbers and intervals."""
+    next: str = ""
+    """A command for what the run cannot tell."""
+
+
 class Study:
     """A study. Its heavy parts load when they are asked for: neither torch nor plotly comes with the class."""
 
@@ -55,6 +67,11 @@ class Study:
     def read(self, run: "RunLike", rows: "Rows") -> Any:
         """What a page needs of a run besides the rows of every run; None where the study has nothing in it."""
         del run, rows
+
+    def answers(self, source: "Source") -> "Sequence[Answer]":
+        """What the run says, made from its rows, before any figure."""
+        del source
+        return ()
 
     def sections(self, source: "Source") -> "Sequence[Section]":
         """The study's part of the page."""

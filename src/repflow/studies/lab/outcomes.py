@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from repflow.core import LayerRow, PathRow
 from repflow.core.intervals import student
 from repflow.drawing.source import where
+from repflow.studies.kit.record import table_of
 from repflow.studies.kit.thirds import THIRDS, thirds
 from repflow.studies.lab.cells import Architecture, Cell
 from repflow.studies.lab.rows import CellRow, ContrastRow, GroupRow, OutcomeRow, SlopeRow
@@ -50,13 +49,13 @@ def outcomes_of(
 ) -> list[OutcomeRow]:
     """Every outcome of every model that came to its end."""
     answered = _answered(cells)
-    alike = thirds(_frame(layers, LayerRow), {}).frame
+    alike = thirds(table_of(layers, LayerRow), {}).frame
     alike = alike[(alike["tokens"] == POLICY) & alike["variant"].isin(["raw", "centred"])]
     alike = alike[alike["step"] == alike.groupby("subject")["step"].transform("max")]
     flow = {
         (row["subject"], f"{row['third']}, {row['variant']}"): float(row["value"]) for row in alike.to_dict("records")
     }
-    ends = where(_frame(paths, PathRow), tokens=POLICY, variant="rms")
+    ends = where(table_of(paths, PathRow), tokens=POLICY, variant="rms")
     ends = ends[ends["metric"].isin(["v_loc", "v_glob"])]
     ends = ends[ends["step"] == ends.groupby("subject")["step"].transform("max")]
     flow |= {(row["subject"], row["metric"]): float(row["value"]) for row in ends.to_dict("records")}
@@ -69,10 +68,6 @@ def outcomes_of(
                 about = (cell.name, cell.architecture_name, cell.loss_name, cell.seed, cell.trained)
                 found.append(OutcomeRow(*about, name, value, answers))
     return found
-
-
-def _frame(rows: Sequence[Any], kind: type) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=pd.Index([field.name for field in fields(kind)]))
 
 
 def _answered(cells: Sequence[CellRow]) -> dict[tuple[str, str], tuple[float, int | None]]:

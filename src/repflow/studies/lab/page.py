@@ -9,7 +9,7 @@ from repflow.studies.lab.figures import against, course_lines, depth_lines, outc
 from repflow.studies.lab.frames import Lab
 from repflow.studies.lab.outcomes import ASKED_MOST, OUTCOMES, POLICY
 from repflow.studies.lab.table import FLOW, RETRIEVAL, contrasts_table, groups_table, slopes_table
-from repflow.studies.lab.texts import ALIKE, ANSWERS, contrasts_said, slopes_said
+from repflow.studies.lab.texts import ALIKE, ANSWERS, contrasts_said
 
 _VARIANTS = ("raw", "centred")
 
@@ -23,7 +23,7 @@ def sections(source: Source) -> list[Section]:
     files = [
         (f"{name}.csv", f"{name.capitalize()} as CSV", frame_uri(rows)) for name, rows in frames.items() if len(rows)
     ]
-    note = " ".join(filter(None, (lab.question, _answer(lab), _lost(lab), _ALONE)))
+    note = " ".join(filter(None, (lab.question, _lost(lab), _ALONE)))
     return [Section("lab", "What the grid asked", "The grid", lab_panels(source), files, note=note)]
 
 
@@ -41,12 +41,6 @@ def lab_panels(source: Source) -> list[Panel]:
         _slopes(lab),
     ]
     return [panel for panel in found if panel.views]
-
-
-def _answer(lab: Lab) -> str:
-    """What is said of retrieval, and of sizes."""
-    told = [*contrasts_said(lab.contrasts, lab.summary, ANSWERS[:1]), *slopes_said(lab.slopes, ALIKE[:2])]
-    return " ".join(told) or "No two groups can be compared: that takes two trainings of each."
 
 
 def _lost(lab: Lab) -> str:
@@ -182,7 +176,7 @@ _AGAINST = Quantity(
     "",
 )  # fmt: skip
 _NUMBERS = Quantity(
-    "", "Every group in numbers", "", "Means over trainings with 95% intervals; n counts trainings.",
+    "", "Every group in numbers", "", "Means over seeds with 95% intervals; n counts models.",
     "One training has no interval.", "",
 )  # fmt: skip
 _CONTRASTS = Quantity(

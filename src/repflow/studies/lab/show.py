@@ -1,23 +1,19 @@
 """A lab in a screenful: what the groups answer and how alike their tokens are."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from repflow.drawing.rich import cell, plain_table, words
 from repflow.store import Run
 from repflow.studies.lab.findings import group_name
-from repflow.studies.lab.texts import ALIKE, ANSWERS, contrasts_said, slopes_said
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _SHARES = {"kvpr 256": "kvpr 256", "kvpr 512": "kvpr 512"}
 _COSINES = {"early, raw": "early cosine", "late, raw": "late cosine"}
 
 
 def print_lab(run: Run, out: Console) -> None:
-    """A line a group, then what differs clearly; nothing for a run that no lab wrote."""
+    """A line a group; nothing for a run that no lab wrote."""
     groups = run.table("groups")
     if groups.empty:
         return
@@ -37,7 +33,6 @@ def print_lab(run: Run, out: Console) -> None:
         table.add_row(*map(cell, (name, rows["trainings"].max(), *shares, text, *cosines)))
     out.print(table)
     out.print(words(_LEGEND, style="dim"))
-    _print_said(run, groups, out)
 
 
 def _told(row: dict[Any, Any] | None, scale: float, decimals: int) -> str:
@@ -48,18 +43,7 @@ def _told(row: dict[Any, Any] | None, scale: float, decimals: int) -> str:
     return value if row["ci_low"] != row["ci_low"] else f"{value} [{low}, {high}]"
 
 
-def _print_said(run: Run, groups: "pd.DataFrame", out: Console) -> None:
-    contrasts, slopes = run.table("contrasts"), run.table("slopes")
-    told = [*contrasts_said(contrasts, groups, (*ANSWERS, *ALIKE)), *slopes_said(slopes, ALIKE)]
-    for line in told or ["no two groups can be compared: that takes two trainings of each"]:
-        out.print(words(line))
-    if told:
-        out.print(
-            words("Clear: the interval of the difference leaves out 0, corrected for all contrasts.", style="dim")
-        )
-
-
 _LEGEND = (
-    "n: trainings. kvpr: percent of answers right at the trained context and at twice that. text: nats a token. "
+    "n: models. kvpr: percent of answers right at the trained context and at twice that. text: nats a token. "
     "Cosines: inter-token, raw, means over a third of depth. 95% intervals over trainings."
 )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from repflow.studies.kit.study import Shown, Study
+from repflow.studies.kit.study import Answer, Shown, Study
 from repflow.studies.lab.rows import CellRow, ContrastRow, FailureRow, GroupRow, OutcomeRow, SlopeRow
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ class Lab(Study):
         from repflow.studies.lab.frames import read_lab
 
         return read_lab(run)
+
+    def answers(self, source: "Source") -> "list[Answer]":
+        from repflow.studies.lab.texts import answers
+
+        return answers(source.parts[self.name]) if self.name in source.parts else []
 
     def sections(self, source: "Source") -> "list[Section]":
         from repflow.studies.lab.page import sections

@@ -5,8 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from repflow.drawing.labels import estimate, joined
+from repflow.drawing.labels import joined
+from repflow.studies.kit.study import Answer
 from repflow.studies.lab.findings import group_name
+from repflow.studies.lab.frames import Lab
 from repflow.studies.lab.outcomes import OUTCOMES
 
 ANSWERS = ("kvpr 256", "kvpr 512", "text 256")
@@ -48,11 +50,36 @@ def _value(value: float, outcome: str) -> str:
 
 
 def slopes_said(slopes: pd.DataFrame, outcomes: Sequence[str]) -> Iterator[str]:
-    """A sentence for every clear slope."""
-    for row in slopes[slopes["outcome"].isin(outcomes)].to_dict("records"):
-        if row["ci_low"] <= 0 <= row["ci_high"]:
-            continue
-        about = OUTCOMES[row["outcome"]]
-        value, limits = estimate(row["slope"], row["ci_low"], row["ci_high"])
-        state = "trained" if row["trained"] else "as drawn"
-        yield f"Twice the {row['factor']} of {row['family']} {state}: {about.title}, {about.unit}, {value} {limits}."
+    """A sentence a family, size and state of training: the change of each outcome when the size doubles."""
+    rows = slopes[slopes["outcome"].isin(outcomes)]
+    for (family, trained, factor), mine in rows.groupby(["family", "trained", "factor"], sort=False):
+        clear = mine[(mine["ci_low"] > 0) | (mine["ci_high"] < 0)].to_dict("records")
+        unclear = [str(name) for name in mine["outcome"] if name not in {row["outcome"] for row in clear}]
+        told = [f"{row['outcome']} {_change(row)}" for row in clear]
+        told += [f"not clear: {joined(unclear)}"] if unclear else []
+        state = "trained" if trained else "as drawn"
+        yield f"Twice the {factor} of {family} {state} changes the inter-token cosine: {'; '.join(told)}."
+
+
+def _change(row: dict[Any, Any]) -> str:
+    return f"{row['slope']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]".replace("-", "−")
+
+
+def answers(lab: Lab) -> list[Answer]:
+    """The grid's question, answered by retrieval and by likeness; the last says how far that goes."""
+    found = [
+        Answer(headline, " ".join(told))
+        for headline, told in (
+            ("What retrieves", [*contrasts_said(lab.contrasts, lab.summary, ANSWERS[:2])]),
+            ("What reads text better", [*contrasts_said(lab.contrasts, lab.summary, ANSWERS[2:])]),
+            ("What keeps tokens apart", [*contrasts_said(lab.contrasts, lab.summary, ALIKE)]),
+            ("What size does", [*slopes_said(lab.slopes, ALIKE)]),
+        )
+        if told
+    ]
+    trainings = lab.summary["trainings"].max() if len(lab.summary) else 0
+    care = (
+        f"{trainings} models a group, one recipe, one size of data: the intervals say what another seed would change. "
+        "Clear: the whole interval of the difference is on one side of 0, corrected for all of the quantity."
+    )
+    return [*found, Answer("What these sentences do not say", care)]

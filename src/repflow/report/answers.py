@@ -1,0 +1,19 @@
+"""The sentences on top of the page and of `repflow show`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from repflow.drawing.source import Source
+from repflow.studies import catalogue
+from repflow.studies.kit.study import Answer, Study
+
+
+def studies_of(info: Mapping[str, Any]) -> Sequence[Study]:
+    """Those that speak of a run: all, or the one that wrote it where its subjects are too many for the others."""
+    alone = [study for study in catalogue.STUDIES if study.alone and study.name == info.get("command")]
+    return alone or catalogue.STUDIES
+
+
+def answers_of(source: Source, studies: Sequence[Study]) -> list[Answer]:
+    """What every study says, those first that add to the rows of every run."""
+    return [answer for study in sorted(studies, key=lambda each: each.common) for answer in study.answers(source)]
