@@ -37,6 +37,7 @@ def flow_findings(layers: "pd.DataFrame", pairs: "pd.DataFrame") -> list[dict[st
     """
     last = last_steps(layers, pairs)
     layers, pairs = at_last_step(layers, last), at_last_step(pairs, last)
+    layers = layers.assign(n_units=_units(layers))
     found: list[dict[str, Any]] = []
     for (task, context, subject), rows in layers.groupby(["task", "context", "subject"], sort=False):
         own = pairs[
@@ -48,6 +49,13 @@ def flow_findings(layers: "pd.DataFrame", pairs: "pd.DataFrame") -> list[dict[st
         about = {"subject": str(subject), "task": str(task), "context": int(context)}  # pyright: ignore[reportArgumentType]
         found += _of_subject(about, rows, own)
     return found
+
+
+def _units(layers: "pd.DataFrame") -> "pd.Series":
+    """As the rows count them; NaN in a run that did not."""
+    import pandas as pd
+
+    return pd.to_numeric(layers["n_units"], errors="coerce").astype("Float64").astype("float64")
 
 
 def _of_subject(about: dict[str, Any], rows: "pd.DataFrame", pairs: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -221,7 +229,7 @@ def _finding(
     rows: "pd.DataFrame",
 ) -> dict[str, Any]:
     columns = ["site", "metric", "variant", "tokens"]
-    units = rows["n_units"].min() if "n_units" in rows and len(rows) else math.nan
+    units = float(rows["n_units"].min()) if len(rows) else math.nan
     return {
         "id": name,
         **about,
@@ -230,7 +238,7 @@ def _finding(
         "interval": None if math.isnan(interval[0]) else [float(end) for end in interval],
         "threshold": None if math.isnan(threshold) else threshold,
         "verdict": _VERDICTS.get(name, "past its threshold"),
-        "units": None if units != units else int(units),
+        "units": None if math.isnan(units) else int(units),
         "corrected_for": [],
         "evidence": [{"table": "layers", **about, **row} for row in rows[columns].to_dict("records")],
         "next": _next(name, about["subject"]),

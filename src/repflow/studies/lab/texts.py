@@ -80,6 +80,6 @@ def answers(lab: Lab) -> list[Answer]:
     trainings = lab.summary["trainings"].max() if len(lab.summary) else 0
     care = (
         f"{trainings} models a group, one recipe, one size of data: the intervals say what another seed would change. "
-        "Clear: the whole interval of the difference is on one side of 0, corrected for all of the quantity."
+        "Clear: the whole interval is on one side of 0; differences are corrected for their number, slopes are not."
     )
     return [*found, Answer("What these sentences do not say", care)]
