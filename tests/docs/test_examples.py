@@ -42,6 +42,30 @@ def test_commands_parse(command: str) -> None:
     assert parse(command_of(study(name)), name, arguments).subjects
 
 
+def _lab_commands() -> list[str]:
+    text = "\n".join(page.read_text() for page in PAGES)
+    return sorted(set(re.findall(r"^ {4}(repflow lab .*?)(?:\s+#.*)?$", text, flags=re.MULTILINE)))
+
+
+@pytest.mark.parametrize("command", _lab_commands())
+def test_lab_commands_name_grids(command: str) -> None:
+    from repflow.cli.arguments import parse
+    from repflow.studies.lab.grids import grid_of
+    from repflow.studies.lab.settings import LabSettings
+
+    _, _, grid, *arguments = shlex.split(command)
+    assert grid_of(parse(LabSettings, "lab", ["--grid", grid, *arguments]).grid).cells
+
+
+def test_the_grid_of_the_page_on_the_lab_is_one() -> None:
+    from yaml import safe_load
+
+    from repflow.studies.lab.cells import Grid
+
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "lab.md").read_text(), flags=re.DOTALL)
+    assert len(Grid.of("mine", safe_load(text)).cells) == 3 * (4 * 2 + 1)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
