@@ -67,7 +67,7 @@ def run_cell(
     model = first_model(cell.architecture, cell.seed).to(device)
     visiting = Visiting(cell, model, known.tokenizer, {a: known.fresh(a, cell.seed) for a in ASKED})
     plan = known.plan(grid.tokens)
-    told: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
+    told: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters()), "device": _device(device)}
     if cell.trained:
         steps = plan[-1].last
         batches = known.batches(grid.tokens, cell.seed)
@@ -82,6 +82,10 @@ def run_cell(
     told["seconds"] = round(time.perf_counter() - begun, 1)
     tell(f"{cell.name}: {visiting.summary()}, {told['seconds']:.0f} s")
     return Done(visiting.rows, visiting.record, visiting.facts, told)
+
+
+def _device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 class Visiting:
