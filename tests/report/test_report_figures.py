@@ -226,7 +226,16 @@ def test_every_panel_of_the_page_is_a_figure_of_the_notebook(run):
     plots = Plots(run)
     assert {"offset_profile", "cross_cka", "sequence_curvature"} <= set(dir(plots))
     for name in dir(plots):
-        if name not in ("layers", "training", "training_map", "probes", "attribution", "influence"):
+        if name not in (
+            "layers",
+            "training",
+            "training_map",
+            "probes",
+            "attribution",
+            "influence",
+            "lab_outcome",
+            "lab_training",
+        ):
             assert getattr(plots, name)().data, name
     with pytest.raises(AttributeError, match="did you mean offset_profile"):
         plots.offset_profil()

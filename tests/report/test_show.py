@@ -30,7 +30,7 @@ def rich_run(
     ]
     facts = run_info(label, **info)
     facts["subjects"][0] |= {"n_parameters": 134_515_008, "width": 576, "warnings": ["slow kernels"]}
-    findings = [{"id": "late_saturation", "subject": label, "verdict": "fires", "claim": "0.8 in the last quarter"}]
+    findings = [{"id": "somebodys", "subject": label, "verdict": "fires", "claim": "0.8 in the last quarter"}]
     return make_run("r", layers, facts, paths=paths, findings=findings)
 
 
@@ -88,7 +88,7 @@ def test_warnings_findings_and_the_report_are_named(make_run: MakeRun) -> None:
     text = text_of(run, width=200)
     assert "warning: 2 examples were dropped" in text
     assert f"warning: {run.subjects[0]['label']}: slow kernels" in text
-    assert "finding: late_saturation" in text
+    assert "finding: somebodys" in text
     assert f"no report yet: repflow report {run.directory}" in text
     (run.directory / "report.html").write_text("x")
     assert f"report: {run.directory / 'report.html'}" in text_of(run)

@@ -19,7 +19,7 @@ from repflow.studies import catalogue
 
 OTHERS = {
     "train": "train the small models that come with repflow, or measure what models reached",
-    "lab": "train a grid of small models and measure each: hybrids, regularisers, norms, scaling, or your own",
+    "lab": "train a grid of small models, and measure how each homogenises and retrieves",
     "report": "write the HTML report and the figures of a run",
     "show": "print a run's main numbers",
     "compare": "set two runs side by side",
