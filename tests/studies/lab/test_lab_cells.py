@@ -44,7 +44,7 @@ ONE: dict[str, Any] = {"a": {"family": "llama"}}
         ({"architectures": {"a": {"family": "llama", "depth": 2.5}}}, "depth"),
         ({"architectures": {"a": {"family": "llama", "depth": True}}}, "depth"),
         ({"architectures": {"a": {"family": "llama", "rate": 0}}}, "rate"),
-        ({"architectures": {"a": {"family": "llama", "widht": 64}}}, "widht"),
+        ({"architectures": {"a": {"family": "llama", "breadth": 64}}}, "breadth"),
         ({"architectures": {"A/b": {}}}, "a name is"),
         ({"architectures": ["llama"]}, "architectures must hold"),
         ({"architectures": {"a": 3}}, "needs settings"),

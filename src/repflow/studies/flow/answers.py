@@ -19,6 +19,7 @@ from repflow.studies.flow.findings import (
     early_blocks,
     final_steps,
     flow_findings,
+    highest,
 )
 from repflow.studies.kit.study import Answer
 
@@ -100,7 +101,7 @@ def _earliest(layers: "pd.DataFrame", shorts: Mapping[str, str]) -> Iterator[Ans
     for label in shorts:
         early = early_blocks(layers[layers["subject"] == label])
         if len(early) and early["value"].notna().any():
-            tops.append((label, early.loc[early["value"].idxmax()]))
+            tops.append((label, early.iloc[highest(early["value"])]))
     if len(tops) < 2 or any(math.isnan(row["ci_low"]) for _, row in tops):
         return
     tops.sort(key=lambda top: -top[1]["value"])

@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from repflow.drawing.labels import estimate
 from repflow.drawing.source import is_final
 from repflow.store import at_last_step, last_steps
@@ -86,6 +88,11 @@ def _blocks(rows: "pd.DataFrame") -> "pd.DataFrame":
     return rows[rows["depth"].gt(0) & ~is_final(rows["site"], rows["depth"])]
 
 
+def highest(values: "pd.Series") -> int:
+    """The place of the largest value that is a number."""
+    return int(np.nanargmax(values.to_numpy(dtype=float)))
+
+
 def early_blocks(rows: "pd.DataFrame") -> "pd.DataFrame":
     """The raw inter-token cosine of one subject's blocks in the first third of depth."""
     blocks = _blocks(_rows(rows, "inter_token_cosine", "raw", _POLICY))
@@ -102,9 +109,10 @@ def _most_alike(about: dict[str, Any], blocks: "pd.DataFrame") -> dict[str, Any]
     """Where tokens are most alike: no threshold, a place."""
     if blocks["value"].isna().all():
         return None
-    row = blocks.loc[blocks["value"].idxmax()]
+    place = highest(blocks["value"])
+    row = blocks.iloc[place]
     claim = f"tokens are most alike after {row['site']}: inter-token cosine {_told(row)}, the highest of {len(blocks)}"
-    return _finding(ALIKE, about, claim, row["value"], _ends(row), math.nan, blocks.loc[[row.name]])
+    return _finding(ALIKE, about, claim, row["value"], _ends(row), math.nan, blocks.iloc[[place]])
 
 
 def _early(about: dict[str, Any], blocks: "pd.DataFrame") -> dict[str, Any] | None:
@@ -135,20 +143,24 @@ def _norm(about: dict[str, Any], rows: "pd.DataFrame") -> dict[str, Any] | None:
     blocks = _blocks(adjacent)
     if final.empty or blocks.empty:
         return None
+    import pandas as pd
+
     norm, block = final.iloc[-1], blocks.iloc[-1]
-    turn = 1 - norm["value"]
-    ends = tuple(
-        (1 - norm[a]) / ((1 - norm[a]) + (1 - block[b])) if (1 - norm[a]) + (1 - block[b]) > 0 else math.nan
-        for a, b in (("ci_high", "ci_low"), ("ci_low", "ci_high"))
-    )
+    ends = _share(norm["ci_high"], block["ci_low"]), _share(norm["ci_low"], block["ci_high"])
     if not ends[0] > NORM:
         return None
-    share = turn / (turn + 1 - block["value"])
+    share = _share(norm["value"], block["value"])
     claim = (
         f"the final norm turns the last state more than the last block does: adjacent cosine {_told(norm)} against "
         f"{_told(block)} of {block['site']}"
     )
-    return _finding(NORM_TURNS, about, claim, share, ends, NORM, adjacent.loc[[norm.name, block.name]])
+    return _finding(NORM_TURNS, about, claim, share, ends, NORM, pd.concat([final.iloc[-1:], blocks.iloc[-1:]]))
+
+
+def _share(norm: float, block: float) -> float:
+    """Of two turns, as one less their cosines, the first one's."""
+    both = (1 - norm) + (1 - block)
+    return (1 - norm) / both if both > 0 else math.nan
 
 
 def _gap(
@@ -160,7 +172,7 @@ def _gap(
     past = both[low > threshold]
     if past.empty:
         return None
-    row = past.loc[(past["value"] - past["value_below"]).idxmax()]
+    row = past.iloc[highest(past["value"] - past["value_below"])]
     difference = row["value"] - row["value_below"]
     ends = row["ci_low"] - row["ci_high_below"], row["ci_high"] - row["ci_low_below"]
     under = estimate(row["value_below"], row["ci_low_below"], row["ci_high_below"])
@@ -178,7 +190,7 @@ def _features(about: dict[str, Any], blocks: "pd.DataFrame") -> dict[str, Any] |
     past = blocks[blocks["ci_low"] > ROGUE]
     if past.empty:
         return None
-    row = past.loc[past["value"].idxmax()]
+    row = past.iloc[highest(past["value"])]
     claim = (
         f"three features carry {_told(row)} of the raw cosine after {row['site']} ({len(past)} blocks past {ROGUE:g})"
     )
@@ -202,7 +214,7 @@ def _redundant(about: dict[str, Any], rows: "pd.DataFrame", pairs: "pd.DataFrame
         if place > start:
             run = updates.iloc[start:place]
             names = run["site"].iloc[0] if len(run) == 1 else f"{run['site'].iloc[0]} to {run['site'].iloc[-1]}"
-            most = run.loc[run["value"].idxmax()]
+            most = run.iloc[highest(run["value"])]
             claim = f"{names} change next to nothing: updates of at most {_told(most)} of the state, CKA above {SAME:g}"
             yield _finding(REDUNDANT, about, claim, most["value"], _ends(most), SMALL, run)
         start = place + 1
