@@ -203,6 +203,8 @@ def _error(rows: Sequence[OutcomeRow]) -> float:
 
 
 def _within(outcome: str, low: float, high: float) -> tuple[float, float]:
+    if math.isnan(low):
+        return low, high
     if OUTCOMES[outcome].share:
         return max(0.0, low), min(1.0, high)
     return (max(-1.0, low), min(1.0, high)) if OUTCOMES[outcome].cosine else (low, high)
