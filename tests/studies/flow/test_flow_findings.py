@@ -154,3 +154,9 @@ def test_answers_of_the_shipped_training_are_few_and_end_with_care() -> None:
     assert 2 <= len(made) <= MOST
     assert made[-1].headline == "What these sentences do not say"
     assert "one training a model" in made[-1].evidence
+
+
+def test_commands_quote_what_a_shell_would_read() -> None:
+    made = told(cosines([0.9] * BLOCKS, subject="my model;rm"))
+    assert made[found.HOMOGENISES][0]["next"] == "repflow attribute 'my model;rm'"
+    assert found.SINKS not in made

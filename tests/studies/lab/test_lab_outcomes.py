@@ -8,6 +8,7 @@ from lab_run import cell_rows, grid, layer_rows, path_rows
 from scipy import stats
 
 from repflow.studies.lab.cells import Architecture, Cell, Loss
+from repflow.studies.lab.findings import findings_of
 from repflow.studies.lab.outcomes import OUTCOMES, contrasts_of, groups_of, outcomes_of, slopes_of
 from repflow.studies.lab.rows import OutcomeRow
 
@@ -105,3 +106,9 @@ def test_sizes_that_vary_together_make_no_slope() -> None:
     ]
     outcomes = [OutcomeRow(c.name, c.architecture_name, "none", 0, False, "late, raw", 0.1, None) for c in cells]
     assert slopes_of(outcomes, cells) == []
+
+
+def test_trainings_that_agree_to_the_last_digit_tell_no_difference() -> None:
+    (found,) = contrasts_of([*rows("a", [6.0, 6.0]), *rows("b", [5.0, 5.0])], "a")
+    assert math.isnan(found.ci_low)
+    assert findings_of(groups_of([*rows("a", [6.0, 6.0]), *rows("b", [5.0, 5.0])]), [found], []) == []

@@ -46,7 +46,7 @@ def test_show_tells_groups_and_what_is_clear(folder: Path) -> None:
     assert "Does attention answer?" in said
     assert "ssm + apart 2" in said
     assert "clearly more: attention (96%)" in said
-    assert "against attention (0.61): clearly less: attention + apart (0.21)" in said
+    assert "against attention (0.61): clearly less alike: attention + apart (0.21)" in said
     assert "During training" not in said
     assert "finding:" not in said
 

@@ -1,7 +1,9 @@
 """What a run of models answers, before any figure: at most six sentences, the last on what they do not say."""
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from repflow.drawing.labels import estimate, joined
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST = 6
+_BY_SPEC = frozenset(("flow", "probe", "ablate", "attribute", "dynamics"))
+"""Commands whose subjects are named as another command takes them; a model in a loop has a name only."""
 _HEADLINES = {
     HOMOGENISES: "Homogenised in the first third of depth",
     SATURATES: "Saturating in the last quarter",
@@ -55,6 +59,8 @@ def answers(source: Source) -> list[Answer]:
     made += _final_norm(layers, shorts, [shorts[each["subject"]] for each in _of(found, NORM_TURNS)])
     kept = made[: MOST - 1]
     where = scene.title if len(source.scenes) == 1 else f"{scene.title}; the findings hold the other tasks and contexts"
+    if source.info.get("command") not in _BY_SPEC:
+        kept = [replace(each, next="") for each in kept]
     return [*kept, _care(found, where)]
 
 
@@ -96,7 +102,7 @@ def _final_norm(layers: "pd.DataFrame", shorts: Mapping[str, str], turned: Seque
 
 
 def _earliest(layers: "pd.DataFrame", shorts: Mapping[str, str]) -> Iterator[Answer]:
-    """Which of several subjects is most alike in the first third of depth, if their intervals say so."""
+    """Whose tokens are most alike in the first third of depth, if the intervals say so."""
     tops: list[tuple[str, pd.Series]] = []
     for label in shorts:
         early = early_blocks(layers[layers["subject"] == label])
@@ -110,11 +116,11 @@ def _earliest(layers: "pd.DataFrame", shorts: Mapping[str, str]) -> Iterator[Ans
     shown = [(first, row), *(near or others[:1])]
     told = joined(f"{shorts[label]} {_told(other)} after {other['site']}" for label, other in shown)
     small = f"Highest inter-token cosine (raw) of the first third of depth: {told}."
-    command = f"repflow attribute {' '.join(label for label, _ in shown)}"
+    command = f"repflow attribute {' '.join(shlex.quote(label) for label, _ in shown)}"
     if near:
-        yield Answer("Which homogenises earliest is not clear", f"{small} The intervals meet.", command)
+        yield Answer("Whose tokens are most alike early is not clear", f"{small} The intervals meet.", command)
     else:
-        yield Answer(f"{shorts[first]} homogenises earliest", small, command)
+        yield Answer(f"In early depth {shorts[first]}'s tokens are most alike", small, command)
 
 
 def _told(row: "pd.Series") -> str:
@@ -133,7 +139,7 @@ def _care(found: Sequence[Mapping[str, Any]], where: str) -> Answer:
     return Answer(
         "What these sentences do not say",
         f"They are of {where},{few} and one training a model: the intervals say what more text of the same sources "
-        "would change, not another training. Whether architecture or training does it, repflow attribute tells; which "
-        "block to probe is a guess until repflow probe has read it.",
+        "would change, not another training, and are not corrected for choosing among blocks. Whether architecture or "
+        "training does it, repflow attribute tells; which block to probe is a guess until repflow probe has read it.",
         "",
     )

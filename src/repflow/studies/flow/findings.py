@@ -1,10 +1,11 @@
 """What the rows of a run say of each model: signatures, each only where its whole interval is past its threshold.
 
 Intervals of a difference of two rows are taken from the rows' own intervals, end against end. That is wider than a
-paired interval: a finding may be missed by it, none is made by it.
+paired interval: a finding may be missed by it, none is made by it. No interval is corrected for looking at many blocks.
 """
 
 import math
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -258,7 +259,8 @@ def _finding(
 
 
 def _next(name: str, subject: str) -> str:
-    """What to run where this run cannot tell."""
+    """What to run where this run cannot tell; empty where it has told all."""
+    subject = shlex.quote(subject)
     return {
         HOMOGENISES: f"repflow attribute {subject}",
         SATURATES: f"repflow attribute {subject}",
@@ -267,4 +269,4 @@ def _next(name: str, subject: str) -> str:
         REDUNDANT: f"repflow ablate {subject} --each-block",
         ALIKE: f"repflow probe {subject} --task kvpr --items 8",
         UNTOLD: f"repflow flow {subject} --examples 120",
-    }.get(name, f"repflow flow {subject}")
+    }.get(name, "")

@@ -29,7 +29,7 @@ def _contrasts(
 ) -> Iterator[dict[str, Any]]:
     order = {name: place for place, name in enumerate(OUTCOMES)}
     for row in sorted(contrasts, key=lambda row: order[row.outcome]):
-        if row.ci_low <= 0 <= row.ci_high:
+        if not (row.ci_low > 0 or row.ci_high < 0):
             continue
         name, than = group_name(row.architecture, row.loss), group_name(row.than_architecture, row.than_loss)
         mine = told[row.architecture, row.loss, row.outcome].mean
@@ -53,7 +53,7 @@ def _contrasts(
 
 def _slopes(slopes: Sequence[SlopeRow]) -> Iterator[dict[str, Any]]:
     for row in slopes:
-        if row.ci_low <= 0 <= row.ci_high:
+        if not (row.ci_low > 0 or row.ci_high < 0):
             continue
         outcome = OUTCOMES[row.outcome]
         yield {

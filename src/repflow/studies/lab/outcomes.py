@@ -114,6 +114,9 @@ def contrasts_of(outcomes: Sequence[OutcomeRow], reference: str) -> list[Contras
     found: list[ContrastRow] = []
     for outcome, rows, against in pairs:
         first, second = _error(rows) ** 2, _error(against) ** 2
+        if first + second == 0:
+            # Trainings that give one and the same number do not say how another would differ.
+            first = second = math.nan
         freedom = (first + second) ** 2 / (first**2 / (len(rows) - 1) + second**2 / (len(against) - 1))
         t = float(student(np.array(freedom + 1), 1 - 0.05 / counts[outcome]))
         difference = _mean(rows) - _mean(against)

@@ -25,10 +25,10 @@ def contrasts_said(contrasts: pd.DataFrame, groups: pd.DataFrame, outcomes: Sequ
 
 def _said(outcome: str, architecture: str, loss: str, rows: pd.DataFrame, groups: pd.DataFrame) -> str:
     means = {(row["architecture"], row["loss"]): row["mean"] for row in groups.to_dict("records")}
-    parts: dict[str, list[dict[Any, Any]]] = {"clearly more": [], "clearly less": [], "not clear": []}
+    more, less = _words(outcome)
+    parts: dict[str, list[dict[Any, Any]]] = {more: [], less: [], "not clear": []}
     for row in rows.to_dict("records"):
-        kind = "clearly more" if row["ci_low"] > 0 else "clearly less" if row["ci_high"] < 0 else "not clear"
-        parts[kind].append(row)
+        parts[more if row["ci_low"] > 0 else less if row["ci_high"] < 0 else "not clear"].append(row)
     told = [
         f"{kind}: {joined(_with_mean(row, means, outcome) for row in found)}" for kind, found in parts.items() if found
     ]
@@ -38,6 +38,13 @@ def _said(outcome: str, architecture: str, loss: str, rows: pd.DataFrame, groups
     return f"{what}, against {group_name(architecture, loss)} ({_value(means[architecture, loss], outcome)}): " + (
         "; ".join(told) + "."
     )
+
+
+def _words(outcome: str) -> tuple[str, str]:
+    """What more and less of it are called."""
+    if OUTCOMES[outcome].cosine:
+        return "clearly more alike", "clearly less alike"
+    return ("clearly worse", "clearly better") if outcome.startswith("text") else ("clearly more", "clearly less")
 
 
 def _with_mean(row: dict[Any, Any], means: dict[Any, float], outcome: str) -> str:
@@ -77,9 +84,13 @@ def answers(lab: Lab) -> list[Answer]:
         )
         if told
     ]
-    trainings = lab.summary["trainings"].max() if len(lab.summary) else 0
+    single = [group.name for group in lab.groups if len(group.labels) < 2]
+    sizes = sorted({len(group.labels) for group in lab.groups})
+    many = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    alone = f" Not compared, for it is one training: {joined(single)}." if single else ""
     care = (
-        f"{trainings} models a group, one recipe, one size of data: the intervals say what another seed would change. "
+        f"{many} models a group, one recipe, one size of data: the intervals say what another seed would change. "
         "Clear: the whole interval is on one side of 0; differences are corrected for their number, slopes are not."
+        f"{alone}"
     )
     return [*found, Answer("What these sentences do not say", care)]
