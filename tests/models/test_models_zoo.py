@@ -9,7 +9,7 @@ from repflow.models.generation import greedy
 from repflow.models.zoo import TRAINED, zoo_source
 from repflow.store import open_run
 from repflow.training.zoo.card import NUMBERS, Reached, told_reached
-from repflow.training.zoo.evaluate import Retrieval, TextLoss, prose_loss
+from repflow.training.zoo.evaluate import GATE, RETRIEVES, Retrieval, TextLoss, prose_loss
 from repflow.training.zoo.recipes import BLOCKS, RECIPES, WIDTH
 
 
@@ -78,6 +78,19 @@ def test_the_cards_loss_on_prose_is_found_again(subject):
     found = prose_loss(subject, Quiet())
     assert found.tokens == numbers["prose"]["tokens"]
     assert found.nats == pytest.approx(numbers["prose"]["nats"], abs=1e-3)
+
+
+def test_subjects_say_whether_their_card_lets_them_retrieve(subject):
+    numbers, card = read_card(subject)
+    (gate,) = [r for r in numbers["retrieval"] if r["task"] == GATE]
+    able = gate["right"] / gate["examples"] > RETRIEVES
+    assert (subject.facts.retrieves, numbers["retrieves"]) == (able, able)
+    assert ("does not retrieve" in card) is not able
+
+
+def test_a_model_with_drawn_weights_or_without_a_card_is_said_neither_way():
+    assert load("zoo:pythia-tiny@init=normal:0").facts.retrieves is None
+    assert load("config:gpt_neox,width=16,layers=2,heads=2").facts.retrieves is None
 
 
 def test_training_taught_more_than_token_frequencies(subject):

@@ -208,5 +208,7 @@ class SubjectFacts:
     """Whether tokens are sent to some of several experts (mixture of experts)."""
     n_embeddings: int | None = None
     """Token ids the model has an embedding for; larger ones cannot be read. None where it is not known."""
+    retrieves: bool | None = None
+    """Whether its card says that it finds the value of a key in its context; None where no card says either."""
     scales: tuple[float, ...] = ()
     """What the matrices of each block were multiplied by, in a draw at the trained scale."""

@@ -25,6 +25,7 @@ from repflow.models.quiet import quiet
 from repflow.models.reading import Readable, readable
 from repflow.models.sources import Opened, Request, open_source
 from repflow.models.spec import Init, SubjectSpec
+from repflow.models.zoo import told_to_retrieve
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -98,6 +99,7 @@ def load(
     hf_taps, reason = match_hf_taps(getattr(read.output, "hidden_states", None) or (), read.states, read.taps)
     opened = replace(opened, warnings=(*opened.warnings, *read.warnings))
     facts = subject_facts(spec.label, opened, read.taps, read.width, read.observed, redrawn, init)
+    facts = replace(facts, retrieves=told_to_retrieve(spec.source) if init == "trained" else None)
     plain = replace(spec, ablations=())
     subject = Loaded(plain, model, opened.tokenizer, facts, read.taps, hf_taps, reason, target, read.lengths)
     return apply(subject, spec.ablations, ExitStack())

@@ -16,13 +16,17 @@ def subject_facts(subject: Subject) -> dict[str, str]:
     return {
         "kind": subject.kind + (", mixture of experts" if facts.get("experts") else ""),
         "family": str(facts.get("family", "–")),
-        "weights": init if init in ("trained", "–") else f"untrained ({init})",
+        "weights": (init if init in ("trained", "–") else f"untrained ({init})") + _unable(facts),
         "changed": ", ".join(changed),
         "parameters": count(facts.get("n_parameters")),
         "blocks": count(facts.get("n_blocks")),
         "width": count(facts.get("width")),
         "dtype": str(facts.get("dtype", "–")),
     }
+
+
+def _unable(facts: Mapping[str, Any]) -> str:
+    return ", does not retrieve" if facts.get("retrieves") is False else ""
 
 
 TIMINGS = (

@@ -71,7 +71,10 @@ def _subjects(subjects: list[dict[str, Any]]) -> Table:
         table.add_column(name, justify="left" if name in ("kind", "init") else "right", overflow="fold")
     for place, subject in enumerate(subjects, start=1):
         names = ("label", "kind", "init", "n_blocks", "width")
-        cells = [cell(subject.get(name, "-")) for name in names]
+        facts = {name: subject.get(name, "-") for name in names}
+        if subject.get("retrieves") is False:
+            facts["init"] = f"{facts['init']}, does not retrieve"
+        cells = [cell(facts[name]) for name in names]
         table.add_row(cell(place), *cells, cell(_count(subject.get("n_parameters"))))
     return table
 

@@ -6,6 +6,7 @@ from typing import Any
 from repflow.core import BadFile
 from repflow.core.boundary import one_line_errors
 from repflow.models.sources.checkpoint import Absent
+from repflow.models.zoo import tokenizer_folder
 
 _FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 _PROBE = "In 1969, 12,345 men\n\tsaid: \u201cna\u00efve d\u00e9j\u00e0\u201d \u4e2d\u6587 don't  x=3.14;"
@@ -23,6 +24,7 @@ def tokenizer_and_warnings(folder: Path, *, trust_remote_code: bool = False) -> 
     tokenizer.json decides: transformers 5 rebuilds some tokenizers from their class and drops what the file says of
     splitting, normalising or special tokens. Special tokens that the file does not have are left out.
     """
+    folder = tokenizer_folder(folder)
     if not any((folder / name).is_file() for name in _FILES):
         raise Absent(f"no tokenizer in {folder}: expected tokenizer.json (save one with tokenizer.save_pretrained)")
     file = folder / "tokenizer.json"

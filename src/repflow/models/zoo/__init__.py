@@ -1,6 +1,7 @@
 """Models that repflow knows by a short name, `zoo:NAME`."""
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,11 @@ def _smollm2() -> str:
 
 
 def _beside(name: str) -> Callable[[], str]:
-    return lambda: str(Path(__file__).parent / name)
+    return lambda: str(_HERE / name)
 
 
-TRAINED = ("pythia-tiny", "gpt-neo-tiny", "mamba-tiny", "mamba2-tiny", "hybrid-tiny")
+_HERE = Path(__file__).parent
+TRAINED = ("pythia-tiny", "llama-tiny", "gpt-neo-tiny", "mamba-tiny", "mamba2-tiny", "hybrid-tiny")
 """The models that come with the package, each in a folder beside this file with its card. `repflow train zoo` made
 them: alike in width, depth, size, vocabulary and data, different in how they mix tokens."""
 
@@ -28,6 +30,19 @@ def zoo_source(name: str) -> str:
     if name not in ZOO:
         raise unknown("zoo model", name, ZOO)
     return ZOO[name]()
+
+
+def tokenizer_folder(folder: Path) -> Path:
+    """Where the tokenizer of a model's folder lies: in it, or beside it for the models of the zoo, which share one."""
+    return _HERE / "tokenizer" if folder.name in TRAINED and folder.resolve().parent == _HERE.resolve() else folder
+
+
+def told_to_retrieve(source: str) -> bool | None:
+    """Whether the card of `zoo:NAME` says that the model retrieves; None for other sources."""
+    name = source.removeprefix("zoo:")
+    if name == source or name not in TRAINED:
+        return None
+    return bool(json.loads((_HERE / name / "card.json").read_text(encoding="utf-8"))["retrieves"])
 
 
 def _packaged_gguf(package: str) -> str | None:

@@ -69,7 +69,10 @@ def write_card(training: Training, data: Path, progress: Progress) -> None:
         return
     facts = json.loads((training.path / MARKER).read_text(encoding="utf-8"))
     reached = evaluate(load(str(training.model), device="cpu"), data, progress)
-    numbers = json.dumps(asdict(reached) | {"subject": facts["model"]}, indent=2) + "\n"
+    numbers = (
+        json.dumps(asdict(reached) | {"subject": facts["model"], "retrieves": retrieves(reached.retrieval)}, indent=2)
+        + "\n"
+    )
     write_file(training.model / CARD, card(facts, reached).encode())
     write_file(training.model / NUMBERS, numbers.encode())
 
