@@ -1,4 +1,4 @@
-# make study   measures the five small models that come with repflow and writes runs/study/report.html
+# make study   measures the six small models that come with repflow and writes runs/study/report.html
 # make test    runs every check CI runs
 # make bench   measures what the metrics cost beside the forward pass
 # make docs    checks the documentation: links, and every example in it

@@ -77,3 +77,27 @@ def test_the_seeds_told_one_by_one_are_the_runs() -> None:
         first, second, third = (f"{100 * value:.0f}" for value in values)
         assert told == f"{first}, {second} and {third}%"
         assert f"{group}{' reached' if group == 'early-4' else ''} {told}" in section("hybrids").replace("\n", " ")
+
+
+def test_the_trainings_told_one_by_one_are_the_runs() -> None:
+    outcomes = Run.of(open_run(RUNS / "regularisers")).table("outcomes")
+    asked = outcomes[outcomes["outcome"] == "kvpr 256"]
+    told = {
+        "none": "0, 20 and 72%",
+        "adaptive": "0, 0 and 6%",
+        "contrastive": "75, 93 and 95%",
+        "diversity": "27, 27 and 94%",
+    }
+    for loss, numbers in told.items():
+        first, second, third = (f"{100 * v:.0f}" for v in asked[asked["loss"] == loss].sort_values("seed")["value"])
+        assert numbers == f"{first}, {second} and {third}%"
+        assert numbers in section("regularisers").replace("\n", " ")
+
+
+def test_what_the_regularisers_are_called_clear_in_is_clear() -> None:
+    contrasts = Run.of(open_run(RUNS / "regularisers")).table("contrasts")
+    clear = contrasts[(contrasts["ci_low"] > 0) | (contrasts["ci_high"] < 0)]
+    found = set(zip(clear["loss"], clear["outcome"], strict=True))
+    assert {("adaptive", "late, raw"), ("adaptive", "text 256"), ("contrastive", "middle, centred")} <= found
+    assert not {(loss, outcome) for loss, outcome in found if loss == "diversity" or outcome.startswith("kvpr")}
+    assert [outcome for loss, outcome in found if loss == "contrastive"] == ["middle, centred"]

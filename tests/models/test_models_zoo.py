@@ -7,7 +7,6 @@ import pytest
 from repflow.models import load
 from repflow.models.generation import greedy
 from repflow.models.zoo import TRAINED, zoo_source
-from repflow.store import open_run
 from repflow.training.zoo.card import NUMBERS, Reached, told_reached
 from repflow.training.zoo.evaluate import GATE, RETRIEVES, Retrieval, TextLoss, prose_loss
 from repflow.training.zoo.recipes import BLOCKS, RECIPES, WIDTH
@@ -96,10 +95,3 @@ def test_a_model_with_drawn_weights_or_without_a_card_is_said_neither_way():
 def test_training_taught_more_than_token_frequencies(subject):
     numbers, _ = read_card(subject)
     assert numbers["prose"]["nats"] < numbers["prose"]["unigram_nats"]
-
-
-def test_the_run_of_the_training_has_a_dozen_steps_of_each():
-    run = open_run("zoo:training")
-    steps = run.layers.groupby("subject")["step"].unique()
-    assert set(steps.index) == {f"zoo:{name}" for name in TRAINED}
-    assert all(0 in found and len(found) >= 12 for found in steps)
