@@ -1,0 +1,76 @@
+"""docs/results.md says what the shipped runs of three trainings say."""
+
+import re
+from pathlib import Path
+
+import pytest
+from zoo_results import RETRIEVE, RUNS, flow_table, probe_table, summary, third, trainings
+
+from repflow.store import open_run
+
+PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+PROSE = "\n".join(line for line in PAGE.splitlines() if not line.startswith("|"))
+TRANSFORMERS = ("pythia-tiny", "llama-tiny")
+OTHERS = ("mamba2-tiny", "hybrid-tiny")
+
+
+def values(names: tuple[str, ...], part: str, variant: str = "raw") -> list[float]:
+    return [third(subject, part, variant) for name in names for subject in trainings(name)]
+
+
+def test_the_tables_are_the_runs() -> None:
+    assert "\n".join(flow_table()) in PAGE
+    assert "\n".join(probe_table()) in PAGE
+
+
+def test_intervals_in_sentences_stand_in_the_tables() -> None:
+    pattern = r"-?[\d.]+ \[-?[\d.]+, [\d.]+\]"
+    told = re.findall(pattern, PROSE)
+    assert told
+    assert not set(told) - set(re.findall(pattern, "\n".join([*flow_table(), *probe_table()])))
+
+
+def test_early_likeness_sets_every_transformer_apart() -> None:
+    low, high = min(values(TRANSFORMERS, "early")), max(values(OTHERS, "early"))
+    assert low > high
+    assert (
+        f"The lowest of the six is {low:.2f}, the highest of the six trainings of mamba2-tiny and hybrid-tiny {high:.2f}"
+        in PROSE
+    )
+
+
+def test_what_the_thirds_do_with_depth() -> None:
+    def rises(names: tuple[str, ...], variant: str) -> list[bool]:
+        return [b > a for a, b in zip(values(names, "early", variant), values(names, "late", variant), strict=True)]
+
+    assert not any(rises(TRANSFORMERS, "raw"))
+    assert not any(rises(("mamba2-tiny",), "raw"))
+    assert all(rises(("hybrid-tiny",), "raw"))
+    assert all(rises(RETRIEVE, "centred"))
+    assert max(v for part in ("early", "middle", "late") for v in values(RETRIEVE, part, "centred")) < 0.10
+    first, second, last = (f"{value:.2f}" for value in values(("pythia-tiny",), "early"))
+    assert f"{first}, {second} and {last} early" in PROSE
+
+
+@pytest.mark.parametrize("name", RETRIEVE)
+def test_where_the_place_is_read(name: str) -> None:
+    for subject in trainings(name):
+        assert summary(subject, "last")["verdict"] == summary(subject, "mean")["verdict"] == "not above chance"
+        assert 0.93 <= round(summary(subject, "gold")["answered"], 2) <= 0.99
+        gold = summary(subject, "gold")
+        assert (gold["gap_low"] > 0) == (name != "hybrid-tiny")
+        if name in OTHERS:
+            assert gold["peak_site"] == {"mamba2-tiny": "block.0", "hybrid-tiny": "block.11"}[name]
+
+
+def test_those_that_do_not_retrieve_answer_nothing() -> None:
+    for name in ("mamba-tiny", "gpt-neo-tiny"):
+        assert summary(f"zoo:{name}", "last")["answered"] == 0
+
+
+def test_both_runs_are_of_the_same_weights() -> None:
+    flow, probe = (
+        {s["label"]: s["weights_sha256"] for s in open_run(RUNS / name).subjects} for name in ("flow", "probe")
+    )
+    assert flow == probe
+    assert len(flow) == 14
