@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """What `repflow show` prints of: the subjects as numbered in its first table, and the tokens that count."""
+    """What `repflow show` prints of: the subjects of its first table, and the tokens that count."""
 
     subjects: Sequence[Mapping[str, Any]]
     tokens: str | None
+    names: Mapping[str, str]
+    """What each subject of the run is called in the tables, by its label."""
+
+    def name(self, label: Any) -> str:
+        """What a subject is called."""
+        return self.names.get(str(label), str(label))
 
 
 @dataclass(frozen=True, slots=True)
