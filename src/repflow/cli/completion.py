@@ -1,5 +1,7 @@
 """repflow completion"""
 
+import io
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, make_dataclass
 from typing import Annotated, Any, Literal, Union
 
@@ -28,13 +30,27 @@ class Completion:
 def completion(arguments: list[str]) -> int:
     """Print the script."""
     asked = parse(Completion, "completion", arguments)
-    tyro.cli(
-        _one_of(_commands()),
-        prog="repflow",
-        args=["--tyro-write-completion", asked.shell, "-"],
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+    said = io.StringIO()
+    with redirect_stdout(said), suppress(SystemExit):
+        tyro.cli(
+            _one_of(_commands()),
+            prog="repflow",
+            args=["--tyro-write-completion", asked.shell, "-"],
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+    script = said.getvalue()
+    for tyros, ours in _FILES:
+        script = script.replace(tyros, ours)
+    print(script)
     return 0
+
+
+_FILES = (
+    ("for completion in completions:", "for completion in completions or ['__TYRO_COMPLETE_FILES__']:"),
+    ('compgen -f -- "$cur"', 'compgen -f -- "${COMP_WORDS[COMP_CWORD]}"'),
+    ("complete -F", "complete -o filenames -F"),
+)
+"""Where tyro's script offers nothing it shall offer files: run directories and models mostly are."""
 
 
 def _commands() -> dict[str, Any]:
