@@ -53,6 +53,8 @@ class Study:
     """Whether every run has its rows; the page shows these below what other studies add."""
     alone: ClassVar[bool] = False
     """Whether `repflow show` prints this study's tables alone of a run of it, for its subjects are many."""
+    series: ClassVar[bool] = False
+    """Whether its subjects can be measured as the steps of one training."""
     told: ClassVar[frozenset[str]] = frozenset()
     """The ids of findings that its own section and table tell already."""
     naming: ClassVar[str] = (
