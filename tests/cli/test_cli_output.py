@@ -15,7 +15,7 @@ from cli_tools import QUICK, TINY
 
 from repflow.cli import main
 from repflow.cli import progress as _progress
-from repflow.cli._main import _commands
+from repflow.cli._main import FIRST, _commands
 
 SUBJECTS = (
     'config:pythia,layers=2,width=32,positions=4096,rope_parameters={"rope_theta":10000.0}',
@@ -31,8 +31,18 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     for command in _commands():
         assert re.search(rf"^  {command} +\w", bare, re.MULTILINE)
         assert main([command, "--help"]) == 0
-        assert f"usage: repflow {command}" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert f"usage: repflow {command}" in said
+        assert f"Example: repflow {command}" in said
     assert all(len(line) <= 100 for line in bare.splitlines())
+
+
+def test_the_commands_needed_first_come_first_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    first, others = capsys.readouterr().out.split("Then:")
+    assert re.findall(r"^  (\w+)", first, re.MULTILINE) == ["flow", "probe", "show", "report"]
+    assert len(re.findall(r"^ {14}repflow (?:flow|probe|show|report) \S", first, re.MULTILINE)) == 4
+    assert set(re.findall(r"^  (\w+)", others, re.MULTILINE)) == _commands().keys() - FIRST.keys()
 
 
 def test_the_help_of_flow_says_every_setting(capsys: pytest.CaptureFixture[str]) -> None:

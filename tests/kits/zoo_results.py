@@ -69,7 +69,8 @@ def probe_table() -> list[str]:
         return over_trainings([value(s) for s in trainings(name)], 100, 0, 1.0)
 
     lines = [
-        "| model | trainings | answered (%) | last token, highest of any site (%) | end of the gold, peak (%) | end of the gold, last block (%) |",
+        "| model | trainings | answered (%) | last token, highest of any site (%) | end of the gold, peak (%) "
+        "| end of the gold, last block (%) |",
         "|---|---|---|---|---|---|",
     ]
     for name in RETRIEVE:

@@ -114,4 +114,14 @@ def test_what_was_not_measured_is_left_out(make_run: MakeRun) -> None:
     nothing = make_run("c", [layer_row(value=math.nan)], run_info("m"), paths=[path_row(ci_low=math.nan)])
     text = text_of(nothing)
     assert "inter-token" not in text
-    assert line_with(text, "v_loc (rms)") == "1 v_loc (rms) 0.020 -"
+    assert line_with(text, "v_loc (rms)") == "v_loc (rms) 0.020 -"
+
+
+def test_subjects_are_called_by_short_names_while_these_tell_them_apart(make_run: MakeRun) -> None:
+    labels = ["zoo:mamba-tiny", "one/model", "two/model"]
+    info = run_info() | {"subjects": [{"label": label} for label in labels]}
+    text = text_of(make_run("r", [layer_row(label, i) for label in labels for i in range(3)], info))
+    lines = [line.strip() for line in text.splitlines()]
+    assert [name for name in ("mamba-tiny", "one/model", "two/model", "model", "1") if name in lines] == [
+        "mamba-tiny", "one/model", "two/model"
+    ]  # fmt: skip

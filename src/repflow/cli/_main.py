@@ -24,8 +24,16 @@ OTHERS = {
     "show": "print a run's main numbers",
     "compare": "set two runs side by side",
     "doctor": "say what this machine can run, and how fast",
+    "completion": "print a script that completes commands and options in bash, zsh or fish",
 }
 """Commands that run no study."""
+FIRST = {
+    "flow": "repflow flow zoo:mamba-tiny zoo:pythia-tiny --context 256 --out runs/tiny",
+    "probe": "repflow probe zoo:mamba-tiny --context 256 --out runs/probe",
+    "show": "repflow show runs/tiny",
+    "report": "repflow report runs/tiny --figures",
+}
+"""The commands one needs first, with an example each."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,6 +88,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from repflow.cli.lab import lab
 
         return lab
+    if name == "completion":
+        from repflow.cli.completion import completion
+
+        return completion
     if name in OTHERS:
         from repflow.cli import runs
 
@@ -94,17 +106,22 @@ def _commands() -> dict[str, str]:
 
 
 def _usage() -> str:
-    lines = [f"  {name:9s}  {what}" for name, what in _commands().items()]
+    known = _commands()
+    first = [line for name, example in FIRST.items() for line in (f"  {name:10s}  {known[name]}", f"{'':14s}{example}")]
+    others = [f"  {name:10s}  {what}" for name, what in known.items() if name not in FIRST]
     return "\n".join(
         [
             "usage: repflow COMMAND ...",
             "",
             "How representations flow through the depth of Transformers, state-space models and hybrids.",
             "",
-            *lines,
+            "First:",
+            *first,
             "",
-            "repflow COMMAND --help says more; repflow --version says which this is.",
-            "A first run: repflow flow",
+            "Then:",
+            *others,
+            "",
+            "repflow COMMAND --help says more, with an example; repflow --version says which this is.",
         ]
     )
 

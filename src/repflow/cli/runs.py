@@ -18,7 +18,10 @@ _Place = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")]
 
 @dataclass(frozen=True)
 class Report:
-    """Write the HTML report of a run, and its figures for papers."""
+    """Write the HTML report of a run, and its figures for papers.
+
+    Example: repflow report runs/tiny --figures --formats pdf
+    """
 
     directory: _Place
     """A run directory, or zoo:training, the run that comes with the package."""
@@ -40,7 +43,10 @@ class Report:
 
 @dataclass(frozen=True)
 class Show:
-    """Print a run's main numbers."""
+    """Print a run's main numbers.
+
+    Example: repflow show runs/tiny
+    """
 
     directory: _Place
     """A run directory."""
@@ -48,7 +54,10 @@ class Show:
 
 @dataclass(frozen=True)
 class Compare:
-    """Set two runs side by side: every number both have, the difference, and its interval where it can be paired."""
+    """Set two runs side by side: every number both have, the difference, and its interval where it can be paired.
+
+    Example: repflow compare runs/before runs/after --metric inter_token_cosine
+    """
 
     a: _Place
     """A run directory."""
@@ -66,7 +75,10 @@ class Compare:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Say what this machine can run: versions, device, the kernels of every family, the metrics."""
+    """Say what this machine can run: versions, device, the kernels of every family, the metrics.
+
+    Example: repflow doctor
+    """
 
 
 def report(arguments: list[str]) -> int:

@@ -21,16 +21,16 @@ def run_study(study: "Study", arguments: list[str]) -> int:
     """Run the study, write its report, print its summary."""
     kind = study.settings()
     values, rest = _study_values(arguments)
-    subjects, reporting, named = _taken_apart(values)
+    subjects, switches, named = _taken_apart(study, values)
     known = _held(from_flat(kind, subjects, named))
-    asked = _held(parse(command := command_of(study), study.name, rest, command(**known, report=reporting)))
-    reporting = asked.pop("report")
+    asked = _held(parse(command := command_of(study), study.name, rest, command(**known, **switches)))
+    switches = {name: asked.pop(name) for name in switches}
     settings = kind(**asked)
     from repflow.report.run import Run
 
     with watching() as progress:
-        run = Run.of(study.run(settings, progress))
-        if reporting:
+        run = Run.of(_run_of(study, settings, progress, series=switches.get("series", False)))
+        if switches["report"]:
             _reported(run, progress)
     from repflow.report.show import summary
 
@@ -41,12 +41,28 @@ def run_study(study: "Study", arguments: list[str]) -> int:
 def command_of(study: "Study") -> type[Any]:
     """The study's settings as a command line has them: subjects by position, and whether to write the report."""
     kind = study.settings()
-    told = {
-        "subjects": (tyro.conf.Positional[tuple[str, ...]], study.naming, ZOO),
-        "report": (bool, "Write report.html beside the numbers; `repflow report DIR` makes it later.", True),
-    }
+    told: dict[str, tuple[Any, str, Any]] = {"subjects": (tyro.conf.Positional[tuple[str, ...]], study.naming, ZOO)}
+    told |= {name: (bool, said, default) for name, (said, default) in _switches(study).items()}
     added = [(name, Annotated[hint, tyro.conf.arg(help=said)], default) for name, (hint, said, default) in told.items()]
     return make_dataclass(kind.__name__, added, bases=(kind,), frozen=True, namespace={"__doc__": kind.__doc__})
+
+
+def _switches(study: "Study") -> dict[str, tuple[str, bool]]:
+    """What the command takes besides the study's settings: a sentence and the default of each."""
+    found = {"report": ("Write report.html beside the numbers; `repflow report DIR` makes it later.", True)}
+    series = (
+        "The subjects are checkpoints of one training, DIR/checkpoint-* or DIR/step_*: measure them as its steps.",
+        False,
+    )
+    return found | ({"series": series} if study.series else {})
+
+
+def _run_of(study: "Study", settings: Any, progress: "Progress", *, series: bool) -> Any:
+    if not series:
+        return study.run(settings, progress)
+    from repflow.training.checkpoints import measure_series
+
+    return measure_series(settings, progress)
 
 
 def _held(settings: Any) -> dict[str, Any]:
@@ -62,17 +78,22 @@ def _study_values(arguments: list[str]) -> tuple[dict[str, object], list[str]]:
     return {name.replace("-", "_"): value for name, value in values.items()}, rest
 
 
-def _taken_apart(values: dict[str, object]) -> tuple[tuple[str, ...], bool, dict[str, object]]:
-    """Subjects, whether to write the report, and the other settings. Raises BadSetting."""
+def _taken_apart(
+    study: "Study", values: dict[str, object]
+) -> tuple[tuple[str, ...], dict[str, bool], dict[str, object]]:
+    """Subjects, the command's own switches, and the other settings. Raises BadSetting."""
     rest = dict(values)
     subjects = rest.pop("subjects", list(ZOO))
     named = [subjects] if isinstance(subjects, str) else subjects
     if not isinstance(named, list) or not all(isinstance(s, str) for s in named):
         raise BadSetting(f"subjects must be a list of names, got {subjects!r}")
-    report = rest.pop("report", True)
-    if not isinstance(report, bool):
-        raise BadSetting(f"report must be true or false, got {report!r}")
-    return tuple(named), report, rest
+    switches: dict[str, bool] = {}
+    for name, (_, default) in _switches(study).items():
+        given = rest.pop(name, default)
+        if not isinstance(given, bool):
+            raise BadSetting(f"{name} must be true or false, got {given!r}")
+        switches[name] = given
+    return tuple(named), switches, rest
 
 
 def _reported(run: "Run", progress: "Progress") -> None:

@@ -52,7 +52,8 @@ def train(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: repflow train WHAT ...\n")
         print("\n".join(f"  {name:6s} {what}" for name, what in KINDS.items()))
-        print("\nrepflow train WHAT --help says more")
+        print("\nExample: repflow train zoo mamba-tiny --data texts --preset smoke --out runs/zoo")
+        print("repflow train WHAT --help says more")
         return 0
     if arguments[0] not in KINDS:
         raise unknown("thing to train", arguments[0], KINDS)

@@ -26,6 +26,11 @@ def cell(value: Any) -> Text:
     return words(str(value))
 
 
+def head(table: Table, name: str) -> None:
+    """A row with the name of the subject that the rows below it are of."""
+    table.add_row(words(name, style="bold"))
+
+
 def number(value: float) -> str:
     if math.isnan(value):
         return "-"

@@ -1,12 +1,15 @@
 """A run in a screenful: what was measured, and the headline numbers of each subject."""
 
 import shlex
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from repflow.drawing.labels import short_label
 from repflow.drawing.rich import cell, plain_table, words
 from repflow.report.answers import answers_of, studies_of
 from repflow.report.reading import read
@@ -39,14 +42,14 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     out.print(_subjects(own))
     if len(own) < len(run.subjects):
         out.print(words(f"and {len(run.subjects) - len(own)} more, variants of these", style="dim"))
-    tokens = _policy(run)
+    shown = Shown(own, _policy(run), _names([str(subject.get("label")) for subject in run.subjects]))
     studies = studies_of(run.info)
     for answer in answers_of(read(run), studies):
         out.print(words(f"{answer.headline}: {answer.evidence}"))
         if answer.next:
             out.print(words(f"  next: {answer.next}", style="dim"), soft_wrap=True)
     for study in studies:
-        study.show(run, Shown(own, tokens), out)
+        study.show(run, shown, out)
     for line in told_units(run.info):
         out.print(words(line, style="dim"))
     told = frozenset[str]().union(*(study.told for study in catalogue.STUDIES))
@@ -65,18 +68,24 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
 
 def _subjects(subjects: list[dict[str, Any]]) -> Table:
     table = plain_table(None)
-    table.add_column("", justify="right", no_wrap=True)
     table.add_column("subject", overflow="fold", ratio=1)
     for name in ("kind", "init", "blocks", "width", "params"):
         table.add_column(name, justify="left" if name in ("kind", "init") else "right", overflow="fold")
-    for place, subject in enumerate(subjects, start=1):
+    for subject in subjects:
         names = ("label", "kind", "init", "n_blocks", "width")
         facts = {name: subject.get(name, "-") for name in names}
         if subject.get("retrieves") is False:
             facts["init"] = f"{facts['init']}, does not retrieve"
         cells = [cell(facts[name]) for name in names]
-        table.add_row(cell(place), *cells, cell(_count(subject.get("n_parameters"))))
+        table.add_row(*cells, cell(_count(subject.get("n_parameters"))))
     return table
+
+
+def _names(labels: Sequence[str]) -> dict[str, str]:
+    """Subjects in few characters; by their whole labels where these would be the same."""
+    short = {label: short_label(label) for label in labels}
+    times = Counter(short.values())
+    return {label: name if times[name] == 1 else label for label, name in short.items()}
 
 
 def _count(value: Any) -> str:

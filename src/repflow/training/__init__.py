@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from repflow.studies.kit.settings import MeasureSettings, ModelSettings, TaskSettings
     from repflow.studies.lab.settings import LabPlace, LabSettings
     from repflow.training.callback import FlowCallback
+    from repflow.training.checkpoints import steps_of_training
     from repflow.training.lab.run import run_lab
     from repflow.training.losses.regulariser import FlowRegulariser
     from repflow.training.snapshots import measure_snapshots
@@ -20,6 +21,7 @@ __all__ = [
     "TaskSettings",
     "measure_snapshots",
     "run_lab",
+    "steps_of_training",
 ]
 
 _SETTINGS = "repflow.studies.kit.settings"
@@ -33,6 +35,7 @@ _HOMES = {
     "TaskSettings": _SETTINGS,
     "measure_snapshots": "repflow.training.snapshots",
     "run_lab": "repflow.training.lab.run",
+    "steps_of_training": "repflow.training.checkpoints",
 }
 
 

@@ -65,14 +65,15 @@ def text_of(run: Run) -> str:
 
 
 def line(text: str, start: str) -> list[str]:
-    (found,) = [found.split() for found in text.splitlines() if found.split()[:2] == start.split()]
-    return found
+    name, place = start.split()
+    lines = [found.split() for found in text.splitlines()]
+    return next(line for line in lines[lines.index([name]) :] if line[:1] == [place])
 
 
 def test_a_peak_with_its_interval_control_capacity_and_answers(tmp_path: Path) -> None:
     text = text_of(run_of(tmp_path / "r", PEAK))
     assert "kvpr, 300 tokens, chance 20.0" in text
-    assert line(text, "1 last")[2:] == [
+    assert line(text, "m last")[1:] == [
         "block.21", "95.7", "91.1-98.2", "66.7", "29.0", "17.0", "72.0", "21.0", "11.0"
     ]  # fmt: skip
     assert "above chance" not in text
@@ -83,9 +84,9 @@ def test_a_peak_with_its_interval_control_capacity_and_answers(tmp_path: Path) -
 
 def test_of_a_probe_at_chance_no_peak_is_printed(tmp_path: Path) -> None:
     text = text_of(run_of(tmp_path / "r", PEAK, NOISE))
-    assert line(text, "2 mean")[2:] == ["none", "-", "-", "18.0", "-", "-", "-", "21.0", "11.0"]
+    assert line(text, "n mean")[1:] == ["none", "-", "-", "18.0", "-", "-", "-", "21.0", "11.0"]
     assert (
-        "2 mean: no site is above chance: the highest 24.1% [17.0, 31.0], chance 20.0% (41 sets of pairs, corrected "
+        "n, mean: no site is above chance: the highest 24.1% [17.0, 31.0], chance 20.0% (41 sets of pairs, corrected "
         "for choosing among 31 sites)" in " ".join(text.split())
     )
 

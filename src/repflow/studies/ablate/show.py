@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from repflow.drawing.rich import cell, number, plain_table, words
+from repflow.drawing.rich import cell, head, number, plain_table, words
 from repflow.store import Run
 from repflow.studies.kit.study import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import pandas as pd
 
 MOST = 12
@@ -33,7 +31,7 @@ def print_ablations(run: Run, shown: Shown, out: Console) -> None:
         columns = [(name, held) for name, wanted in _COLUMNS if len(held := _held(here, shown.tokens, wanted))]
         if columns:
             title = f"{task}, {context} tokens: before, and the difference a change makes"
-            out.print(_table(title, shown.subjects, columns))
+            out.print(_table(title, shown, columns))
     out.print(words(_LEGEND.format(tokens=shown.tokens), style="dim"))
 
 
@@ -52,30 +50,30 @@ def _held(rows: "pd.DataFrame", tokens: str | None, wanted: dict[str, str]) -> "
     return rows.set_index("changed")
 
 
-def _table(title: str, own: "Sequence[Mapping[str, Any]]", columns: "list[tuple[str, pd.DataFrame]]") -> Table:
+def _table(title: str, shown: Shown, columns: "list[tuple[str, pd.DataFrame]]") -> Table:
     table = plain_table(title)
-    table.add_column("", justify="right", no_wrap=True)
     table.add_column("change", overflow="fold")
     for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
         table.add_column("95% interval", justify="right", no_wrap=True)
-    for place, subject in enumerate(own, start=1):
+    for subject in shown.subjects:
         mine = [held[held["subject"] == subject.get("label")] for _, held in columns]
         if len(mine[0]):
-            _lines(table, place, mine)
+            head(table, shown.name(subject.get("label")))
+            _lines(table, mine)
     return table
 
 
-def _lines(table: Table, place: int, columns: "list[pd.DataFrame]") -> None:
+def _lines(table: Table, columns: "list[pd.DataFrame]") -> None:
     """The subject as it is, and its changes."""
-    table.add_row(cell(place), cell("as it is"), *map(cell, _base(columns)))
+    table.add_row(cell("as it is"), *map(cell, _base(columns)))
     first = columns[0]
     order = list(first["difference"].abs().sort_values(ascending=False, kind="stable").index)
     for changed in order[:MOST]:
         told = [text for held in columns for text in _told(held, changed)]
-        table.add_row(cell(""), cell(_change(first.loc[changed])), *map(cell, told))
+        table.add_row(cell(_change(first.loc[changed])), *map(cell, told))
     if len(order) > MOST:
-        table.add_row(cell(""), cell(f"and {len(order) - MOST} smaller"))
+        table.add_row(cell(f"and {len(order) - MOST} smaller"))
     table.add_section()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from repflow.drawing.rich import cell, number, plain_table, words
+from repflow.drawing.rich import cell, head, number, plain_table, words
 from repflow.store import Run
 from repflow.studies.kit.study import Shown
 
@@ -25,11 +25,10 @@ def print_shares(run: Run, shown: Shown, out: Console) -> None:
         return
     here = shares[shares["tokens"] == shown.tokens]
     told = {_key(f): str(f["verdict"]) for f in run.findings if f.get("id") == ATTRIBUTION}
-    numbers = {str(subject.get("label")): place for place, subject in enumerate(shown.subjects, start=1)}
     power = run.info.get("power")
     for (task, context, variant), rows in here.groupby(["task", "context", "variant"], sort=False):
         title = f"{task}, {context} tokens: random less trained weights, {variant}"
-        out.print(_table(title, rows, told, numbers))
+        out.print(_table(title, rows, told, shown))
         if isinstance(power, dict) and variant in power:
             out.print(words(str(power[variant]), style="dim"))
     out.print(words(_LEGEND.format(tokens=shown.tokens), style="dim"))
@@ -48,20 +47,19 @@ def _key(held: Any) -> tuple[Any, ...]:
     return tuple(held[name] for name in _KEYS)
 
 
-def _table(title: str, rows: "pd.DataFrame", told: dict[tuple[Any, ...], str], numbers: dict[str, int]) -> Table:
+def _table(title: str, rows: "pd.DataFrame", told: dict[tuple[Any, ...], str], shown: Shown) -> Table:
     table = plain_table(title)
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("third", no_wrap=True)
+    table.add_column("third", overflow="fold")
     for heading in ("trained", "diff.", "95% interval", "share", "95% interval"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for subject, mine in rows.groupby("subject", sort=False):
-        thirds = list(mine.groupby("third", sort=False))
-        for place, (third, lines) in enumerate(thirds):
+        head(table, shown.names.get(str(subject), "all"))
+        for third, lines in mine.groupby("third", sort=False):
             verdict = told.get(_key(lines.iloc[0]), "")
-            first = numbers.get(str(subject), "all") if place == 0 else ""
-            cells = (first, third, number(lines["trained"].iloc[0]), *_numbers(lines), _SHORT.get(verdict, verdict))
-            table.add_row(*map(cell, cells), end_section=place == len(thirds) - 1)
+            cells = (third, number(lines["trained"].iloc[0]), *_numbers(lines), _SHORT.get(verdict, verdict))
+            table.add_row(*map(cell, cells))
+        table.add_section()
     return table
 
 

@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from repflow.drawing.rich import cell, number, plain_table, words
+from repflow.drawing.rich import cell, head, number, plain_table, words
 from repflow.store import Run
+from repflow.studies.kit.study import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def print_dynamics(run: Run, out: Console) -> None:
+def print_dynamics(run: Run, shown: Shown, out: Console) -> None:
     """One table a task and context, a few lines a subject; nothing for a run without dynamics."""
     bounds = run.table("bounds")
     if bounds.empty:
         return
     for (task, context), rows in bounds.groupby(["task", "context"], sort=False):
-        out.print(_table(run, f"{task}, {context} tokens", rows))
+        out.print(_table(run, shown, f"{task}, {context} tokens", rows))
     out.print(words(_LEGEND, style="dim"))
 
 
@@ -30,17 +31,19 @@ _LEGEND = (
 )
 
 
-def _table(run: Run, title: str, bounds: "pd.DataFrame") -> Table:
+def _table(run: Run, shown: Shown, title: str, bounds: "pd.DataFrame") -> Table:
     table = plain_table(title)
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("quantity")
+    table.add_column("quantity", overflow="fold")
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("95% interval", justify="right", no_wrap=True)
     table.add_column("site", overflow="fold")
-    for place, subject in enumerate(run.subjects, start=1):
+    for subject in run.subjects:
         lines = _lines(run, bounds[bounds["subject"] == subject.get("label")])
-        for line, cells in enumerate(lines):
-            table.add_row(cell("" if line else place), *map(cell, cells), end_section=line == len(lines) - 1)
+        if lines:
+            head(table, shown.name(subject.get("label")))
+        for cells in lines:
+            table.add_row(*map(cell, cells))
+        table.add_section()
     return table
 
 

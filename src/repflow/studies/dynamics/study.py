@@ -58,7 +58,7 @@ class Dynamics(Study):
     def show(self, run: "Run", shown: Shown, out: "Console") -> None:
         from repflow.studies.dynamics.show import print_dynamics
 
-        print_dynamics(run, out)
+        print_dynamics(run, shown, out)
 
     def plots(self) -> "Mapping[str, Callable[..., Figure]]":
         from repflow.studies.dynamics.plots import influence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from repflow.drawing.rich import cell, number, plain_table, words
+from repflow.drawing.rich import cell, head, number, plain_table, words
 from repflow.store import Run, at_last_step, last_steps, told_steps
 from repflow.studies.kit.study import Shown
 
@@ -33,22 +33,23 @@ def print_flow(run: Run, shown: Shown, out: Console) -> None:
 def _headline(shown: Shown, layers: "pd.DataFrame", paths: "pd.DataFrame", task: str, context: int) -> Table | None:
     """A few lines a subject; None when none of the numbers was measured."""
     table = plain_table(f"{task}, {context} tokens")
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("quantity")
+    table.add_column("quantity", overflow="fold")
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("95% interval", justify="right", no_wrap=True)
     table.add_column("site", overflow="fold")
-    for place, subject in enumerate(shown.subjects, start=1):
+    for subject in shown.subjects:
         here = {"subject": subject.get("label"), "task": task, "context": context, "tokens": shown.tokens}
         found = [
             (name, row)
             for name, row in _rows_of(_where(layers, variant="raw", **here), _where(paths, variant="rms", **here))
             if row is not None
         ]
-        for line, (name, row) in enumerate(found):
+        if found:
+            head(table, shown.name(subject.get("label")))
+        for name, row in found:
             cells = (name, number(row["value"]), _interval(row), row.get("site", ""))
-            last = line == len(found) - 1
-            table.add_row(cell("" if line else place), *map(cell, cells), end_section=last)
+            table.add_row(*map(cell, cells))
+        table.add_section()
     return table if table.row_count else None
 
 

@@ -21,6 +21,7 @@ class Flow(Study):
 
     name = "flow"
     common = True
+    series = True
     told = frozenset(
         (
             "early_homogenisation", "late_saturation", "norm_artefact", "sink_dominated", "shared_offset",

@@ -27,7 +27,7 @@ def written(
     `settings` are flat, as run.json keeps them; a resumed run may change those named in `free`.
     Raises StoreConflict for a directory that holds something else, Interrupted with the directory.
     """
-    directory = output.out or local_path(Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}")
+    directory = run_directory(command, output)
     kept = {name: value for name, value in settings.items() if name not in ("out", "resume", "overwrite")}
     try:
         with RunWriter.create(
@@ -42,6 +42,11 @@ def written(
         return run
     except KeyboardInterrupt as stop:
         raise Interrupted(f"interrupted; what is done stays in {directory}", str(directory)) from stop
+
+
+def run_directory(command: str, output: OutputSettings) -> Path:
+    """Where a run goes: what was asked for, else a new directory under runs/."""
+    return output.out or local_path(Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}")
 
 
 def run_info(record: Record, seed: int, started: float) -> dict[str, Any]:

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """What `repflow show` prints of: the subjects as numbered in its first table, and the tokens that count."""
+    """What `repflow show` prints of: the subjects of its first table, and the tokens that count."""
 
     subjects: Sequence[Mapping[str, Any]]
     tokens: str | None
+    names: Mapping[str, str]
+    """What each subject of the run is called in the tables, by its label."""
+
+    def name(self, label: Any) -> str:
+        """What a subject is called."""
+        return self.names.get(str(label), str(label))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class Study:
     """Whether every run has its rows; the page shows these below what other studies add."""
     alone: ClassVar[bool] = False
     """Whether `repflow show` prints this study's tables alone of a run of it, for its subjects are many."""
+    series: ClassVar[bool] = False
+    """Whether its subjects can be measured as the steps of one training."""
     told: ClassVar[frozenset[str]] = frozenset()
     """The ids of findings that its own section and table tell already."""
     naming: ClassVar[str] = (

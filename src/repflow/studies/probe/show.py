@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from repflow.drawing.rich import cell, plain_table, words
+from repflow.drawing.rich import cell, head, plain_table, words
 from repflow.store import Run
+from repflow.studies.kit.study import Shown
 from repflow.studies.probe.shown import judged
 from repflow.studies.probe.verdicts import ABOVE, no_peak
 
@@ -19,18 +20,17 @@ PROBE_DEPTH = "probe_depth"
 """The id of the findings that this table holds."""
 
 
-def print_probes(run: Run, out: Console) -> None:
+def print_probes(run: Run, shown: Shown, out: Console) -> None:
     """One table a task and context, one line a subject and place; nothing for a run without probes."""
     summary = run.table("probe_summary")
     if summary.empty:
         return
-    numbers = {str(facts.get("label")): place for place, facts in enumerate(run.subjects, start=1)}
     for (task, context), rows in judged(summary).groupby(["task", "context"], sort=False):
         chance = _percent(rows["chance"].iloc[0])
-        out.print(_table(f"{task}, {context} tokens, chance {chance}", rows, run.table("probes"), numbers))
+        out.print(_table(f"{task}, {context} tokens, chance {chance}", rows, run.table("probes"), shown))
         for _, row in rows.iterrows():
             if why := no_peak({str(name): value for name, value in row.items()}):
-                out.print(words(f"{numbers.get(row['subject'], '')} {row['position']}: {why}"))
+                out.print(words(f"{shown.name(row['subject'])}, {row['position']}: {why}"))
     out.print(words(_LEGEND, style="dim"))
 
 
@@ -42,22 +42,27 @@ _LEGEND = (
 )
 
 
-def _table(title: str, rows: "pd.DataFrame", probes: "pd.DataFrame", numbers: dict[str, int]) -> Table:
+def _table(title: str, rows: "pd.DataFrame", probes: "pd.DataFrame", shown: Shown) -> Table:
     table = plain_table(title)
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("place", no_wrap=True)
+    table.add_column("place", overflow="fold")
     table.add_column("peak at", overflow="fold")
     for heading in ("peak", "interval", "last", "drop", "ctrl", "cap.", "len.", "said"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for _, row in rows.iterrows():
-        limits = row["peak_low"], row["peak_high"]
-        interval = "-" if any(map(math.isnan, limits)) else "-".join(map(_percent, limits))
-        found = dict(row) | {"control": _control(row, probes)}
-        names = ("last", "gap", "control", "capacity", "length", "answered")
-        shown = _percent(row["peak"]), interval, *(_percent(found[name]) for name in names)
-        peak = row["peak_site"] if row["verdict"] == ABOVE else "none"
-        table.add_row(*map(cell, (numbers.get(row["subject"], ""), row["position"], peak, *shown)))
+    for subject, mine in rows.groupby("subject", sort=False):
+        head(table, shown.name(subject))
+        for _, row in mine.iterrows():
+            table.add_row(*map(cell, _cells(row, probes)))
+        table.add_section()
     return table
+
+
+def _cells(row: "pd.Series", probes: "pd.DataFrame") -> tuple[str, ...]:
+    limits = row["peak_low"], row["peak_high"]
+    interval = "-" if any(map(math.isnan, limits)) else "-".join(map(_percent, limits))
+    found = dict(row) | {"control": _control(row, probes)}
+    names = ("last", "gap", "control", "capacity", "length", "answered")
+    peak = row["peak_site"] if row["verdict"] == ABOVE else "none"
+    return row["position"], peak, _percent(row["peak"]), interval, *(_percent(found[name]) for name in names)
 
 
 def _control(row: "pd.Series", probes: "pd.DataFrame") -> float:

@@ -60,7 +60,7 @@ class Probe(Study):
     def show(self, run: "Run", shown: Shown, out: "Console") -> None:
         from repflow.studies.probe.show import print_probes
 
-        print_probes(run, out)
+        print_probes(run, shown, out)
 
     def plots(self) -> "Mapping[str, Callable[..., Figure]]":
         from repflow.studies.probe.plots import probes

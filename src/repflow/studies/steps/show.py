@@ -5,22 +5,23 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from repflow.drawing.rich import cell, number, plain_table, words
+from repflow.drawing.rich import cell, head, number, plain_table, words
 from repflow.store import Run
+from repflow.studies.kit.study import Shown
 from repflow.studies.kit.thirds import changes, thirds
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def print_training(run: Run, tokens: str | None, out: Console) -> None:
+def print_training(run: Run, shown: Shown, out: Console) -> None:
     """A table for every task and context, a line for every third of every subject; nothing where none was measured."""
     found = changes(thirds(run.layers, run.replicates))
     if found.empty:
         return
-    rows = found[(found["variant"] == "raw") & (found["tokens"] == tokens)]
+    rows = found[(found["variant"] == "raw") & (found["tokens"] == shown.tokens)]
     for (task, context), here in rows.groupby(["task", "context"], sort=False):
-        out.print(_table(run, f"During training: inter-token cosine on {task}, {context} tokens", here))
+        out.print(_table(run, shown, f"During training: inter-token cosine on {task}, {context} tokens", here))
     if len(rows):
         out.print(words(_LEGEND, style="dim"))
 
@@ -31,17 +32,18 @@ _LEGEND = (
 )
 
 
-def _table(run: Run, title: str, rows: "pd.DataFrame") -> Table:
+def _table(run: Run, shown: Shown, title: str, rows: "pd.DataFrame") -> Table:
     table = plain_table(title)
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("third", no_wrap=True)
+    table.add_column("third", overflow="fold")
     for name in ("steps", "first", "last", "change", "95% interval", "half by"):
         table.add_column(name, justify="right", no_wrap=True)
-    for place, subject in enumerate(run.subjects, start=1):
+    for subject in run.subjects:
         mine = rows[rows["subject"] == subject.get("label")].to_dict("records")
+        if mine:
+            head(table, shown.name(subject.get("label")))
         for line, row in enumerate(mine):
-            cells = ("" if line else place, *_cells(row, named=not line))
-            table.add_row(*map(cell, cells), end_section=line == len(mine) - 1)
+            table.add_row(*map(cell, _cells(row, named=not line)))
+        table.add_section()
     return table
 
 

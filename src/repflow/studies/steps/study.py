@@ -33,7 +33,7 @@ class Steps(Study):
     def show(self, run: "Run", shown: Shown, out: "Console") -> None:
         from repflow.studies.steps.show import print_training
 
-        print_training(run, shown.tokens, out)
+        print_training(run, shown, out)
 
     def plots(self) -> "Mapping[str, Callable[..., Figure]]":
         from repflow.studies.steps.plots import training, training_map
