@@ -88,7 +88,7 @@ def test_a_run_prints_its_peaks_and_so_does_show(out: Path, finished: str, capsy
     assert said.count("no interval, so nothing is said of a peak: ") == len(summary)
     assert "sets of pairs held out, 8 are needed" in said
     assert "questions held out, 8 are needed" in said
-    assert [cells[1] for cells in printed] == ["last", "even.1of2", "even.2of2"] * 2
+    assert [cells[0] for cells in printed] == ["last", "even.1of2", "even.2of2"] * 2
     assert max(map(len, finished.splitlines())) <= 80 + len(str(out))
 
 
