@@ -1,6 +1,8 @@
 """`repflow flow DIR/checkpoint-* --series`: checkpoints as steps, in the run and in all that reads it."""
 
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from tiny_models import saved
 
 from repflow.cli import main
 from repflow.store import open_run
+from repflow.training import series
 
 STEPS = (5, 10, 100)
 
@@ -28,14 +31,14 @@ def run(checkpoints: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def test_its_rows_are_those_of_each_checkpoint_by_step(run: Path, checkpoints: list[str], tmp_path: Path) -> None:
-    series = open_run(run)
-    assert series.layers["step"].unique().tolist() == list(STEPS)
-    (facts,) = series.subjects
+    whole = open_run(run)
+    assert whole.layers["step"].unique().tolist() == list(STEPS)
+    (facts,) = whole.subjects
     assert facts["label"] == "mine"
     assert facts["steps"] == list(STEPS)
     last = next(path for path in checkpoints if path.endswith("-100"))
     assert main(["flow", last, *QUICK, "--out", str(tmp_path / "one")]) == 0
-    one, mine = open_run(tmp_path / "one").layers, series.layers[series.layers["step"] == 100].reset_index(drop=True)
+    one, mine = open_run(tmp_path / "one").layers, whole.layers[whole.layers["step"] == 100].reset_index(drop=True)
     columns = [name for name in one if name not in ("subject", "step")]
     pd.testing.assert_frame_equal(mine[columns], one[columns], check_exact=True)
 
@@ -61,6 +64,30 @@ def test_a_directory_in_use_is_left_alone_and_a_finished_run_returned(
     assert "go on with --resume" in only_line(capsys)
     assert main([*command, "--resume"]) == 0
     assert (run / "layers.parquet").stat().st_mtime_ns == before
+
+
+def test_an_interrupted_one_goes_on_by_the_printed_line(
+    run: Path,
+    checkpoints: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measure, seen = series.measure, []
+
+    def stopping(*arguments: Any) -> Any:
+        seen.append(arguments[-1])
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(series, "measure", stopping)
+    out = tmp_path / "run"
+    assert main(["flow", *checkpoints, "--series", *QUICK, "--out", str(out)]) == 130
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert main(shlex.split(line.removeprefix("resume with: "))[1:]) == 0
+    assert seen == [5, 10, 10, 100]
+    pd.testing.assert_frame_equal(open_run(out).layers, open_run(run).layers)
 
 
 def test_what_is_no_series_is_refused_before_anything_is_written(

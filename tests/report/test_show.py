@@ -6,6 +6,7 @@ import math
 from rich.console import Console
 from store_rows import MakeRun, layer_row, path_row, run_info
 
+from repflow.report.run import Run as ReportRun
 from repflow.report.show import summary
 from repflow.store import Run, warning_lines
 
@@ -98,6 +99,18 @@ def test_brackets_are_not_markup(make_run: MakeRun) -> None:
     text = text_of(rich_run(make_run, "dir/[bold]m[/bold]", warnings=["[/red] odd"]), width=200)
     assert "dir/[bold]m[/bold]" in text
     assert "[/red] odd" in text
+
+
+def test_a_notebook_shows_the_same(make_run: MakeRun) -> None:
+    run = rich_run(make_run, "dir/<b>m</b>")
+    shown = ReportRun.of(run)._repr_html_()
+    assert shown.startswith("<pre")
+    assert "<b>" not in shown
+    assert "dir/&lt;b&gt;m&lt;/b&gt;" in shown
+    for words in ("flow run in", "v_loc (rms)", "2.0e-05", "finding: somebodys", "no report yet: repflow report"):
+        assert words in shown
+    (run.directory / "report.html").write_text("x")
+    assert "report: " in ReportRun.of(run)._repr_html_()
 
 
 def test_no_sink_is_preferred(make_run: MakeRun) -> None:

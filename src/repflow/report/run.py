@@ -37,6 +37,12 @@ class Run(StoredRun):
 
         return Plots(self)
 
+    def _repr_html_(self) -> str:
+        """What `repflow show` prints, for notebooks."""
+        from repflow.report.show import summary_html
+
+        return summary_html(self)
+
     def write_report(self) -> Path:
         """Write `report.html` into the run directory, one file that opens offline; returns its path."""
         from repflow.report import write_report

@@ -1,5 +1,6 @@
 """A run in a screenful: what was measured, and the headline numbers of each subject."""
 
+import io
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -32,6 +33,17 @@ def summary(run: StoredRun, *, console: Console | None = None) -> None:
     with making_sense(run), out.capture() as shown:
         print_summary(run, console=out)
     out.print(Text.from_ansi(shown.get().removesuffix("\n")), soft_wrap=True)
+
+
+def summary_html(run: StoredRun) -> str:
+    """The same for notebooks, as HTML."""
+    run, out = Run.of(run), Console(record=True, file=io.StringIO(), width=100, force_jupyter=False)
+    with making_sense(run):
+        print_summary(run, console=out)
+    return out.export_html(inline_styles=True, code_format=_PRE)
+
+
+_PRE = '<pre style="line-height: 1.25; overflow-x: auto">{code}</pre>'
 
 
 def print_summary(run: Run, *, console: Console | None = None) -> None:

@@ -189,6 +189,14 @@ def test_the_loop_may_go_on_after_an_error() -> None:
     assert set(flow.layers["n_tokens"]) == {24}, "the failed pass does not count"
 
 
+def test_a_line_says_what_was_seen() -> None:
+    model = load(SPECS[0]).model
+    with repflow.watch(model, metrics=["norm"]) as flow:
+        assert repr(flow) == "Watch(4 sites, 0 examples)"
+        model(input_ids=torch.arange(10, 20)[None])
+    assert repr(flow) == "Watch(4 sites, 1 example, 1 warning)"
+
+
 def test_nothing_measured_is_said() -> None:
     model = Plain()
     with repflow.watch(model, sites=TAPS) as flow, pytest.raises(NotEnoughData, match="call the very module"):

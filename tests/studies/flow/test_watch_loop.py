@@ -48,6 +48,7 @@ def test_steps_are_kept_apart_or_refused(change: Callable[[nn.Module], None]) ->
         with pytest.raises(BadSetting, match=r"weights changed between two passes.*flow\.step\(n\) after every"):
             model(input_ids=ids)
     assert flow.n_examples == 8
+    assert repr(flow).startswith(f"Watch({len(flow.sites)} sites, 8 examples, steps 0 to 5, ")
     assert flow.layers["step"].unique().tolist() == [0, 5]
     assert set(flow.layers["n_examples"]) == {4}
     assert set(flow.paths["step"]) | set(flow.pairs["step"]) <= {0, 5}

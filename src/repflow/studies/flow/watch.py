@@ -29,6 +29,16 @@ class Watch:
     def __init__(self, measuring: Measuring) -> None:
         self._measuring = measuring
 
+    def __repr__(self) -> str:
+        """Sites, examples, steps and warnings in a line."""
+        steps = [step for step, _ in self._measured if step is not None]
+        told = [_told(len(self.sites), "site"), _told(self.n_examples, "example")]
+        if steps:
+            told.append(f"step {steps[0]}" if len(steps) == 1 else f"steps {min(steps)} to {max(steps)}")
+        if self.warnings:
+            told.append(_told(len(self.warnings), "warning"))
+        return f"Watch({', '.join(told)})"
+
     def step(self, n: int) -> None:
         """What follows belongs to optimiser step `n`, the column `step` of its rows.
 
@@ -177,6 +187,10 @@ def watch(
         if handover is not None:
             block.enter_context(handover.watching())
         yield Watch(measuring)
+
+
+def _told(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _frame(rows: Sequence[Any], kind: type[Any]) -> "pd.DataFrame":
