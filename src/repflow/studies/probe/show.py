@@ -9,7 +9,7 @@ from rich.table import Table
 from repflow.drawing.rich import cell, plain_table, words
 from repflow.store import Run
 from repflow.studies.probe.shown import judged
-from repflow.studies.probe.verdicts import ABOVE, no_peak
+from repflow.studies.probe.verdicts import ABOVE, TOLD, no_peak
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,25 +20,29 @@ PROBE_DEPTH = "probe_depth"
 
 
 def print_probes(run: Run, out: Console) -> None:
-    """One table a task and context, one line a subject and place; nothing for a run without probes."""
+    """One table a task, context and target, one line a subject and place; nothing for a run without probes."""
     summary = run.table("probe_summary")
     if summary.empty:
         return
     numbers = {str(facts.get("label")): place for place, facts in enumerate(run.subjects, start=1)}
-    for (task, context), rows in judged(summary).groupby(["task", "context"], sort=False):
+    for (task, context, target), rows in judged(summary).groupby(["task", "context", "target"], sort=False):
         chance = _percent(rows["chance"].iloc[0])
-        out.print(_table(f"{task}, {context} tokens, chance {chance}", rows, run.table("probes"), numbers))
+        out.print(
+            _table(
+                f"{task}, {context} tokens, chance {chance}: {TOLD[str(target)]}", rows, run.table("probes"), numbers
+            )
+        )
         for _, row in rows.iterrows():
             if why := no_peak({str(name): value for name, value in row.items()}):
-                out.print(words(f"{numbers.get(row['subject'], '')} {row['position']}: {why}"))
+                out.print(words(f"{numbers.get(row['subject'], '')} {row['position']}, {target}: {why}"))
     out.print(words(_LEGEND, style="dim"))
 
 
 _LEGEND = (
-    "Percent of prompts whose gold position a linear probe names from the state at one place; the interval of the peak "
-    "is corrected for choosing it. last: after the last block; drop: from the peak to there; ctrl: control at the "
-    "peak, labels permuted; cap.: capacity at the peak, labels that only the gold's identity tells; len.: from the "
-    "number of tokens alone; said: answered rightly by the model."
+    "Percent of prompts whose gold position, or gold value among those of the prompt, a linear readout names from the "
+    "state at one place; the interval of the peak is corrected for choosing it. last: after the last block; drop: from "
+    "the peak to there; ctrl: control at the peak, labels permuted or values drawn; cap.: capacity at the peak, labels "
+    "that only the gold's identity tells; len.: from the number of tokens alone; said: answered rightly by the model."
 )
 
 
@@ -63,7 +67,7 @@ def _table(title: str, rows: "pd.DataFrame", probes: "pd.DataFrame", numbers: di
 def _control(row: "pd.Series", probes: "pd.DataFrame") -> float:
     """Accuracy on the control task at the peak; NaN without one."""
     here = probes["site"] == row["peak_site"]
-    for name in ("subject", "task", "context", "position"):
+    for name in ("subject", "task", "context", "position", "target"):
         here &= probes[name] == row[name]
     found = probes.loc[here, "control"]
     return float(found.iloc[0]) if len(found) else math.nan
