@@ -36,8 +36,8 @@ class Place:
 
 
 def parse_places(names: Sequence[str]) -> tuple[Place, ...]:
-    """Places by name: `last` token of the prompt, the token that `ask`s for the answer, end of the `gold` span, `mean` over
-    tokens, `even:N` evenly spaced inner tokens.
+    """Places by name: `last` token of the prompt, the token that `ask`s for the answer, end of the `gold` span, `mean`
+    over tokens, `even:N` evenly spaced inner tokens.
 
     The N tokens of `even:N` stand at the shares 1/(N+1) .. N/(N+1) of the prompt. Raises BadSetting for another name,
     for N = 0, and for a place named twice.

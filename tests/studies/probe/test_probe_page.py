@@ -244,7 +244,8 @@ def test_depth_said():
     summary = sums()
     peak = "Highest of the peaks, pythia-tiny, kvpr, 300 tokens: best read at block.3: accuracy 90.0% [85.0, 95.0]"
     assert depth_said(summary, SHORT) == (
-        f"{POSITION}{peak}, {JUDGED}. A drop from the peak to the last block is shown by 1 of 2 curves above chance, the largest "
+        f"{POSITION}{peak}, {JUDGED}. "
+        "A drop from the peak to the last block is shown by 1 of 2 curves above chance, the largest "
         "30.0 points [25.0, 35.0] (pythia-tiny, kvpr, 300 tokens)."
     )
     assert depth_said(summary.assign(gap_low=-0.1), SHORT).endswith("is shown by 0 of 2 curves above chance.")

@@ -49,8 +49,8 @@ class ProbeRow:
     seeds: int
     solver: str
     strength: float
-    """Median over splits of the regularisation that cross-validation chose (ridge: of z-scored features, an example); NaN
-    for adam."""
+    """Median over splits of the regularisation that cross-validation chose (ridge: of z-scored features, an example);
+    NaN for adam."""
     baseline_of: str | None = None
     """The subject whose random initialisation this one is; None for a subject in its own right."""
     capacity: float = math.nan
