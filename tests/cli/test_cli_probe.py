@@ -12,7 +12,7 @@ from repflow.core import BadSetting, UnknownName
 from repflow.store import open_run
 
 QUICK = ("--examples", "6", "--context", "300", "--items", "3", "--positions", "2", "--keys", "hex4")
-FEW = ("--seeds", "1", "--new-tokens", "2", "--no-report")
+FEW = ("--target", "position", "--seeds", "1", "--new-tokens", "2", "--no-report")
 
 
 def refused(capsys: pytest.CaptureFixture[str], out: Path, *arguments: object, subject: str = TINY) -> str:
@@ -30,7 +30,7 @@ def refused(capsys: pytest.CaptureFixture[str], out: Path, *arguments: object, s
         ("--task text", ["the task text has no gold", "kvpr or mdqa"]),
         ("--task kvp", ["unknown task 'kvp'", "did you mean kvpr"]),
         ("--task kvpr kvpr", ["names kvpr twice"]),
-        ("--places first", ["--places knows last, gold, mean, even:N, got 'first'"]),
+        ("--places first", ["--places knows last, ask, gold, mean, even:N, got 'first'"]),
         ("--places last last", ["--places names last twice"]),
         ("--places even:0", ["at least 1 position"]),
         ("--positions 1", ["--positions must be at least 2, got 1"]),
@@ -54,6 +54,16 @@ def refused(capsys: pytest.CaptureFixture[str], out: Path, *arguments: object, s
         ("--context 3000", [f"{TINY} was trained on 2048 positions", "lower --context"]),
         ("--task kvpr mdqa --data a.jsonl", ["--data holds pairs or questions, not both"]),
         ("--task mdqa --keys hex4", ["--keys is for the task kvpr"]),
+        (
+            "--target value --task mdqa",
+            ["--target value chooses among the values of a prompt", "mdqa has no list of them"],
+        ),
+        ("--target value --task kvpr mdqa", ["mdqa has no list of them", "probe kvpr"]),
+        ("--target colour", ["unknown target 'colour'", "position, value"]),
+        ("--target value value", ["names value twice"]),
+        ("--task mdqa --divided", ["--divided is for the task kvpr"]),
+        ("--data a.jsonl --divided", ["divided keys and values are generated", "a.jsonl"]),
+        ("--keys pairs --items 40", ["items 40: 62 words are one token", "make 31 pairs at most", "lower --items"]),
         ("--resume --overwrite", ["--resume and --overwrite contradict each other"]),
     ],
 )

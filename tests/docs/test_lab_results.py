@@ -101,3 +101,17 @@ def test_what_the_regularisers_are_called_clear_in_is_clear() -> None:
     assert {("adaptive", "late, raw"), ("adaptive", "text 256"), ("contrastive", "middle, centred")} <= found
     assert not {(loss, outcome) for loss, outcome in found if loss == "diversity" or outcome.startswith("kvpr")}
     assert [outcome for loss, outcome in found if loss == "contrastive"] == ["middle, centred"]
+
+
+def test_what_is_said_of_the_regularisers_on_mamba2_is_the_runs() -> None:
+    run = Run.of(open_run(RUNS / "regularisers-ssm"))
+    asked = run.table("outcomes")[run.table("outcomes")["outcome"] == "kvpr 256"]
+    for loss, numbers in (("contrastive", "57, 11 and 16%"), ("none", "14, 11 and 22%")):
+        first, second, third = (f"{100 * v:.0f}" for v in asked[asked["loss"] == loss].sort_values("seed")["value"])
+        assert numbers == f"{first}, {second} and {third}%"
+        assert numbers in section("regularisers-ssm")
+    contrasts = run.table("contrasts")
+    clear = contrasts[(contrasts["ci_low"] > 0) | (contrasts["ci_high"] < 0)]
+    found = set(zip(clear["loss"], clear["outcome"], strict=True))
+    assert {("adaptive", "late, raw"), ("contrastive", "late, raw")} <= found
+    assert all(outcome.endswith("raw") for _, outcome in found)

@@ -68,9 +68,14 @@ def probe_table() -> list[str]:
     def each(name: str, value: Callable[[str], float]) -> str:
         return over_trainings([value(s) for s in trainings(name)], 100, 0, 1.0)
 
+    titles = (
+        "answered (%)",
+        "last token, highest of any site (%)",
+        "end of the gold, peak (%)",
+        "end of the gold, last block (%)",
+    )
     lines = [
-        "| model | trainings | answered (%) | last token, highest of any site (%) | end of the gold, peak (%) "
-        "| end of the gold, last block (%) |",
+        f"| model | trainings | {' | '.join(titles)} |",
         "|---|---|---|---|---|---|",
     ]
     for name in RETRIEVE:

@@ -9,7 +9,9 @@ from repflow.core.errors import BadSetting
 from repflow.core.records import Example
 
 _EVEN = re.compile(r"even:(?P<n>[0-9]{1,4})")
-KNOWN = "last, gold, mean, even:N"
+KNOWN = "last, ask, gold, mean, even:N"
+ASK = "ask"
+"""The last token before the possible answers differ: behind the opening quote of kvpr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,10 @@ class Place:
     """How far into the prompt, 0 to 1; NaN where that differs from prompt to prompt or has no meaning."""
 
     def token(self, example: Example) -> int | None:
-        """Index of the token whose state is read; None for the mean over all tokens."""
+        """Index of the token whose state is read; None for the mean over all tokens.
+
+        For `ask`, of an example whose ids go on to where the answers differ.
+        """
         if self.name == "mean":
             return None
         if self.name == "gold":
@@ -31,7 +36,8 @@ class Place:
 
 
 def parse_places(names: Sequence[str]) -> tuple[Place, ...]:
-    """Places by name: `last` token, end of the `gold` span, `mean` over tokens, `even:N` evenly spaced inner tokens.
+    """Places by name: `last` token of the prompt, the token that `ask`s for the answer, end of the `gold` span, `mean`
+    over tokens, `even:N` evenly spaced inner tokens.
 
     The N tokens of `even:N` stand at the shares 1/(N+1) .. N/(N+1) of the prompt. Raises BadSetting for another name,
     for N = 0, and for a place named twice.
@@ -57,8 +63,8 @@ def check_places(places: Sequence[Place], examples: Sequence[Example]) -> None:
 
 
 def _parse(name: str) -> list[Place]:
-    if name == "last":
-        return [Place("last", 1.0)]
+    if name in ("last", ASK):
+        return [Place(name, 1.0)]
     if name in ("gold", "mean"):
         return [Place(name, math.nan)]
     found = _EVEN.fullmatch(name)

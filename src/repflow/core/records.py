@@ -75,6 +75,9 @@ class Example:
     """What is resampled together: examples of one document, one block of a text, one question, share a unit."""
     source: str = ""
     """The file or data set it comes from, where there are several."""
+    choices: tuple[str, ...] = ()
+    """How the prompt would go on with each of the answers that stand in it, in the prompt's order; the right one is at
+    `gold_position`. Empty where the task has no such list."""
 
     @property
     def unit_id(self) -> int:

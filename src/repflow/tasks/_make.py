@@ -22,6 +22,7 @@ def make_task(
     smallest: int | None = None,
     items: int | None = None,
     bos: bool = False,
+    divided: bool = False,
 ) -> TextTask | KvprTask | MdqaTask:
     """The task of that name with the settings that concern it.
 
@@ -31,15 +32,15 @@ def make_task(
         _refuse(name, data is not None, "data", "name the files with --text")
         _refuse(name, gold is not None or crossed or positions != 5, "positions, gold and crossed", "text has no gold")
         _refuse(name, items is not None, "items", "they are the pairs of kvpr and the documents of mdqa")
-        _refuse(name, keys != "auto", "keys", "they are for kvpr")
+        _refuse(name, keys != "auto" or divided, "keys", "they are for kvpr")
         return TextTask(text, pack, column, bos)
     if name not in TASKS:
         raise unknown("task", name, TASKS)
     _refuse(name, bool(text), "text", "name the file with --data")
     _refuse(name, not pack or column is not None, "pack and column", "they are for text")
     if name == "kvpr":
-        return KvprTask(data, keys, positions, gold, crossed, items, smallest, bos)
-    _refuse(name, keys != "auto", "keys", "they are for kvpr")
+        return KvprTask(data, keys, positions, gold, crossed, items, smallest, bos, divided)
+    _refuse(name, keys != "auto" or divided, "keys", "they are for kvpr")
     return MdqaTask(data, positions, gold, crossed, items, bos)
 
 

@@ -5,6 +5,7 @@ import random
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from repflow.core import BadFile
 from repflow.tasks.files import need_fields, records
 
 Pair = tuple[str, str]
+_HALF = 1 << 127
 FIELDS = ("ordered_kv_records", "key", "value")
 
 STYLES = ("uuid", "hex8", "hex4")
@@ -21,6 +23,8 @@ _WRITE: dict[str, Callable[[int], str]] = {
     "hex8": lambda bits: f"{bits >> 96:08x}",
     "hex4": lambda bits: f"{bits >> 112:04x}",
 }
+WORDS = "pairs"
+"""The style whose keys and values are single tokens of the model's own tokenizer."""
 MOST_PAIRS: dict[str, int] = {"uuid": 1 << 20, "hex8": 1 << 20, "hex4": 1 << 14}
 """Pairs one example can have at most: half of the four-digit strings, so that drawing new ones stays quick."""
 
@@ -31,6 +35,10 @@ class PairStream:
 
     seed: str
     style: str
+    words: tuple[str, ...] = ()
+    """What keys and values are drawn from in the style `pairs`."""
+    divided: bool = False
+    """Draw keys and values from two sets that have nothing in common."""
     _drawn: list[Pair] = field(default_factory=list[Pair])
     _state: list[Iterator[str]] = field(default_factory=list[Iterator[str]])
 
@@ -45,13 +53,19 @@ class PairStream:
 
     def _strings(self) -> Iterator[str]:
         rng = random.Random(self.seed)
-        write = _WRITE[self.style]
         seen: set[str] = set()
-        while True:
-            text = write(rng.getrandbits(128))
-            if text not in seen:
-                seen.add(text)
-                yield text
+        for of_value in cycle((False, True)):
+            while (text := self._draw(rng, of_value)) in seen:
+                pass
+            seen.add(text)
+            yield text
+
+    def _draw(self, rng: random.Random, of_value: bool) -> str:
+        """Divided, every other word is a value's, and the first digit of a key is below 8."""
+        if self.style == WORDS:
+            return rng.choice(self.words[of_value::2] if self.divided else self.words)
+        bits = rng.getrandbits(128)
+        return _WRITE[self.style](bits % _HALF + of_value * _HALF if self.divided else bits)
 
 
 def line_of(pair: Pair) -> str:

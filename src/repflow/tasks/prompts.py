@@ -16,6 +16,8 @@ class Prompt:
     gold_chars: CharRange
     gold_position: int
     n_items: int
+    choices: tuple[str, ...] = ()
+    """How it would go on with each answer that stands in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,17 @@ class Question:
                 answers=self.answers,
                 gold_class=place,
                 unit=unit,
+                choices=prompt.choices,
             )
 
 
-def assemble(head: str, items: Sequence[str], separator: str, tail: str, gold: int) -> Prompt:
+def assemble(
+    head: str, items: Sequence[str], separator: str, tail: str, gold: int, choices: tuple[str, ...] = ()
+) -> Prompt:
     """A prompt of a head, the items with a separator between them, and a tail."""
     start = len(head) + sum(len(item) + len(separator) for item in items[:gold])
     text = f"{head}{separator.join(items)}{tail}"
-    return Prompt(text, (start, start + len(items[gold])), gold, len(items))
+    return Prompt(text, (start, start + len(items[gold])), gold, len(items), choices)
 
 
 def check_size(n: int, context: int, least: int = 1) -> None:

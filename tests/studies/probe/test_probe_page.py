@@ -26,6 +26,7 @@ from repflow.studies.probe.rows import ProbeRow, ProbeSummaryRow, TellingRow
 from repflow.studies.probe.texts import depth_said, place_said, table_said, telling_said
 from repflow.studies.probe.verdicts import ABOVE, LEVEL, UNKNOWN
 
+POSITION = "The gold's position: "
 SHORT = {PYTHIA: "pythia-tiny", f"{PYTHIA}@init=config:0": "random", MAMBA: "mamba"}
 
 
@@ -193,7 +194,7 @@ def test_of_probes_at_chance_nothing_is_read(text):
         ("probe_depth", "25% into the prompt"),
     ):
         shown = view(text, panel, choice)
-        assert shown["said"].startswith("No site is above chance")
+        assert shown["said"].startswith(f"{POSITION}No site is above chance")
         ends = {t["uid"][3:] for figure in shown["figures"] for t in figure["data"]}
         assert not ends & {"peak", "last", "probe", "probe-low", "probe-high"}
     for figure in view(text, "telling", "kvpr, 2,000 tokens, 25% into the prompt")["figures"]:
@@ -243,7 +244,8 @@ def test_depth_said():
     summary = sums()
     peak = "Highest of the peaks, pythia-tiny, kvpr, 300 tokens: best read at block.3: accuracy 90.0% [85.0, 95.0]"
     assert depth_said(summary, SHORT) == (
-        f"{peak}, {JUDGED}. A drop from the peak to the last block is shown by 1 of 2 curves above chance, the largest "
+        f"{POSITION}{peak}, {JUDGED}. "
+        "A drop from the peak to the last block is shown by 1 of 2 curves above chance, the largest "
         "30.0 points [25.0, 35.0] (pythia-tiny, kvpr, 300 tokens)."
     )
     assert depth_said(summary.assign(gap_low=-0.1), SHORT).endswith("is shown by 0 of 2 curves above chance.")
@@ -251,10 +253,12 @@ def test_depth_said():
 
 def test_depth_said_of_curves_at_chance():
     level = f"the highest 24.0% [17.0, 31.0], {JUDGED}, pythia-tiny, kvpr, 300 tokens."
-    assert depth_said(at_chance(sums()), SHORT) == f"No site is above chance; {level}"
+    assert depth_said(at_chance(sums()), SHORT) == f"{POSITION}No site is above chance; {level}"
     some = pd.concat([at_chance(sums()[:1]), sums()[1:]])
     said = depth_said(some, SHORT)
-    assert said.startswith("Highest of the peaks, mamba, kvpr, 300 tokens: best read at block.3: accuracy 50.0%")
+    assert said.startswith(
+        f"{POSITION}Highest of the peaks, mamba, kvpr, 300 tokens: best read at block.3: accuracy 50.0%"
+    )
     assert "by 0 of 1 curves above chance." in said
     whose = level.replace(", pythia-tiny, kvpr, 300 tokens", "")
     assert said.endswith(f"No site is above chance with pythia-tiny (kvpr, 300 tokens); {whose}")
@@ -263,31 +267,36 @@ def test_depth_said_of_curves_at_chance():
 def test_depth_said_of_too_few_groups():
     few = sums()[:1].assign(verdict=UNKNOWN, n_units=4, highest_low=np.nan, highest_high=np.nan)
     assert depth_said(few, SHORT) == (
+        f"{POSITION}"
         "pythia-tiny (kvpr, 300 tokens): no interval, so nothing is said of a peak: 4 sets of pairs held out, 8 are "
         "needed."
     )
-    assert table_said(few, SHORT) == "No interval: there is no peak."
-    assert place_said(few, SHORT) == "No interval at any place."
+    assert table_said(few, SHORT) == f"{POSITION}No interval: there is no peak."
+    assert place_said(few, SHORT) == f"{POSITION}No interval at any place."
     nothing = pd.DataFrame(columns=pd.Index(["at", "gold_class", "difference_low"]))
-    assert telling_said(nothing, few, SHORT) == "No interval: nothing is readable and not said."
+    assert telling_said(nothing, few, SHORT) == f"{POSITION}No interval: nothing is readable and not said."
 
 
 def test_table_said_leaves_random_baselines_and_noise_out():
     summary = sums()
     assert table_said(summary, SHORT) == (
+        f"{POSITION}"
         "Peaks lie at relative depth 0.50 (pythia-tiny, kvpr, 300 tokens) to 1.0 (mamba, kvpr, 300 tokens); 1 of 2 "
         "before the last block."
     )
-    assert table_said(summary.assign(baseline_of=[None, "x"]), SHORT) == "All peaks lie at relative depth 0.50."
+    assert (
+        table_said(summary.assign(baseline_of=[None, "x"]), SHORT) == f"{POSITION}All peaks lie at relative depth 0.50."
+    )
     assert table_said(summary.assign(baseline_of="x"), SHORT) == ""
-    assert table_said(at_chance(summary), SHORT) == "No site is above chance: there is no peak."
+    assert table_said(at_chance(summary), SHORT) == f"{POSITION}No site is above chance: there is no peak."
     assert table_said(pd.concat([summary[:1], at_chance(summary[1:])]), SHORT) == (
-        "All peaks lie at relative depth 0.50. 1 of 2 curves have none."
+        f"{POSITION}All peaks lie at relative depth 0.50. 1 of 2 curves have none."
     )
 
 
 def sums() -> pd.DataFrame:
     shared = {"task": "kvpr", "context": 300, "chance": 0.2, "majority": 0.2, "baseline_of": None, "position": "last"}
+    shared |= {"target": "position"}
     shared |= {"verdict": ABOVE, "n_units": 40, "n_sites": 7, "highest_low": 0.85, "highest_high": 0.95}
     limits = {"peak_low": 0.85, "peak_high": 0.95}
     drop = {"gap": 0.3, "gap_low": 0.25, "gap_high": 0.35}
@@ -312,20 +321,22 @@ def test_telling_said_counts_subjects_and_the_places_of_the_one_most_ahead():
     frame = pd.DataFrame([row, row | {"gold_class": 0}, row | {"gold_class": 1} | level, last])
     corrected = "corrected for choosing the site, and for looking at each place of the gold"
     assert telling_said(frame, sums(), SHORT) == (
+        f"{POSITION}"
         "More is readable than said with 1 of 1 subjects above chance. The largest difference: pythia-tiny, where "
         "beyond guessing (chance 20.0%) the place is read in 75.0% of prompts, 30.0% are answered rightly, 45.0 points "
         f"[35.0, 55.0] (40 sets of pairs); at 1 of 2 places of the gold by itself ({corrected})."
     )
     assert telling_said(frame.assign(**level), sums(), SHORT) == (
-        f"With none of 1 subjects above chance is more readable than said ({corrected})."
+        f"{POSITION}With none of 1 subjects above chance is more readable than said ({corrected})."
     )
-    nothing = "No site is above chance: nothing is readable and not said."
+    nothing = f"{POSITION}No site is above chance: nothing is readable and not said."
     assert telling_said(frame[frame["at"] == "last"], at_chance(sums()), SHORT) == nothing
 
 
 def test_place_said_sets_the_best_place_beside_the_last_token():
     summary = sums().assign(position=["gold", "last"])
     best = (
+        f"{POSITION}"
         "Most is readable with pythia-tiny, end of the gold: best read at block.3: accuracy 90.0% [85.0, 95.0], "
         f"{JUDGED}; 2 of 2 curves are above chance, each judged by itself"
     )
@@ -335,7 +346,7 @@ def test_place_said_sets_the_best_place_beside_the_last_token():
     assert place_said(some, SHORT).endswith(
         "1 of 2 curves are above chance, each judged by itself. No site is above chance at the last token."
     )
-    assert place_said(at_chance(summary), SHORT) == "No site is above chance at any place."
+    assert place_said(at_chance(summary), SHORT) == f"{POSITION}No site is above chance at any place."
 
 
 def test_a_run_of_an_earlier_version_is_judged_when_it_is_shown(run, tmp_path):

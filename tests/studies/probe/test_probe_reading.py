@@ -18,6 +18,7 @@ from repflow.tasks import make_task
 
 SETTINGS: dict[str, Any] = {
     "task": "kvpr",
+    "target": "position",
     "context": 400,
     "examples": 12,
     "positions": 2,

@@ -25,6 +25,7 @@ from repflow.studies.probe.linear.features import FeatureFile
 SUBJECTS = ["config:gpt2,layers=2,width=16", "config:mamba2,layers=2,width=16"]
 SETTINGS: dict[str, Any] = {
     "task": "kvpr",
+    "target": "position",
     "context": [260, 300],
     "examples": 8,
     "positions": 2,

@@ -29,6 +29,7 @@ SUBJECT = "config:gpt2,layers=2,width=32"
 GROUPS, POSITIONS, SEEDS = 16, 3, 5
 SETTINGS: dict[str, Any] = {
     "task": "kvpr",
+    "target": "position",
     "context": 300,
     "examples": GROUPS,
     "positions": POSITIONS,

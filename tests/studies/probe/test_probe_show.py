@@ -86,8 +86,8 @@ def test_of_a_probe_at_chance_no_peak_is_printed(tmp_path: Path) -> None:
     text = text_of(run_of(tmp_path / "r", PEAK, NOISE))
     assert line(text, "n mean")[1:] == ["none", "-", "-", "18.0", "-", "-", "-", "21.0", "11.0"]
     assert (
-        "n, mean: no site is above chance: the highest 24.1% [17.0, 31.0], chance 20.0% (41 sets of pairs, corrected "
-        "for choosing among 31 sites)" in " ".join(text.split())
+        "n, mean, position: no site is above chance: the highest 24.1% [17.0, 31.0], chance 20.0% (41 sets of pairs, "
+        "corrected for choosing among 31 sites)" in " ".join(text.split())
     )
 
 

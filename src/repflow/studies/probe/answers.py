@@ -44,8 +44,13 @@ def answer_rows(
 
 def answered(right: Array, groups: Array, seed: int) -> Limits:
     """The share of right answers [N], resampled by group."""
-    bootstrap, all_of_them = GroupBootstrap(groups, seed), np.ones(len(right))
-    return limits(share_scores(bootstrap.means(right, all_of_them), bootstrap.units(all_of_them)))
+    return limits(shares(right, groups, seed))
+
+
+def shares(right: Array, groups: Array, seed: int) -> Scores:
+    """The shares that are right [..., N], resampled by group."""
+    bootstrap, all_of_them = GroupBootstrap(groups, seed), np.ones(right.shape[-1])
+    return share_scores(bootstrap.means(right, all_of_them), bootstrap.units(all_of_them))
 
 
 def telling_rows(

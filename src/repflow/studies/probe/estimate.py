@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from repflow.core import Estimate, Site, SubjectFacts
-from repflow.core.places import Place
+from repflow.studies.probe.aims import Aim
 from repflow.studies.probe.answers import Limits, limits
 from repflow.studies.probe.linear import DepthSummary, Peak, Predictions, Scores, SiteSummary
 from repflow.studies.probe.rows import ProbeClassRow, ProbeRow, ProbeSummaryRow
@@ -28,9 +28,11 @@ class About:
     seed: int
 
 
-def probe_rows(about: About, place: Place, predictions: Predictions, found: SiteSummary) -> list[ProbeRow]:
+def probe_rows(
+    about: About, aim: Aim, predictions: Predictions, found: SiteSummary, lens: Scores | None = None
+) -> list[ProbeRow]:
     """One row a site."""
-    facts = about.facts
+    facts, place, target = about.facts, aim.place, aim.target
     return [
         ProbeRow(
             subject=facts.label,
@@ -47,7 +49,7 @@ def probe_rows(about: About, place: Place, predictions: Predictions, found: Site
             **_columns("control", _at(found.control, i)),
             **_columns("capacity", _at(found.capacity, i)),
             **_columns("selectivity", _at(found.selectivity, i)),
-            **_columns("abs_error", limits(found.abs_error, i)),
+            **_columns("abs_error", limits(found.abs_error, i) if target == "position" else NONE),
             chance=found.chance,
             majority=found.majority,
             n_train=found.n_train,
@@ -58,12 +60,14 @@ def probe_rows(about: About, place: Place, predictions: Predictions, found: Site
             solver=predictions.solver,
             strength=math.nan if predictions.strength is None else float(np.median(predictions.strength[:, i])),
             baseline_of=about.baseline_of,
+            target=target,
+            **_columns("lens", _at(lens, i)),
         )
         for i, site in enumerate(about.sites)
     ]
 
 
-def class_rows(about: About, place: Place, found: SiteSummary) -> list[ProbeClassRow]:
+def class_rows(about: About, aim: Aim, found: SiteSummary) -> list[ProbeClassRow]:
     """One row a site and class."""
     per_class = found.by_class
     return [
@@ -71,12 +75,13 @@ def class_rows(about: About, place: Place, found: SiteSummary) -> list[ProbeClas
             about.facts.label,
             about.task,
             about.context,
-            place.name,
+            aim.place.name,
             site.name,
             site.index,
             site.depth,
             c,
             *(float(values[i, c]) for values in (per_class.value, per_class.ci_low, per_class.ci_high)),
+            target=aim.target,
         )
         for i, site in enumerate(about.sites)
         for c in range(per_class.value.shape[1])
@@ -85,7 +90,7 @@ def class_rows(about: About, place: Place, found: SiteSummary) -> list[ProbeClas
 
 def summary_row(
     about: About,
-    place: Place,
+    aim: Aim,
     predictions: Predictions,
     found: SiteSummary,
     depth: DepthSummary,
@@ -117,7 +122,7 @@ def summary_row(
         init=facts.init,
         task=about.task,
         context=about.context,
-        position=place.name,
+        position=aim.place.name,
         solver=predictions.solver,
         **_places(peak),
         chance=found.chance,
@@ -128,6 +133,7 @@ def summary_row(
         verdict=depth.verdict,
         n_sites=depth.n_sites,
         n_units=found.n_groups,
+        target=aim.target,
         **columns,
     )
 

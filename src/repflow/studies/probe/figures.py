@@ -30,8 +30,9 @@ _NO_PEAK = {
 def depth_curves(rows: pd.DataFrame, summary: pd.DataFrame, subjects: tuple[Subject, ...]) -> Figure:
     """Accuracy against relative depth at one task, context and place, a line a subject.
 
-    Traces named by `uid` ending: those of `repflow.drawing.curves`, `-control` (labels permuted), `-peak` and `-last`
-    (the marks around the best site and the last block, where a site is above chance). Chance is a line across.
+    Traces named by `uid` ending: those of `repflow.drawing.curves`, `-control` (labels permuted), `-lens` (of values,
+    the model's own end), `-peak` and `-last` (the marks around the best site and the last block, where a site is above
+    chance). Chance is a line across.
     """
     traces: list[Trace] = []
     for place, subject in enumerate(subjects):
@@ -58,6 +59,14 @@ def _subject(subject: Subject, uid: str, rows: pd.DataFrame, summary: pd.DataFra
             y=rounded(blocks["control"]),
             mode="lines",
             line={"color": subject.style.colour, "dash": "dot", "width": 1},
+        )
+    if blocks["lens"].notna().any():
+        yield _bare(
+            f"{uid}-lens",
+            x=rounded(blocks["depth"]),
+            y=rounded(blocks["lens"]),
+            mode="lines",
+            line={"color": subject.style.colour, "dash": "dashdot", "width": 1.2},
         )
     yield from subject_traces(subject, uid, rows.rename(columns={"accuracy": "value", "n_test": "n_examples"}))
     for _, row in summary[summary["verdict"] == ABOVE].iterrows():

@@ -8,6 +8,7 @@ from repflow.studies.probe.rows import ProbeSummaryRow, TellingRow
 from repflow.studies.probe.verdicts import (
     NOT_SHOWN,
     READABLE_NOT_SAID,
+    TOLD,
     no_peak,
     peak_told,
     percent,
@@ -17,11 +18,11 @@ from repflow.studies.probe.verdicts import (
 
 DEPTH, TELLING = "probe_depth", "readable_not_said"
 """Ids of the findings."""
-_KEY = ("subject", "task", "context", "position")
+_KEY = ("subject", "task", "context", "position", "target")
 
 
 def depth_finding(row: ProbeSummaryRow) -> dict[str, Any]:
-    """Whether the place of the gold is read above chance at any site, and where best."""
+    """Whether the gold's position or value is read above chance at any site, and where best."""
     told = asdict(row)
     return {
         "id": DEPTH,
@@ -67,7 +68,7 @@ def _limits(row: dict[str, Any], name: str, unit: str = "%") -> str:
 
 
 def _where(row: dict[str, Any]) -> str:
-    return f"{row['task']} at {row['context']:,} tokens, {told_position(row['position'])}"
+    return f"{row['task']} at {row['context']:,} tokens, {told_position(row['position'])}, {TOLD[row['target']]}"
 
 
 def _interval(low: float, high: float) -> list[float] | None:

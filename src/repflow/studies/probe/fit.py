@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from repflow.engines import Keeper
-from repflow.studies.probe.linear import Predictions, fit_probes
+from repflow.studies.probe.aims import Aim
+from repflow.studies.probe.linear import Predictions, Values, fit_probes, fit_values
 from repflow.studies.probe.linear.features import FeatureFile
 from repflow.studies.probe.reading import ProbeReading
 from repflow.studies.probe.settings import ProbeSettings
@@ -28,19 +29,19 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Probed:
-    """The probes of one reading: one of each place, and that on the number of tokens."""
+    """The probes of one reading: one of each place and target, and that on the number of tokens."""
 
-    fits: Sequence[Fitted]
+    fits: Sequence[tuple[Aim, Fitted]]
     length: Fitted
 
     @property
     def seconds(self) -> float:
-        return self.length.seconds + sum(fit.seconds for fit in self.fits)
+        return self.length.seconds + sum(fit.seconds for _, fit in self.fits)
 
 
-def fitted(reading: ProbeReading, place: str, keeper: Keeper) -> Fitted | None:
-    """The probes at a place, where an earlier process has trained them."""
-    part = keeper.read_part(_key(reading, place))
+def fitted(reading: ProbeReading, name: str, keeper: Keeper) -> Fitted | None:
+    """The probes of an aim, by its name, where an earlier process has trained them."""
+    part = keeper.read_part(_key(reading, name))
     if part is None:
         return None
     arrays, meta = part
@@ -64,6 +65,31 @@ def fit_place(
     return _fit(reading, place, states if kept.all() else states[:, kept], kept, settings, device, keeper)
 
 
+def fit_value(
+    reading: ProbeReading,
+    aim: Aim,
+    file: FeatureFile,
+    values: Values,
+    kept: np.ndarray,
+    settings: ProbeSettings,
+    device: str,
+    keeper: Keeper,
+) -> Fitted:
+    """Fit the readouts of all sites at a place on the examples kept, bool [N], and save which values they name."""
+    begun = time.perf_counter()
+    states, probing = file.states(aim.place.name), settings.probing
+    found = fit_values(
+        states if kept.all() else states[:, kept],
+        values.of(kept),
+        np.array(reading.groups)[kept],
+        seeds=probing.seeds,
+        first_seed=probing.seed,
+        control=probing.control,
+        device=device,
+    )
+    return _saved(reading, aim.name, found, begun, keeper)
+
+
 def fit_length(reading: ProbeReading, kept: np.ndarray, settings: ProbeSettings, keeper: Keeper) -> Fitted:
     """Train the same probe on the number of tokens alone."""
     tokens = np.array([[[len(example.ids)] for example in reading.examples]], dtype=np.float32)
@@ -82,11 +108,15 @@ def _fit(
     begun = time.perf_counter()
     control = settings.probing.control and place != LENGTH
     found = _probes(states, np.array(reading.labels)[kept], np.array(reading.groups)[kept], settings, control, device)
+    return _saved(reading, place, found, begun, keeper)
+
+
+def _saved(reading: ProbeReading, name: str, found: Predictions, begun: float, keeper: Keeper) -> Fitted:
     seconds = time.perf_counter() - begun
     values = {f.name: getattr(found, f.name) for f in fields(Predictions)}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     known = {name: value for name, value in values.items() if name not in arrays}
-    keeper.save_part(_key(reading, place), arrays, {"known": known, "seconds": seconds})
+    keeper.save_part(_key(reading, name), arrays, {"known": known, "seconds": seconds})
     return Fitted(found, seconds)
 
 
@@ -117,5 +147,5 @@ def _probes(
     )
 
 
-def _key(reading: ProbeReading, place: str) -> str:
-    return f"{reading.key}/probe/{place}"
+def _key(reading: ProbeReading, name: str) -> str:
+    return f"{reading.key}/probe/{name}"

@@ -39,6 +39,18 @@ class Probes:
         """The places of the prompt that were read, in the run's order."""
         return [str(position) for (position,) in _distinct(self.sites, "position")]
 
+    @property
+    def targets(self) -> list[str]:
+        """What was looked for: position, value."""
+        return [str(target) for (target,) in _distinct(self.sites, "target")]
+
+    @property
+    def readings(self) -> list[tuple[str, str, str]]:
+        """Every target at every place it was looked for: (position, target, both in words)."""
+        several = len(self.targets) > 1
+        found = sorted(_distinct(self.sites, "position", "target"), key=lambda pair: self.targets.index(pair[1]))
+        return [(p, t, f"{told_position(p)}, {t}" if several else told_position(p)) for p, t in found]
+
 
 def read_probes(run: Any) -> Probes | None:
     """The probe tables of a run; None where it has none."""
@@ -52,7 +64,9 @@ def read_probes(run: Any) -> Probes | None:
 
 
 def _frame(given: pd.DataFrame, record: type) -> pd.DataFrame:
-    return given.reindex(columns=[f.name for f in fields(record)])
+    """With every column; older tables are of positions."""
+    found = given.reindex(columns=[f.name for f in fields(record)])
+    return found.assign(target=found["target"].fillna("position"))
 
 
 def _distinct(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:

@@ -37,27 +37,27 @@ def _shorts(source: Source) -> dict[str, str]:
 
 def _depth(source: Source, probes: Probes) -> Panel:
     cells = tuple(Cell(scene.title, scene.title) for scene in probes.scenes)
-    views = tuple(_depth_view(source, probes, position) for position in probes.positions)
+    views = tuple(_depth_view(source, probes, *reading) for reading in probes.readings)
     return Panel("probe_depth", _DEPTH.title, _DEPTH, views, cells, "grid", keys=True)
 
 
-def _depth_view(source: Source, probes: Probes, position: str) -> View:
-    rows, summary = (where(frame, position=position) for frame in (probes.sites, probes.summary))
+def _depth_view(source: Source, probes: Probes, position: str, target: str, title: str) -> View:
+    rows, summary = (where(frame, position=position, target=target) for frame in (probes.sites, probes.summary))
     drawn = tuple(
         depth_curves(here, in_scene(summary, scene), source.subjects) if len(here := in_scene(rows, scene)) else None
         for scene in probes.scenes
     )
-    return View("all", told_position(position), drawn, said=depth_said(summary, _shorts(source)))
+    return View("all", title, drawn, said=depth_said(summary, _shorts(source)))
 
 
 def _table(source: Source, probes: Probes) -> Panel:
-    views = tuple(_table_view(source, probes, position) for position in probes.positions)
+    views = tuple(_table_view(source, probes, *reading) for reading in probes.readings)
     return Panel("probe_table", _TABLE.title, _TABLE, views, layout="probes")
 
 
-def _table_view(source: Source, probes: Probes, position: str) -> View:
-    said = table_said(where(probes.summary, position=position), _shorts(source))
-    return View("all", told_position(position), table=probe_table(probes, position, source.subjects), said=said)
+def _table_view(source: Source, probes: Probes, position: str, target: str, title: str) -> View:
+    said = table_said(where(probes.summary, position=position, target=target), _shorts(source))
+    return View("all", title, table=probe_table(probes, position, target, source.subjects), said=said)
 
 
 def _telling(source: Source, probes: Probes) -> Panel:
@@ -78,7 +78,8 @@ def _telling_views(source: Source, probes: Probes, drawn: list[tuple[int, Subjec
                 for place, s in drawn
             )
             spot = f", {told_position(position)}" if len(probes.positions) > 1 else ""
-            said = telling_said(rows, in_scene(probes.summary, scene, position=position), _shorts(source))
+            summary = in_scene(probes.summary, scene, position=position, target="position")
+            said = telling_said(rows, summary, _shorts(source))
             yield View("all", f"{scene.title}{spot}", figures, said=said)
 
 
@@ -88,13 +89,14 @@ def _places(source: Source, probes: Probes) -> Panel:
     views = tuple(
         View(
             "all",
-            scene.title,
+            f"{scene.title}, {target}" if len(probes.targets) > 1 else scene.title,
             tuple(place_map(mine) if len(mine := where(rows, subject=s.label)) else None for s in source.subjects),
-            said=place_said(in_scene(probes.summary, scene), _shorts(source)),
+            said=place_said(in_scene(probes.summary, scene, target=target), _shorts(source)),
             ramp=("0", "100%"),
         )
         for scene in scenes
-        for rows in [in_scene(probes.sites, scene)]
+        for target in probes.targets
+        if len(rows := in_scene(probes.sites, scene, target=target))
     )
     return Panel("probe_places", _PLACES.title, _PLACES, views, cells, "grid")
 
@@ -103,11 +105,13 @@ _DEPTH = Quantity(
     "",
     "Where in depth the answer is readable",
     "",
-    "Share of held-out prompts whose gold position a linear probe names from the state at one place of the prompt.",
+    "Share of held-out prompts whose gold position or value a linear readout names from the state at one place of the "
+    "prompt.",
     "Circle: the peak, over the embedding and the blocks; square: the last block; the final norm stands apart. A curve "
     "without them is not above chance at any site: read nothing from its ups and downs. "
     "Dotted: the same probe on permuted labels (control), near chance unless something leaks. Dashed grey: chance. "
-    "Bands: 95% intervals over groups of prompts, each site by itself.",
+    "Dash-dotted, of values: what the model's own final norm and unembedding choose among the prompt's values (logit "
+    "lens), without training. Bands: 95% intervals over groups of prompts, each site by itself.",
     "",
 )
 _TABLE = Quantity(
@@ -140,14 +144,20 @@ _PLACES = Quantity(
     "",
     "Probe accuracy at every site (upwards) and place of the prompt (to the right; the end of the gold span and the "
     "mean over tokens stand apart).",
-    "Bright cells say where, in depth and along the prompt, the gold's position can be read.",
+    "Bright cells say where, in depth and along the prompt, the gold's position or value can be read.",
     "",
 )
 
 
 METHODS = (
-    "A probe is one linear softmax classifier of the gold's position from the states of one site at one place "
-    "of the prompt, trained on states scaled by training statistics. Groups (one question or one set of pairs,"
+    "Two things are looked for. The gold's position: "
+    "a probe is one linear softmax classifier of the gold's position from the states of one site at one place "
+    "of the prompt, trained on states scaled by training statistics. The gold's "
+    "value: a ridge regression from these states to the model's own embedding of the first token of the answer, its "
+    "strength chosen by cross-validation inside the training split; named is the value of the prompt whose embedding "
+    "is nearest, chance is 1 over the number of values, and the majority names the value that stands where the gold "
+    "stands most often. Its control is a value drawn for each set of pairs. A model may hold the value and not the "
+    "place, or the other way round. Groups (one question or one set of pairs,"
     " its gold at every position) are split into training and test, with fresh splits for every seed; accuracy"
     " is over all held-out prompts of all splits. Intervals are 95%, over groups that some split held out: a "
     "bootstrap, and near 0 and 1 or where all groups are alike, where that has no width, the Wilson and "

@@ -2,27 +2,29 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from repflow.core import Example
 from repflow.core.intervals import MIN_UNITS, ROUGH_UNITS
-from repflow.core.places import Place, check_places
+from repflow.core.places import ASK, Place, check_places, parse_places
 from repflow.engines import Reader, refuse_broken
-from repflow.engines.features import Speak, read_states
+from repflow.engines.features import Read, Speak, read_states
 from repflow.models import Loaded
 from repflow.store import RunWriter
 from repflow.studies.flow.measure import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, advice, check_ids, check_length
 from repflow.studies.kit.preflight import job_key
 from repflow.studies.kit.tasks import Assignment
+from repflow.studies.probe.aims import Aim
+from repflow.studies.probe.asking import choices_in, places_of, targets_of
 from repflow.studies.probe.groups import told_apart
-from repflow.studies.probe.linear import check_probeable, held_out
+from repflow.studies.probe.linear import Values, check_probeable, held_out
 from repflow.studies.probe.linear.features import FeatureFacts, FeatureFile
 from repflow.studies.probe.settings import ProbeSettings
-from repflow.studies.probe.verdicts import units_of
-from repflow.tasks import examples_sha256, longest, make_task
+from repflow.studies.probe.verdicts import TARGETS, units_of
+from repflow.tasks import Choices, examples_sha256, longest, make_task
 
 CPU_ANSWERING_TOKENS = 4 * CPU_BATCH_TOKENS
 """Tokens that go together on a CPU when the model also answers: a step of one token costs about the same for several
@@ -41,6 +43,22 @@ class ProbeReading:
     """Names its feature file."""
     assignment: Assignment
     examples: tuple[Example, ...]
+    choices: tuple[Choices, ...] = ()
+    """What each example has to choose among; empty for a task without a list of values."""
+    places: tuple[Place, ...] = ()
+    targets: tuple[str, ...] = TARGETS[:1]
+
+    @property
+    def aims(self) -> tuple[Aim, ...]:
+        """What is looked for, at each place."""
+        return tuple(Aim(place, target) for target in self.targets for place in self.places)
+
+    def asked(self, start: int, stop: int) -> list[Example]:
+        """Some examples, led on to where the possible answers differ."""
+        some = self.examples[start:stop]
+        if not self.choices:
+            return list(some)
+        return [replace(e, ids=c.asked) for e, c in zip(some, self.choices[start:stop], strict=True)]
 
     @property
     def title(self) -> str:
@@ -72,7 +90,7 @@ def probe_assignments(settings: ProbeSettings) -> list[Assignment]:
     task = settings.task
     retrieval: dict[str, Any] = {"data": task.data, "positions": task.positions, "items": task.items, "crossed": True}
     retrieval |= {"bos": task.bos}
-    kvpr = {"keys": task.keys, "smallest": min(task.context)}
+    kvpr = {"keys": task.keys, "smallest": min(task.context), "divided": task.divided}
     tasks = [make_task(name, **retrieval, **(kvpr if name == "kvpr" else {})) for name in task.task]
     return [Assignment(made, context) for made in tasks for context in task.context]
 
@@ -90,7 +108,15 @@ def read_examples(
     check_length(subject.facts, built, settings.model.allow_extrapolation, warn)
     check_places(places, built)
     name = f"{number:02d}-{assignment.key}"
-    reading = ProbeReading(job_key(name, subject.facts, built), name, assignment, tuple(built))
+    choices = choices_in(built, subject, settings)
+    targets = targets_of(assignment, choices, subject, settings)
+    where = places_of(places, built, choices)
+    key = job_key(name, subject.facts, built)
+    reading = ProbeReading(key, name, assignment, tuple(built), choices, where, targets)
+    if choices and any(place.name == ASK for place in where):
+        led_on = reading.asked(0, len(built))
+        check_ids(subject.facts, subject.tokenizer, led_on)
+        check_length(subject.facts, led_on, settings.model.allow_extrapolation, lambda _: None)
     labels, groups = np.array(reading.labels), np.array(reading.groups)
     if repeated := found - len(np.unique(groups)):
         warn(
@@ -127,7 +153,7 @@ def probe_reader(subject: Loaded, settings: ProbeSettings) -> Reader:
     )
 
 
-def features_of(reading: ProbeReading, subject: Loaded, places: Sequence[Place]) -> FeatureFacts:
+def features_of(reading: ProbeReading, subject: Loaded) -> FeatureFacts:
     """What the feature file of a reading holds."""
     facts = subject.facts
     return FeatureFacts(
@@ -137,7 +163,7 @@ def features_of(reading: ProbeReading, subject: Loaded, places: Sequence[Place])
         context=reading.assignment.context,
         examples_sha256=examples_sha256(reading.examples),
         states_dtype=facts.dtype,
-        places=tuple(place.name for place in places),
+        places=tuple(place.name for place in reading.places),
         sites=tuple(tap.site.name for tap in subject.taps),
         width=facts.width,
         example_ids=tuple(example.id for example in reading.examples),
@@ -158,6 +184,10 @@ class Gathered:
     """(example id, index of the first site) where a state is not finite: no probe sees these examples."""
     forward: float
     answering: float
+    values: Values | None = None
+    """What the examples have to choose among, where values are looked for."""
+    lens: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """By place: what the model's own end chooses, [sites, N]; empty where it cannot be asked."""
 
     @property
     def kept(self) -> np.ndarray:
@@ -172,7 +202,6 @@ class Gathering:
 
     reader: Reader
     reading: ProbeReading
-    places: Sequence[Place]
     facts: FeatureFacts
     file: FeatureFile | None
     """None before anything is read, and where all that needs it is done."""
@@ -203,7 +232,7 @@ class Gathering:
         """
         begun = time.perf_counter()
         examples = self.reading.examples[self.done : self.done + self.shard]
-        read = read_states(self.reader, examples, self.places, self.facts.width, self.speak)
+        read = self._read(examples)
         refuse_broken(self.reader, [*self.broken, *read.broken], len(self.reading.examples))
         if self.file is None:
             self.file = FeatureFile.create(self.writer.features() / self.reading.file_name, self.facts)
@@ -216,6 +245,20 @@ class Gathering:
         self.fresh_tokens += sum(len(example.ids) for example in examples)
         self.fresh_seconds += time.perf_counter() - begun
         return examples
+
+    def _read(self, examples: Sequence[Example]) -> Read:
+        """`ask` lies behind the prompt, which is therefore read again, led on to there."""
+        places = self.reading.places
+        inside = [place for place in places if place.name != ASK]
+        read = read_states(self.reader, examples, inside or parse_places(("last",)), self.facts.width, self.speak)
+        if len(inside) == len(places):
+            return read
+        led_on = self.reading.asked(self.done, self.done + len(examples))
+        at, place = next((i, place) for i, place in enumerate(places) if place.name == ASK)
+        asked = read_states(self.reader, led_on, (place,), self.facts.width)
+        states = np.insert(read.states[: len(inside)], at, asked.states[0], axis=0)
+        broken = sorted((dict(asked.broken) | dict(read.broken)).items())
+        return Read(states, read.answers, broken, read.forward + asked.forward, read.answering)
 
     def gathered(self) -> Gathered:
         """What is there, once nothing is left to read."""

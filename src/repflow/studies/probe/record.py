@@ -8,17 +8,17 @@ import numpy as np
 import torch
 
 from repflow.core import Site, SubjectFacts
-from repflow.core.places import Place
 from repflow.metrics import Course
 from repflow.store import RunWriter
 from repflow.studies.kit.answering import CORRECT
 from repflow.studies.kit.record import Record
 from repflow.studies.kit.units import Units, units_of
-from repflow.studies.probe.answers import answer_rows, answered, limits, telling_rows
+from repflow.studies.probe.aims import Aim
+from repflow.studies.probe.answers import answer_rows, answered, limits, shares, telling_rows
 from repflow.studies.probe.estimate import NONE, About, class_rows, probe_rows, summary_row
 from repflow.studies.probe.findings import depth_finding, telling_finding
 from repflow.studies.probe.fit import Probed
-from repflow.studies.probe.linear import DepthSummary, Predictions, summarise, summarise_depth
+from repflow.studies.probe.linear import DepthSummary, Predictions, Scores, summarise, summarise_depth
 from repflow.studies.probe.reading import Gathered
 from repflow.studies.probe.rows import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 
@@ -63,7 +63,6 @@ class ProbeRecord(Record):
         facts: SubjectFacts,
         baseline_of: str | None,
         sites: Sequence[Site],
-        places: Sequence[Place],
         gathered: Gathered,
         probed: Probed,
         seed: int,
@@ -71,8 +70,10 @@ class ProbeRecord(Record):
         """Take in the results of one reading of one subject."""
         assignment = gathered.reading.assignment
         about = About(facts, baseline_of, assignment.task.name, assignment.context, sites, seed)
-        first = probed.fits[0].predictions
-        units = held_out_units(gathered, first, f"share right, {places[0].name} token at {sites[-1].name}")
+        aim, first = probed.fits[0]
+        of_value = "" if aim.target == "position" else " of values"
+        headline = f"share right{of_value}, {aim.place.name} token at {sites[-1].name}"
+        units = held_out_units(gathered, first.predictions, headline)
         self.tasks.append(assignment.facts(facts.label, gathered.reading.examples, units))
         if units.stretch > 1:
             self.warn(
@@ -86,14 +87,23 @@ class ProbeRecord(Record):
         right = self._answers(about, gathered)
         length = limits(summarise(probed.length.predictions, seed).accuracy, 0)
         said = NONE if right is None else answered(right, np.array(gathered.reading.groups), seed)
-        for place, fit in zip(places, probed.fits, strict=True):
+        for aim, fit in probed.fits:
             found, depth = summarise(fit.predictions, seed), summarise_depth(fit.predictions, sites, seed)
-            self.probes += probe_rows(about, place, fit.predictions, found)
-            self.probe_classes += class_rows(about, place, found)
-            self.probe_summary.append(summary_row(about, place, fit.predictions, found, depth, length, said))
+            self.probes += probe_rows(about, aim, fit.predictions, found, self._lens(gathered, aim, seed))
+            self.probe_classes += class_rows(about, aim, found)
+            self.probe_summary.append(summary_row(about, aim, fit.predictions, found, depth, length, said))
             self.findings.append(depth_finding(self.probe_summary[-1]))
-            if right is not None:
-                self._tell(about, place, fit.predictions, depth, right[gathered.kept])
+            if right is not None and aim.target == "position":
+                self._tell(about, aim, fit.predictions, depth, right[gathered.kept])
+
+    @staticmethod
+    def _lens(gathered: Gathered, aim: Aim, seed: int) -> Scores | None:
+        """How often the model's own end chooses the right value, over all examples."""
+        chosen, kept = gathered.lens.get(aim.place.name), gathered.kept
+        if aim.target != "value" or chosen is None or gathered.values is None:
+            return None
+        right = chosen[:, kept] == gathered.values.gold[kept]
+        return shares(right, np.array(gathered.reading.groups)[kept], seed)
 
     def _answers(self, about: About, gathered: Gathered) -> np.ndarray | None:
         """Whether each answer is right; None where none was asked for."""
@@ -104,10 +114,8 @@ class ProbeRecord(Record):
         self.answers += answer_rows(about.facts.label, about.task, about.context, examples, gathered.answers, right)
         return right
 
-    def _tell(
-        self, about: About, place: Place, predictions: Predictions, depth: DepthSummary, right: np.ndarray
-    ) -> None:
-        where = (about.facts.label, about.task, about.context, place.name)
+    def _tell(self, about: About, aim: Aim, predictions: Predictions, depth: DepthSummary, right: np.ndarray) -> None:
+        where = (about.facts.label, about.task, about.context, aim.place.name)
         rows = telling_rows(where, about.sites, depth, predictions, right, about.seed)
         self.telling += rows
         self.findings += [

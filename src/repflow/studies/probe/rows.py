@@ -14,18 +14,18 @@ class ProbeRow:
     task: str
     context: int
     position: str
-    """Where in the prompt: `last`, `gold` (its end), `mean`, `even.1of4` .. ."""
+    """Where in the prompt: `last`, `ask`, `gold` (its end), `mean`, `even.1of4` .. ."""
     share: float
     """How far into the prompt that is, 0 to 1; NaN for `gold` and `mean`."""
     site: str
     site_index: int
     depth: float
     accuracy: float
-    """Share of held-out examples whose gold position the probe names, over all splits."""
+    """Share of held-out examples whose gold position or value the probe names, over all splits."""
     ci_low: float
     ci_high: float
     control: float
-    """The same on labels permuted per group; NaN where no control was trained."""
+    """The same on labels permuted per group, or on a value drawn for each; NaN where no control was trained."""
     control_low: float
     control_high: float
     selectivity: float
@@ -33,12 +33,12 @@ class ProbeRow:
     selectivity_low: float
     selectivity_high: float
     abs_error: float
-    """Mean distance between the named and the true class."""
+    """Mean distance between the named and the true position; NaN for values."""
     abs_error_low: float
     abs_error_high: float
     chance: float
     majority: float
-    """Accuracy of always naming the class most frequent in training."""
+    """Accuracy of always naming the class most frequent in training: of values, the one at that place of the prompt."""
     n_train: int
     """Examples a split trains on, on average."""
     n_test: int
@@ -49,13 +49,20 @@ class ProbeRow:
     seeds: int
     solver: str
     strength: float
-    """Median over splits of the regularisation that cross-validation chose; NaN for adam."""
+    """Median over splits of the regularisation that cross-validation chose (ridge: of z-scored features, an example);
+    NaN for adam."""
     baseline_of: str | None = None
     """The subject whose random initialisation this one is; None for a subject in its own right."""
     capacity: float = math.nan
     """Accuracy on labels that only the identity of the gold key or question tells, seen in training and test alike."""
     capacity_low: float = math.nan
     capacity_high: float = math.nan
+    target: str = "position"
+    """What is looked for: where the gold stands, or which of the prompt's values it has."""
+    lens: float = math.nan
+    """Of values: the share chosen rightly by the model's own final norm and unembedding, without training."""
+    lens_low: float = math.nan
+    lens_high: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,8 @@ class ProbeClassRow:
     accuracy: float
     ci_low: float
     ci_high: float
+    target: str = "position"
+    """What is looked for: where the gold stands, or which of the prompt's values it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +163,8 @@ class ProbeSummaryRow:
     capacity_high: float = math.nan
     embed_low: float = math.nan
     embed_high: float = math.nan
+    target: str = "position"
+    """What is looked for: where the gold stands, or which of the prompt's values it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +217,5 @@ class TellingRow:
     much more often it names the class where the gold stands there than where it does not. NaN in runs made before."""
     probe_above_low: float = math.nan
     probe_above_high: float = math.nan
+    target: str = "position"
+    """What is looked for: where the gold stands, or which of the prompt's values it has."""

@@ -7,10 +7,13 @@ from repflow.core import BadSetting, unknown
 from repflow.core.places import parse_places
 from repflow.studies.kit.fields import at_least, some_once
 from repflow.studies.kit.settings import FREE, POSITIONS, ZOO, ModelSettings, OutputSettings
+from repflow.studies.probe.verdicts import TARGETS
 
 NEW_TOKENS = 100
 
 TASKS = ("kvpr", "mdqa")
+WITH_VALUES = ("kvpr",)
+"""Tasks whose prompts hold a list of possible answers."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,10 @@ class ProbeTaskSettings:
     """Questions, or sets of pairs; each is read with its gold at every position. 30 or more make an interval good."""
     data: str | None = None
     """A published JSONL(.gz) file for kvpr or mdqa, read instead of generating examples."""
-    keys: Literal["auto", "uuid", "hex8", "hex4"] = "auto"
-    """Length of generated kvpr keys and values; auto takes uuids unless too few pairs would fit."""
+    keys: Literal["auto", "uuid", "hex8", "hex4", "pairs"] = "auto"
+    """Generated kvpr keys and values: auto takes uuids unless too few fit; pairs are single tokens of the tokenizer."""
+    divided: bool = False
+    """Draw the keys and the values of kvpr from two sets that have nothing in common."""
     positions: int = POSITIONS
     """How many evenly spaced places the gold pair or document takes: the classes of the probes."""
     items: int | None = None
@@ -45,6 +50,8 @@ class ProbeTaskSettings:
             raise BadSetting("--data holds pairs or questions, not both; probe kvpr and mdqa apart")
         if self.keys != "auto" and "kvpr" not in self.task:
             raise BadSetting("--keys is for the task kvpr, the run has mdqa")
+        if self.divided and "kvpr" not in self.task:
+            raise BadSetting("--divided is for the task kvpr, the run has mdqa")
         some_once("context", self.context)
         at_least("examples", self.examples, 1)
         at_least("positions", self.positions, 2)
@@ -58,8 +65,10 @@ class ProbeTaskSettings:
 class ProbingSettings:
     """How the probes are trained, and what stands beside them."""
 
-    places: tuple[str, ...] = ("last",)
-    """Where to read: last token, end of the gold, mean over tokens, even:N evenly spaced tokens; several at once."""
+    target: tuple[str, ...] = ()
+    """What to look for: position of the gold, value asked for (kvpr); without it both where the task has both."""
+    places: tuple[str, ...] = ("last", "ask")
+    """Where to read: last prompt token, ask (just before the answers differ), gold (its end), mean, even:N; several."""
     solver: Literal["adam", "lbfgs"] = "adam"
     """adam: the published protocol; lbfgs: the best linear readout, its strength chosen by cross-validation."""
     seeds: int = 5
@@ -79,6 +88,11 @@ class ProbingSettings:
 
     def __post_init__(self) -> None:
         parse_places(self.places)
+        for target in self.target:
+            if target not in TARGETS:
+                raise unknown("target", target, TARGETS)
+        if self.target:
+            some_once("target", self.target)
         at_least("seeds", self.seeds, 1)
         at_least("new-tokens", self.new_tokens, 1)
         at_least("seed", self.seed, 0)
@@ -105,6 +119,12 @@ class ProbeSettings:
     def __post_init__(self) -> None:
         if not self.subjects:
             raise BadSetting("needs at least one subject")
+        lacking = [task for task in self.task.task if task not in WITH_VALUES]
+        if "value" in self.probing.target and lacking:
+            raise BadSetting(
+                f"--target value chooses among the values of a prompt, and {lacking[0]} has no list of them; "
+                "probe kvpr, or leave it out"
+            )
 
 
 PROBE_FREE = FREE | {"keep_features"}

@@ -10,7 +10,7 @@ from repflow.drawing.rich import cell, head, plain_table, words
 from repflow.store import Run
 from repflow.studies.kit.study import Shown
 from repflow.studies.probe.shown import judged
-from repflow.studies.probe.verdicts import ABOVE, no_peak
+from repflow.studies.probe.verdicts import ABOVE, TOLD, no_peak
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,24 +21,24 @@ PROBE_DEPTH = "probe_depth"
 
 
 def print_probes(run: Run, shown: Shown, out: Console) -> None:
-    """One table a task and context, one line a subject and place; nothing for a run without probes."""
+    """One table a task, context and target, one line a subject and place; nothing for a run without probes."""
     summary = run.table("probe_summary")
     if summary.empty:
         return
-    for (task, context), rows in judged(summary).groupby(["task", "context"], sort=False):
-        chance = _percent(rows["chance"].iloc[0])
-        out.print(_table(f"{task}, {context} tokens, chance {chance}", rows, run.table("probes"), shown))
+    for (task, context, target), rows in judged(summary).groupby(["task", "context", "target"], sort=False):
+        title = f"{task}, {context} tokens, chance {_percent(rows['chance'].iloc[0])}: {TOLD[str(target)]}"
+        out.print(_table(title, rows, run.table("probes"), shown))
         for _, row in rows.iterrows():
             if why := no_peak({str(name): value for name, value in row.items()}):
-                out.print(words(f"{shown.name(row['subject'])}, {row['position']}: {why}"))
+                out.print(words(f"{shown.name(row['subject'])}, {row['position']}, {target}: {why}"))
     out.print(words(_LEGEND, style="dim"))
 
 
 _LEGEND = (
-    "Percent of prompts whose gold position a linear probe names from the state at one place; the interval of the peak "
-    "is corrected for choosing it. last: after the last block; drop: from the peak to there; ctrl: control at the "
-    "peak, labels permuted; cap.: capacity at the peak, labels that only the gold's identity tells; len.: from the "
-    "number of tokens alone; said: answered rightly by the model."
+    "Percent of prompts whose gold position, or gold value among those of the prompt, a linear readout names from the "
+    "state at one place; the interval of the peak is corrected for choosing it. last: after the last block; drop: from "
+    "the peak to there; ctrl: control at the peak, labels permuted or values drawn; cap.: capacity at the peak, labels "
+    "that only the gold's identity tells; len.: from the number of tokens alone; said: answered rightly by the model."
 )
 
 
@@ -68,7 +68,7 @@ def _cells(row: "pd.Series", probes: "pd.DataFrame") -> tuple[str, ...]:
 def _control(row: "pd.Series", probes: "pd.DataFrame") -> float:
     """Accuracy on the control task at the peak; NaN without one."""
     here = probes["site"] == row["peak_site"]
-    for name in ("subject", "task", "context", "position"):
+    for name in ("subject", "task", "context", "position", "target"):
         here &= probes[name] == row[name]
     found = probes.loc[here, "control"]
     return float(found.iloc[0]) if len(found) else math.nan

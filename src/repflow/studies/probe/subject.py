@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
 
 from repflow.core.places import Place, parse_places
 from repflow.engines import Progress, Reader
@@ -11,7 +13,8 @@ from repflow.store import RunWriter
 from repflow.studies.kit.answering import speaker
 from repflow.studies.kit.progress import told_time
 from repflow.studies.kit.tasks import Assignment
-from repflow.studies.probe.fit import LENGTH, Fitted, Probed, fit_length, fit_place, fitted, seconds_for
+from repflow.studies.probe.aims import Aim
+from repflow.studies.probe.fit import LENGTH, Fitted, Probed, fit_length, fit_place, fit_value, fitted, seconds_for
 from repflow.studies.probe.linear.features import FeatureFacts, FeatureFile
 from repflow.studies.probe.reading import (
     Gathered,
@@ -24,6 +27,7 @@ from repflow.studies.probe.reading import (
 )
 from repflow.studies.probe.record import ProbeRecord
 from repflow.studies.probe.settings import ProbeSettings
+from repflow.studies.probe.values import lens_of, values_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Probing:
         for each in gathered:
             probed = self._fit(each, facts.label, device)
             seconds += probed.seconds
-            self.record.add(facts, baseline_of, sites, self.places, each, probed, self.settings.probing.seed)
+            self.record.add(facts, baseline_of, sites, each, probed, self.settings.probing.seed)
         forward = sum(each.forward for each in gathered)
         tokens = sum(each.reading.tokens for each in gathered)
         self.record.timings[facts.label] = {
@@ -88,7 +92,29 @@ class Probing:
         self._estimate([gathering for gathering in gatherings if gathering.left], subject)
         for gathering in gatherings:
             self._finish(gathering)
-        return [gathering.gathered() for gathering in gatherings]
+        return [self._with_values(gathering.gathered(), subject) for gathering in gatherings]
+
+    def _with_values(self, gathered: Gathered, subject: Loaded) -> Gathered:
+        """With what is needed of the model to look for values."""
+        reading = gathered.reading
+        if "value" not in reading.targets:
+            return gathered
+        values = values_of(reading.examples, reading.choices, subject)
+        lens, sites, found = (
+            lens_of(subject, values.tokens),
+            [tap.site for tap in subject.taps],
+            dict[str, np.ndarray](),
+        )
+        for place in reading.places:
+            key = f"{reading.key}/lens/{place.name}"
+            part = self.writer.read_part(key)
+            if part is None and lens is not None and gathered.file is not None:
+                chosen = lens.chosen(gathered.file.states(place.name), sites, values.choices)
+                self.writer.save_part(key, {"chosen": chosen}, {})
+                found[place.name] = chosen
+            elif part is not None:
+                found[place.name] = part[0]["chosen"]
+        return replace(gathered, values=values, lens=found)
 
     def _gathering(self, reading: ProbeReading, reader: Reader, subject: Loaded, answers: bool) -> Gathering:
         speak = None
@@ -96,9 +122,9 @@ class Probing:
             new_tokens, warn = self.settings.probing.new_tokens, self.record.warn
             speak = speaker(subject, reading.assignment, reading.examples, new_tokens, warn)
         shard = self.settings.output.shard or shard_size(reading, reader, self.settings.task.positions)
-        facts = features_of(reading, subject, self.places)
+        facts = features_of(reading, subject)
         file, trained = self._found(reading, facts), self._trained(reading)
-        gathering = Gathering(reader, reading, self.places, facts, file, self.writer, speak, shard)
+        gathering = Gathering(reader, reading, facts, file, self.writer, speak, shard)
         gathering.resume(file.done if file is not None else len(reading.examples) if trained else 0)
         return gathering
 
@@ -110,7 +136,7 @@ class Probing:
 
     def _trained(self, reading: ProbeReading) -> bool:
         """Whether an earlier process has trained all probes, so that a file that is gone is not missed."""
-        return all(fitted(reading, name, self.writer) for name in (*(place.name for place in self.places), LENGTH))
+        return all(fitted(reading, name, self.writer) for name in (*(aim.name for aim in reading.aims), LENGTH))
 
     def _estimate(self, pending: Sequence[Gathering], subject: Loaded) -> None:
         """Read the first shards, and say how long the rest will take."""
@@ -120,7 +146,7 @@ class Probing:
             gathering.advance()
         reading = sum(gathering.seconds_left for gathering in pending)
         sites, width, device = len(subject.taps), subject.facts.width, subject.device.type
-        probes = sum(seconds_for(g.reading, sites, width, self.settings, device) for g in pending) * len(self.places)
+        probes = sum(seconds_for(g.reading, sites, width, self.settings, device) * len(g.reading.aims) for g in pending)
         left = sum(len(gathering.left) for gathering in pending)
         what = "states and answers" if pending[0].speak else "states"
         self.progress.note(
@@ -136,18 +162,22 @@ class Probing:
             self.progress.advance(len(examples), sum(len(example.ids) for example in examples))
 
     def _fit(self, gathered: Gathered, label: str, device: str) -> Probed:
-        reading, file = gathered.reading, gathered.file
-        self.progress.begin(f"{label}, probes on {reading.title}", len(self.places), "place")
-        fits: list[Fitted] = []
-        for place in self.places:
-            fit = fitted(reading, place.name, self.writer)
-            if fit is None:
-                assert file is not None, "probes are missing and so are the features"
-                fit = fit_place(reading, place.name, file, gathered.kept, self.settings, device, self.writer)
-            fits.append(fit)
+        reading = gathered.reading
+        self.progress.begin(f"{label}, probes on {reading.title}", len(reading.aims), "probe")
+        fits: list[tuple[Aim, Fitted]] = []
+        for aim in reading.aims:
+            fits.append((aim, fitted(reading, aim.name, self.writer) or self._trained_now(gathered, aim, device)))
             self.progress.advance(1, 0)
         length = fitted(reading, LENGTH, self.writer) or fit_length(reading, gathered.kept, self.settings, self.writer)
         folder = self.writer.found_features()
         if folder is not None and not self.settings.probing.keep_features:
             FeatureFile.discard(folder / reading.file_name)
         return Probed(fits, length)
+
+    def _trained_now(self, gathered: Gathered, aim: Aim, device: str) -> Fitted:
+        reading, file, kept = gathered.reading, gathered.file, gathered.kept
+        assert file is not None, "probes are missing and so are the features"
+        if aim.target == "position":
+            return fit_place(reading, aim.place.name, file, kept, self.settings, device, self.writer)
+        assert gathered.values is not None, "values are looked for and were not gathered"
+        return fit_value(reading, aim, file, gathered.values, kept, self.settings, device, self.writer)

@@ -1,6 +1,6 @@
 """The table of a probe run: peak layer, peak, final and drop, for the report, as CSV and as LaTeX."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -30,9 +30,9 @@ class ProbeTable:
     """Task and context, chance, lines."""
 
 
-def probe_table(probes: Probes, position: str, subjects: Iterable[Subject]) -> ProbeTable:
-    """One place of the prompt, all tasks, contexts and subjects."""
-    summary = where(probes.summary, position=position)
+def probe_table(probes: Probes, position: str, target: str, subjects: Iterable[Subject]) -> ProbeTable:
+    """One place of the prompt and one target, all tasks, contexts and subjects."""
+    summary = where(probes.summary, position=position, target=target)
     held = [(scene, rows) for scene in probes.scenes if len(rows := in_scene(summary, scene))]
     return ProbeTable(HEADINGS, tuple(_group(scene, rows, tuple(subjects)) for scene, rows in held))
 
@@ -71,9 +71,11 @@ def csv_table(probes: Probes) -> str:
 
 
 def latex_table(probes: Probes, shorts: Mapping[str, str]) -> str:
-    """The table for a paper, with booktabs; a line a subject, task, context and place."""
-    several = len(probes.positions) > 1
-    titles = ["Task", "Context", *(["Place"] if several else []), "Subject", "Peak layer", "Peak", "Final", "Drop"]
+    """The table for a paper, with booktabs; a line a subject, task, context, place and target."""
+    kinds = ("Place", probes.positions, told_position), ("Target", probes.targets, str)
+    several = [(title.lower(), told) for title, found, told in kinds if len(found) > 1]
+    more = [title for title, found, _ in kinds if len(found) > 1]
+    titles = ["Task", "Context", *more, "Subject", "Peak layer", "Peak", "Final", "Drop"]
     lines = [" & ".join(_latex_cells(row, shorts, several)) + r" \\" for _, row in probes.summary.iterrows()]
     head = [
         "% Accuracy of linear probes in percent: at the peak, after the last block, and the difference in points.",
@@ -86,8 +88,10 @@ def latex_table(probes: Probes, shorts: Mapping[str, str]) -> str:
     return "\n".join([*head, *lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _latex_cells(row: pd.Series, shorts: Mapping[str, str], several: bool) -> list[str]:
-    place = [told_position(row["position"])] if several else []
+def _latex_cells(
+    row: pd.Series, shorts: Mapping[str, str], several: Iterable[tuple[str, Callable[[str], str]]]
+) -> list[str]:
+    place = [told(row["position" if column == "place" else column]) for column, told in several]
     peak, none = _place(row)
     peak = none if row["verdict"] != ABOVE else peak
     names = [row["task"], f"{row['context']:,}", *place, shorts[row["subject"]], peak]

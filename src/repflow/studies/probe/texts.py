@@ -10,7 +10,17 @@ import pandas as pd
 
 from repflow.drawing.labels import joined, number
 from repflow.drawing.source import Scene, where
-from repflow.studies.probe.verdicts import ABOVE, LEVEL, UNKNOWN, no_peak, peak_told, told_position, units_of
+from repflow.studies.probe.verdicts import (
+    ABOVE,
+    LEVEL,
+    TARGETS,
+    UNKNOWN,
+    no_peak,
+    peak_told,
+    told_of,
+    told_position,
+    units_of,
+)
 
 Shorts = Mapping[str, str]
 """Short name by subject label."""
@@ -39,7 +49,12 @@ def depth_said(summary: pd.DataFrame, shorts: Shorts) -> str:
     """The highest peak, the largest of the drops to the last block that are shown, and who has none; of one place."""
     above = where(summary, verdict=ABOVE)
     told = [_peak_said(above, shorts)] if len(above) else []
-    return " ".join([*told, *without_peak(summary, shorts)])
+    return told_of(_target(summary), " ".join([*told, *without_peak(summary, shorts)]))
+
+
+def _target(summary: pd.DataFrame) -> str:
+    """What all these curves are of."""
+    return TARGETS[0] if summary.empty else str(summary["target"].iloc[0])
 
 
 def _peak_said(above: pd.DataFrame, shorts: Shorts) -> str:
@@ -82,6 +97,10 @@ def _list(rows: pd.DataFrame, shorts: Shorts) -> str:
 
 def table_said(summary: pd.DataFrame, shorts: Shorts) -> str:
     """Where the peaks lie, over the subjects that are no random baseline and are above chance; of one place."""
+    return told_of(_target(summary), _table_said(summary, shorts))
+
+
+def _table_said(summary: pd.DataFrame, shorts: Shorts) -> str:
     own = summary[summary["baseline_of"].isna()]
     above = where(own, verdict=ABOVE)
     if own.empty:
@@ -99,6 +118,10 @@ def table_said(summary: pd.DataFrame, shorts: Shorts) -> str:
 
 def telling_said(rows: pd.DataFrame, summary: pd.DataFrame, shorts: Shorts) -> str:
     """Where the probe at the peak reads the place in more prompts than are answered rightly; of one scene and place."""
+    return told_of(_target(summary), _telling_said(rows, summary, shorts))
+
+
+def _telling_said(rows: pd.DataFrame, summary: pd.DataFrame, shorts: Shorts) -> str:
     peaks = where(rows, at="peak")
     together, classes = peaks[peaks["gold_class"].isna()], peaks[peaks["gold_class"].notna()]
     known = together[together["difference_low"].notna()]
@@ -125,6 +148,10 @@ def telling_said(rows: pd.DataFrame, summary: pd.DataFrame, shorts: Shorts) -> s
 
 def place_said(summary: pd.DataFrame, shorts: Shorts) -> str:
     """The best place of one scene, and how well the last token does."""
+    return told_of(_target(summary), _place_said(summary, shorts))
+
+
+def _place_said(summary: pd.DataFrame, shorts: Shorts) -> str:
     above = where(summary, verdict=ABOVE)
     if above.empty:
         return f"{_nobody(summary)} at any place."

@@ -13,6 +13,10 @@ UNKNOWN = "no interval"
 READABLE_NOT_SAID = "readable, not said"
 NOT_SHOWN = "not shown"
 
+TARGETS = ("position", "value")
+"""What probes look for: where the gold stands, or which of the prompt's values it has."""
+TOLD = {"position": "the gold's position", "value": "the gold's value"}
+
 UNITS = {"kvpr": "sets of pairs", "mdqa": "questions"}
 """What is resampled, by task."""
 
@@ -71,6 +75,12 @@ def percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.1f}"
 
 
+def told_of(target: str, said: str) -> str:
+    """A statement that names the target it is about; "" for an empty one."""
+    about = TOLD[target]
+    return f"{about[0].upper()}{about[1:]}: {said}" if said else ""
+
+
 def told_position(position: str) -> str:
     """A place of the prompt in words."""
     if position in _PLACES:
@@ -79,4 +89,9 @@ def told_position(position: str) -> str:
     return f"{int(k) / (int(n) + 1):.0%} into the prompt"
 
 
-_PLACES = {"last": "last token", "gold": "end of the gold", "mean": "mean over tokens"}
+_PLACES = {
+    "last": "last token",
+    "ask": "where the answer is asked for",
+    "gold": "end of the gold",
+    "mean": "mean over tokens",
+}

@@ -34,7 +34,7 @@ def test_evenly_spaced_tokens_are_inner_ones_and_all_different(n: int) -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["first"], "knows last, gold, mean, even:N, got 'first'"),
+        (["first"], "knows last, ask, gold, mean, even:N, got 'first'"),
         (["even"], "got 'even'"),
         (["even:-1"], "got 'even:-1'"),
         (["even:1.5"], "got 'even:1.5'"),

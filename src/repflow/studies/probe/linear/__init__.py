@@ -8,6 +8,7 @@ from repflow.studies.probe.linear.resampling import GroupBootstrap, Scores, shar
 from repflow.studies.probe.linear.splits import control_labels, held_out, identity_labels, train_mask
 from repflow.studies.probe.linear.summaries import SiteSummary, summarise
 from repflow.studies.probe.linear.telling import Telling, compare_with_answers
+from repflow.studies.probe.linear.values import Values, fit_values
 
 __all__ = [
     "SOLVERS",
@@ -19,10 +20,12 @@ __all__ = [
     "Scores",
     "SiteSummary",
     "Telling",
+    "Values",
     "check_probeable",
     "compare_with_answers",
     "control_labels",
     "fit_probes",
+    "fit_values",
     "held_out",
     "identity_labels",
     "share_scores",

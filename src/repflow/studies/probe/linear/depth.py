@@ -79,7 +79,7 @@ def summarise_depth(predictions: Predictions, sites: Sequence[Site], seed: int =
     norm = next((i for i, site in enumerate(sites) if site.is_final_norm), None)
     curve = accuracy[stream]
     highest = _highest(curve, counts)
-    verdict = probe_verdict(highest.ci_low, 1 / predictions.classes, majority(predictions))
+    verdict = probe_verdict(highest.ci_low, predictions.chance, majority(predictions))
     above = verdict == ABOVE
     return DepthSummary(
         verdict=verdict,

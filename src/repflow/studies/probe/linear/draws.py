@@ -2,7 +2,7 @@
 
 import numpy as np
 
-SPLIT, FOLD, BLOCK, WITHIN, IDENTITY, APART = 1, 2, 3, 4, 5, 6
+SPLIT, FOLD, BLOCK, WITHIN, IDENTITY, APART, VALUE = 1, 2, 3, 4, 5, 6, 7
 """Purposes. 0 is left to the weights of the bootstrap, which draw from the same generator."""
 
 

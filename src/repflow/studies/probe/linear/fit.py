@@ -58,31 +58,31 @@ def fit_probes(
     numbers = tuple(range(first_seed, first_seed + seeds))
     plan = _plan(labels[order], groups[order], classes, numbers, control)
     train = _solver(solver)
-    sites = _Sites(features, order, torch.device(device))
+    sites = Sites(features, order, torch.device(device))
     found, strength = train(sites, plan, None, memory)
     wanted = control if capacity is None else capacity
     memorised, apart = None, _identity_plan(groups[order], classes, numbers) if wanted else None
     if apart is not None:
         memorised = train(sites, apart, strength, memory)[0][0]
-        memorised = _in_order(np.where(apart.train[:, None], -1, memorised).astype(np.int16), order)
-    predicted = _in_order(np.where(plan.train[:, None], -1, found).astype(np.int16), order)
+        memorised = in_order(np.where(apart.train[:, None], -1, memorised).astype(np.int16), order)
+    predicted = in_order(np.where(plan.train[:, None], -1, found).astype(np.int16), order)
     return Predictions(
         predicted=predicted[0],
         control=predicted[1] if control else None,
         labels=labels,
-        control_labels=_in_order(plan.labels[1], order) if control else None,
+        control_labels=in_order(plan.labels[1], order) if control else None,
         groups=groups,
-        train=_in_order(plan.train, order),
+        train=in_order(plan.train, order),
         classes=classes,
         seeds=plan.seeds,
         solver=solver,
         strength=strength,
         capacity=memorised,
-        capacity_labels=None if apart is None else _in_order(apart.labels[0, 0], order),
+        capacity_labels=None if apart is None else in_order(apart.labels[0, 0], order),
     )
 
 
-def _in_order(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+def in_order(values: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Values [..., N] of examples taken in `order`, put back into the order of the input."""
     restored = np.empty_like(values)
     restored[..., order] = values
@@ -120,7 +120,7 @@ def _identity_plan(groups: np.ndarray, classes: int, seeds: tuple[int, ...]) -> 
 
 
 @dataclass(frozen=True)
-class _Sites:
+class Sites:
     """The features, standardised, rows in the plan's order."""
 
     features: np.ndarray | Tensor
@@ -144,7 +144,7 @@ class _Sites:
         return standardised(rows)
 
 
-_Train = Callable[[_Sites, _Plan, np.ndarray | None, int | None], tuple[np.ndarray, np.ndarray | None]]
+_Train = Callable[[Sites, _Plan, np.ndarray | None, int | None], tuple[np.ndarray, np.ndarray | None]]
 """(sites, plan, strengths given, memory) -> classes [T, R, S, N], training examples included, and strengths [R, S]."""
 
 
@@ -157,7 +157,7 @@ def _solver(name: str) -> _Train:
 
 
 def _adam(
-    sites: _Sites, plan: _Plan, strength: np.ndarray | None, memory: int | None
+    sites: Sites, plan: _Plan, strength: np.ndarray | None, memory: int | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     train, labels = (torch.from_numpy(a).to(sites.device) for a in (plan.train, plan.labels))
     jobs = Jobs(train, labels, plan.classes)
@@ -168,7 +168,7 @@ def _adam(
     return torch.cat(parts).unflatten(1, plan.labels.shape[:2]).permute(1, 2, 0, 3).numpy(), strength
 
 
-def _chunks(sites: _Sites, jobs: Jobs, memory: int | None) -> Iterator[range]:
+def _chunks(sites: Sites, jobs: Jobs, memory: int | None) -> Iterator[range]:
     """Consecutive sites that train together. Raises BadSetting where the memory given does not hold one."""
     one = _bytes(sites.features.shape, jobs)
     if memory is not None and memory < one:
@@ -190,7 +190,7 @@ def _bytes(shape: tuple[int, ...], jobs: Jobs) -> int:
 
 
 def _lbfgs(
-    sites: _Sites, plan: _Plan, strength: np.ndarray | None, memory: int | None
+    sites: Sites, plan: _Plan, strength: np.ndarray | None, memory: int | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     del memory
     splits = zip(plan.train, plan.seeds, strict=True)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int16, Integer
 
 SOLVERS = ("adam", "lbfgs")
+"""Of positions; values are read by ridge regression."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,3 +35,12 @@ class Predictions:
     """Classes by probes trained on `capacity_labels`, -1 in their training; None where they make no sense."""
     capacity_labels: Integer[np.ndarray, " n"] | None = None
     """A class for each group, drawn once: see `identity_labels`."""
+    guess: float | None = None
+    """Accuracy of guessing, where the number of classes differs from example to example; None: 1 / classes."""
+    by: Integer[np.ndarray, " n"] | None = None
+    """What accuracy is told apart by, where that is not the label: the gold's place, from 0."""
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing."""
+        return 1 / self.classes if self.guess is None else self.guess

@@ -26,7 +26,7 @@ class SiteSummary:
     capacity: Scores | None
     """[S] accuracy on labels that only the identity of the group tells: what the probe can memorise."""
     chance: float
-    """1 / C"""
+    """Accuracy of guessing: 1 / C, of values the mean of 1 / (values of the prompt)."""
     majority: float
     """Accuracy of always answering the commonest class of the training split."""
     n_train: int
@@ -43,7 +43,8 @@ def summarise(predictions: Predictions, seed: int = 0) -> SiteSummary:
     tested = (~p.train).sum(0)
     accuracy = accuracy_replicates(p, bootstrap)
     control = control_replicates(p, bootstrap)
-    of_class = np.arange(p.classes)[:, None] == p.labels
+    by = p.labels if p.by is None else p.by
+    of_class = np.arange(p.classes if p.by is None else by.max() + 1)[:, None] == by
     hits = _hits(p.predicted, p.labels[None], p.train)[:, None] * of_class
     units = int(bootstrap.units(tested))
     return SiteSummary(
@@ -53,7 +54,7 @@ def summarise(predictions: Predictions, seed: int = 0) -> SiteSummary:
         control=None if control is None else share_scores(control, units),
         selectivity=None if control is None else difference_scores(accuracy, control, units),
         capacity=_capacity(p, bootstrap),
-        chance=1 / p.classes,
+        chance=p.chance,
         majority=majority(p),
         n_train=round(float(p.train.sum(1).mean())),
         n_test=int((tested > 0).sum()),
