@@ -1,39 +1,20 @@
 """The public functions of the package: the commands, from Python."""
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Any, Literal
 
-from repflow.core import BadSetting, unknown
 from repflow.engines import Progress
 from repflow.report.run import Run
 from repflow.studies.catalogue import study
-from repflow.studies.kit.fields import from_flat
+from repflow.studies.kit.fields import from_flat, named, told
 from repflow.studies.kit.settings import ZOO
 
 if TYPE_CHECKING:
     import pandas as pd
 
-P = ParamSpec("P")
 
-
-def _told(call: Callable[P, Run]) -> Callable[P, Run]:
-    """The same function, which answers a setting that it has not with the name of the nearest one it has."""
-
-    @functools.wraps(call)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> Run:
-        known = inspect.signature(call).parameters
-        for name in kwargs:
-            if name not in known:
-                raise unknown("setting", name[:60], known)
-        return call(*args, **kwargs)
-
-    return checked
-
-
-@_told
+@told
 def flow(
     subjects: str | Sequence[str] = ZOO,
     *,
@@ -81,7 +62,7 @@ def flow(
     return _run("flow", locals())
 
 
-@_told
+@told
 def probe(
     subjects: str | Sequence[str] = ZOO,
     *,
@@ -128,7 +109,7 @@ def probe(
     return _run("probe", locals())
 
 
-@_told
+@told
 def ablate(
     subjects: str | Sequence[str] = ZOO,
     *,
@@ -178,7 +159,7 @@ def ablate(
     return _run("ablate", locals())
 
 
-@_told
+@told
 def attribute(
     subjects: str | Sequence[str] = ZOO,
     *,
@@ -226,7 +207,7 @@ def attribute(
     return _run("attribute", locals())
 
 
-@_told
+@told
 def dynamics(
     subjects: str | Sequence[str] = ZOO,
     *,
@@ -274,16 +255,9 @@ def dynamics(
 def _run(name: str, given: Mapping[str, Any]) -> Run:
     """Run a study with a call's own arguments, which are its settings by name."""
     values = dict(given)
-    subjects, progress = _named(values.pop("subjects")), values.pop("progress")
+    subjects, progress = named(values.pop("subjects")), values.pop("progress")
     chosen = study(name)
     return Run.of(chosen.run(from_flat(chosen.settings(), subjects, values), progress))
-
-
-def _named(subjects: str | Sequence[str]) -> tuple[str, ...]:
-    named = (subjects,) if isinstance(subjects, str) else subjects
-    if not isinstance(named, Sequence) or not all(isinstance(subject, str) for subject in named):
-        raise BadSetting(f"subjects must be a list of names, got {subjects!r}")
-    return tuple(named)
 
 
 def open(directory: str | Path) -> Run:

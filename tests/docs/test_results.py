@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from zoo_results import RETRIEVE, RUNS, flow_table, probe_table, summary, third, trainings
 
 from repflow.store import open_run
+from repflow.studies.catalogue import study
+from repflow.studies.kit.fields import flat, from_flat, named
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
 PROSE = "\n".join(line for line in PAGE.splitlines() if not line.startswith("|"))
@@ -57,6 +60,7 @@ def test_where_the_place_is_read(name: str) -> None:
         assert 0.93 <= round(summary(subject, "gold")["answered"], 2) <= 0.99
         gold = summary(subject, "gold")
         assert (gold["gap_low"] > 0) == (name != "hybrid-tiny")
+        assert name in OTHERS or int(gold["peak_site"].removeprefix("block.")) <= 5
         if name in OTHERS:
             assert gold["peak_site"] == {"mamba2-tiny": "block.0", "hybrid-tiny": "block.11"}[name]
 
@@ -72,3 +76,14 @@ def test_both_runs_are_of_the_same_weights() -> None:
     )
     assert flow == probe
     assert len(flow) == 14
+
+
+@pytest.mark.parametrize("name", ["flow", "probe"])
+def test_the_settings_on_the_page_are_the_runs(name: str) -> None:
+    given = yaml.safe_load((RUNS.parent / f"zoo-{name}.yaml").read_text(encoding="utf-8"))
+    assert f"repflow {name} ../zoo-{name}.yaml" in PAGE
+    asked = flat(from_flat(study(name).settings(), named(given.pop("subjects")), given))
+    kept = open_run(RUNS / name).info["settings"]
+    wanted = {"subjects", "task", "context", "examples", "items", "keys", "metrics", "places", "positions", "seed"}
+    for key in wanted & kept.keys():
+        assert kept[key] == (list(asked[key]) if isinstance(asked[key], tuple) else asked[key]), key

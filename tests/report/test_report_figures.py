@@ -257,7 +257,14 @@ def test_short_labels():
     assert short_label("EleutherAI/pythia-160m@init=normal:0") == "pythia-160m · normal:0"
     assert short_label("zoo:smollm2-135m") == "smollm2-135m"
     assert short_label("config:gpt_neox,width=768,layers=12,tokenizer=zoo:smollm2-135m") == "gpt_neox 768×12"
-    assert short_labels(["a/m", "b/m", "n"]) == ["m (1)", "m (2)", "n"]
+    assert short_labels(["a/m", "b/m", "n"]) == ["a/m", "b/m", "n"]
+    assert short_labels(["seed1/x/model", "seed2/x/model", "seed2/y/model"]) == [
+        "seed1/x/model",
+        "seed2/x/model",
+        "y/model",
+    ]
+    assert short_labels(["zoo:x", "runs/x", "n"]) == ["x", "runs/x", "n"]
+    assert short_labels(["m", "m"]) == ["m (1)", "m (2)"]
     assert len(short_label("x" * 200)) == 30
 
 

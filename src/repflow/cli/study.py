@@ -8,7 +8,7 @@ import tyro
 from repflow.cli.arguments import parse, yaml_settings
 from repflow.cli.progress import watching
 from repflow.core import BadSetting, Interrupted
-from repflow.studies.kit.fields import from_flat
+from repflow.studies.kit.fields import from_flat, named
 from repflow.studies.kit.settings import ZOO
 
 if TYPE_CHECKING:
@@ -83,17 +83,14 @@ def _taken_apart(
 ) -> tuple[tuple[str, ...], dict[str, bool], dict[str, object]]:
     """Subjects, the command's own switches, and the other settings. Raises BadSetting."""
     rest = dict(values)
-    subjects = rest.pop("subjects", list(ZOO))
-    named = [subjects] if isinstance(subjects, str) else subjects
-    if not isinstance(named, list) or not all(isinstance(s, str) for s in named):
-        raise BadSetting(f"subjects must be a list of names, got {subjects!r}")
+    subjects = named(rest.pop("subjects", ZOO))
     switches: dict[str, bool] = {}
     for name, (_, default) in _switches(study).items():
         given = rest.pop(name, default)
         if not isinstance(given, bool):
             raise BadSetting(f"{name} must be true or false, got {given!r}")
         switches[name] = given
-    return tuple(named), switches, rest
+    return subjects, switches, rest
 
 
 def _reported(run: "Run", progress: "Progress") -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from repflow.core import visible
 
 MAX_SHORT = 30
+_MOST_FOLDERS = 5
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -16,25 +17,25 @@ def escaped(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
-def short_label(label: str) -> str:
-    """A subject's spec cut down for a legend, at most 30 characters.
+def short_label(label: str, folders: int = 1) -> str:
+    """A subject's spec cut down for a legend, at most 30 characters; of a path the last `folders` parts.
 
     `EleutherAI/pythia-160m@init=normal:0` becomes `pythia-160m · normal:0`; a `config:` spec keeps its
     family, width and layers.
     """
     source, *changes = label.split("@")
-    parts = [_short_source(source), *(_short_change(change) for change in changes)]
+    parts = [_short_source(source, folders), *(_short_change(change) for change in changes)]
     text = " · ".join(part for part in parts if part) or label
     return text if len(text) <= MAX_SHORT else text[: MAX_SHORT - 12] + "…" + text[-11:]
 
 
-def _short_source(source: str) -> str:
+def _short_source(source: str, folders: int) -> str:
     if source.startswith("config:"):
         family, *pairs = source.removeprefix("config:").split(",")
         given = {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
         size = "×".join(given[key] for key in ("width", "layers") if given.get(key))
         return f"{family} {size}".strip()
-    return re.split(r"[/\\]", source.removeprefix("zoo:").rstrip("/\\"))[-1]
+    return "/".join(re.split(r"[/\\]", source.removeprefix("zoo:").rstrip("/\\"))[-folders:])
 
 
 def _short_change(change: str) -> str:
@@ -43,8 +44,13 @@ def _short_change(change: str) -> str:
 
 
 def short_labels(labels: Sequence[str]) -> list[str]:
-    """Short labels that stay distinct: subjects whose short forms collide get a number."""
+    """Short labels that stay distinct: paths whose ends are the same get the folders above, others a number."""
     shorts = [short_label(label) for label in labels]
+    for folders in range(2, _MOST_FOLDERS + 1):
+        shorts = [
+            short_label(label, folders) if shorts.count(short) > 1 else short
+            for label, short in zip(labels, shorts, strict=True)
+        ]
     seen: dict[str, int] = {}
     found: list[str] = []
     for short in shorts:

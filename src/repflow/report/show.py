@@ -2,15 +2,13 @@
 
 import io
 import shlex
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from repflow.drawing.labels import short_label
+from repflow.drawing.labels import short_labels
 from repflow.drawing.rich import cell, plain_table, words
 from repflow.report.answers import answers_of, studies_of
 from repflow.report.reading import read
@@ -54,7 +52,7 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     out.print(_subjects(own))
     if len(own) < len(run.subjects):
         out.print(words(f"and {len(run.subjects) - len(own)} more, variants of these", style="dim"))
-    shown = Shown(own, _policy(run), _names([str(subject.get("label")) for subject in run.subjects]))
+    shown = Shown(own, _policy(run), _names(run))
     studies = studies_of(run.info)
     for answer in answers_of(read(run), studies):
         out.print(words(f"{answer.headline}: {answer.evidence}"))
@@ -93,11 +91,10 @@ def _subjects(subjects: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _names(labels: Sequence[str]) -> dict[str, str]:
-    """Subjects in few characters; by their whole labels where these would be the same."""
-    short = {label: short_label(label) for label in labels}
-    times = Counter(short.values())
-    return {label: name if times[name] == 1 else label for label, name in short.items()}
+def _names(run: Run) -> dict[str, str]:
+    """What each subject is called, by its label."""
+    labels = [str(subject.get("label")) for subject in run.subjects]
+    return dict(zip(labels, short_labels(labels), strict=True))
 
 
 def _count(value: Any) -> str:

@@ -1,15 +1,19 @@
 """What settings classes share: flat names to sections and back, and the checks of their values."""
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from repflow.core import BadSetting, unknown
 
 LARGEST_SEED = 2**62
+P = ParamSpec("P")
+R = TypeVar("R")
 S = TypeVar("S")
 
 
@@ -120,3 +124,25 @@ def shortened(value: object) -> str:
         f"about 10^{len(bin(value)) * 3 // 10}" if isinstance(value, int) and value.bit_length() > 4096 else repr(value)
     )
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+def named(subjects: object) -> tuple[str, ...]:
+    """Subjects given as one name or a list of names. Raises BadSetting for anything else."""
+    given = (subjects,) if isinstance(subjects, str) else subjects
+    if not isinstance(given, Sequence) or not all(isinstance(subject, str) for subject in given):
+        raise BadSetting(f"subjects must be a list of names, got {subjects!r}")
+    return tuple(given)
+
+
+def told(call: Callable[P, R]) -> Callable[P, R]:
+    """The same function, which answers a setting that it has not with the name of the nearest one it has."""
+
+    @functools.wraps(call)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        known = inspect.signature(call).parameters
+        for name in kwargs:
+            if name not in known:
+                raise unknown("setting", name[:60], known)
+        return call(*args, **kwargs)
+
+    return checked

@@ -52,22 +52,15 @@ def depth_curves(rows: pd.DataFrame, summary: pd.DataFrame, subjects: tuple[Subj
 
 def _subject(subject: Subject, uid: str, rows: pd.DataFrame, summary: pd.DataFrame) -> Iterator[Trace]:
     blocks = rows[~is_final(rows["site"], rows["depth"])]
-    if blocks["control"].notna().any():
-        yield _bare(
-            f"{uid}-control",
-            x=rounded(blocks["depth"]),
-            y=rounded(blocks["control"]),
-            mode="lines",
-            line={"color": subject.style.colour, "dash": "dot", "width": 1},
-        )
-    if blocks["lens"].notna().any():
-        yield _bare(
-            f"{uid}-lens",
-            x=rounded(blocks["depth"]),
-            y=rounded(blocks["lens"]),
-            mode="lines",
-            line={"color": subject.style.colour, "dash": "dashdot", "width": 1.2},
-        )
+    for column, line in (("control", {"dash": "dot", "width": 1}), ("lens", {"dash": "dashdot", "width": 1.2})):
+        if blocks[column].notna().any():
+            yield _bare(
+                f"{uid}-{column}",
+                x=rounded(blocks["depth"]),
+                y=rounded(blocks[column]),
+                mode="lines",
+                line={"color": subject.style.colour, **line},
+            )
     yield from subject_traces(subject, uid, rows.rename(columns={"accuracy": "value", "n_test": "n_examples"}))
     for _, row in summary[summary["verdict"] == ABOVE].iterrows():
         for name, depth, height, symbol in (

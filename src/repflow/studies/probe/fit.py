@@ -60,9 +60,7 @@ def fit_place(
     keeper: Keeper,
 ) -> Fitted:
     """Train the probes of all sites at a place on the examples kept, bool [N], and save what they say."""
-    states = file.states(place)
-    # Only a selection is a copy: the file is read site by site.
-    return _fit(reading, place, states if kept.all() else states[:, kept], kept, settings, device, keeper)
+    return _fit(reading, place, _states(file, place, kept), kept, settings, device, keeper)
 
 
 def fit_value(
@@ -77,9 +75,9 @@ def fit_value(
 ) -> Fitted:
     """Fit the readouts of all sites at a place on the examples kept, bool [N], and save which values they name."""
     begun = time.perf_counter()
-    states, probing = file.states(aim.place.name), settings.probing
+    probing = settings.probing
     found = fit_values(
-        states if kept.all() else states[:, kept],
+        _states(file, aim.place.name, kept),
         values.of(kept),
         np.array(reading.groups)[kept],
         seeds=probing.seeds,
@@ -94,6 +92,12 @@ def fit_length(reading: ProbeReading, kept: np.ndarray, settings: ProbeSettings,
     """Train the same probe on the number of tokens alone."""
     tokens = np.array([[[len(example.ids)] for example in reading.examples]], dtype=np.float32)
     return _fit(reading, LENGTH, tokens[:, kept], kept, settings, "cpu", keeper)
+
+
+def _states(file: FeatureFile, place: str, kept: np.ndarray) -> np.ndarray:
+    """Only a selection is a copy: the file is read site by site."""
+    states = file.states(place)
+    return states if kept.all() else states[:, kept]
 
 
 def _fit(

@@ -100,11 +100,8 @@ class Probing:
         if "value" not in reading.targets:
             return gathered
         values = values_of(reading.examples, reading.choices, subject)
-        lens, sites, found = (
-            lens_of(subject, values.tokens),
-            [tap.site for tap in subject.taps],
-            dict[str, np.ndarray](),
-        )
+        lens, sites = lens_of(subject, values.tokens), [tap.site for tap in subject.taps]
+        found: dict[str, np.ndarray] = {}
         for place in reading.places:
             key = f"{reading.key}/lens/{place.name}"
             part = self.writer.read_part(key)
