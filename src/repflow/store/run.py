@@ -84,6 +84,11 @@ class Run:
         return self._table(name, row_type)
 
     @cached_property
+    def parts(self) -> dict[str, Self]:
+        """The runs inside this one by their names, in order; empty for a run of one study. Raises as `load`."""
+        return {part["name"]: type(self).load(self.directory / part["name"]) for part in self.info.get("parts") or []}
+
+    @cached_property
     def findings(self) -> list[dict[str, Any]]:
         """Signatures and verdicts; empty when the study drew none."""
         return read_findings(self.directory / layout.FINDINGS, self._bytes(layout.FINDINGS))
