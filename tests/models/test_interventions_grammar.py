@@ -23,6 +23,7 @@ from repflow.models.interventions.ways import WAYS
         ("attention_window:1,block.0-1", Order("attention_window", 1, (0, 1), False)),
         ("attention_self:block.2", Order("attention_self", None, (2,), False)),
         ("residual_scaled:-1.5,block.0", Order("residual_scaled", -1.5, (0,), False)),
+        ("residual_scaled:0,block.-1", Order("residual_scaled", 0.0, (-1,), False)),
         ("ssm_clamp_a:0", Order("ssm_clamp_a", Clamp(0.0, 1.0), None, False)),
         ("ssm_clamp_a:-inf:0.25,block.1", Order("ssm_clamp_a", Clamp(-math.inf, 0.25), (1,), False)),
     ],
@@ -36,11 +37,12 @@ def test_what_is_written_is_read(text: str, order: Order) -> None:
     ("text", "error", "says"),
     [
         ("norm_rest", UnknownName, "did you mean norm_reset"),
-        ("norm_reset:3", BadSpec, "'3' is not a place; write block.3, block.0-5 or final"),
+        ("norm_reset:3", BadSpec, "'3' is not a place; write block.3, block.0-5, block.-1"),
         ("norm_reset:", BadSpec, "'' is not a place"),
         ("norm_reset:block.3-1", BadSpec, "'block.3-1' is not a place"),
-        ("norm_reset:block.-1", BadSpec, "not a place"),
-        ("residual_cut:final", BadSpec, "'final' is not a place; write block.3 or block.0-5"),
+        ("norm_reset:block.-0", BadSpec, "'block.-0' is not a place"),
+        ("norm_reset:block.-2--1", BadSpec, "not a place"),
+        ("residual_cut:final", BadSpec, "'final' is not a place; write block.3, block.0-5, block.-1"),
         (
             "attention_window",
             BadSpec,
@@ -83,6 +85,7 @@ def hybrid() -> Loaded:
     ("text", "says"),
     [
         ("norm_reset:block.4", "there is no block.4, the model has block.0 to block.3"),
+        ("residual_cut:block.-5", "there is no block.-5, the model has block.0 to block.3"),
         ("residual_cut:block.2-9", "there is no block.9, the model has block.0 to block.3"),
         ("attention_self:block.0", "needs attention modules, present in block.1, block.3 only"),
         ("ssm_no_conv:block.1,block.3", "needs state-space mixers, present in block.0, block.2 only"),

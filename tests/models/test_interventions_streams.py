@@ -8,7 +8,8 @@ import torch
 from intervention_tools import logits, named, tokens, trained, typical
 from torch import Tensor, nn
 
-from repflow.models import Loaded, ablated, possible
+from repflow.models import Ablation, Loaded, ablated, possible
+from repflow.models.interventions.plan import planned
 from repflow.models.recording import recorded
 
 OWN = {
@@ -131,3 +132,11 @@ def test_half_precision_does_the_same_to_its_rounding(family: str) -> None:
         assert found.dtype == plain.dtype
         assert not torch.equal(found, plain), name
         assert (found.float() - wanted).norm() < 0.05 * wanted.norm(), name
+
+
+def test_blocks_are_counted_from_the_end_too(subject: Loaded) -> None:
+    last = subject.facts.n_blocks - 1
+    for written, same in ((f"{last}", "-1"), ("0", f"-{last + 1}")):
+        a, b = (planned(subject, Ablation("residual_cut", f"block.{place}")) for place in (written, same))
+        assert a.modules == b.modules
+        assert a.places == b.places

@@ -9,10 +9,11 @@ from repflow.studies.dynamics.study import Dynamics
 from repflow.studies.flow.study import Flow
 from repflow.studies.kit.study import Study
 from repflow.studies.lab.study import Lab
+from repflow.studies.paper.study import Paper
 from repflow.studies.probe.study import Probe
 from repflow.studies.steps.study import Steps
 
-STUDIES: tuple[Study, ...] = (Lab(), Steps(), Flow(), Probe(), Ablate(), Attribute(), Dynamics())
+STUDIES: tuple[Study, ...] = (Lab(), Paper(), Steps(), Flow(), Probe(), Ablate(), Attribute(), Dynamics())
 """In the order of the commands, of `repflow show` and of the page, where the rows of every run come last."""
 
 

@@ -9,6 +9,7 @@ from repflow.core import BadSpec, unknown
 from repflow.models.spec import Ablation
 
 _PLACE = re.compile(r"block\.(?P<first>[0-9]{1,6})(-(?P<last>[0-9]{1,6}))?")
+_FROM_THE_END = re.compile(r"block\.(-[1-9][0-9]{0,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Order:
     name: str
     value: Value
     blocks: tuple[int, ...] | None
-    """Block numbers in rising order; None for every block that has the part."""
+    """Block numbers in rising order, -1 for the last block; None for every block that has the part."""
     final: bool
     """Whether the final norm is meant too."""
 
@@ -90,7 +91,7 @@ INTERVENTIONS = tuple(RULES)
 
 
 def read_order(ablation: Ablation) -> Order:
-    """Reads an intervention: value first where it takes one, then places (`block.3`, `block.0-5`, `final`).
+    """Reads an intervention: value first where it takes one, then places (`block.3`, `block.0-5`, `block.-1`, `final`).
 
     Raises UnknownName for a name, BadSpec for an argument that does not fit.
     """
@@ -122,9 +123,12 @@ def _read_places(ablation: Ablation, rule: Rule, items: list[str]) -> tuple[tupl
     for item in items:
         if item == "final" and rule.final:
             continue
+        if behind := _FROM_THE_END.fullmatch(item):
+            blocks.add(int(behind[1]))
+            continue
         match = _PLACE.fullmatch(item)
         if match is None or int(match["last"] or match["first"]) < int(match["first"]):
-            places = "block.3, block.0-5 or final" if rule.final else "block.3 or block.0-5"
+            places = "block.3, block.0-5, block.-1 (the last)" + (" or final" if rule.final else "")
             raise BadSpec(f"@ablate={ablation}: {item!r} is not a place; write {places}")
         blocks.update(range(int(match["first"]), int(match["last"] or match["first"]) + 1))
     return tuple(sorted(blocks)), "final" in items

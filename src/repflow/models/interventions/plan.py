@@ -36,13 +36,15 @@ def planned(subject: "Loaded", ablation: Ablation) -> Plan:
     """Raises UnknownName, BadSpec, or BadSetting for what the subject cannot have."""
     order = read_order(ablation)
     blocks = len(block_taps(subject.taps))
-    if order.blocks and order.blocks[-1] >= blocks:
+    absent = [i for i in order.blocks or () if not -blocks <= i < blocks]
+    if absent:
         raise BadSetting(
-            f"{subject.facts.label}: @ablate={ablation}: there is no block.{order.blocks[-1]}, "
+            f"{subject.facts.label}: @ablate={ablation}: there is no block.{absent[-1]}, "
             f"the model has block.0 to block.{blocks - 1}"
         )
     found = _found(subject, order.name)
-    named = [f"block.{i}" for i in (range(blocks) if order.blocks is None else order.blocks)]
+    numbers = range(blocks) if order.blocks is None else sorted({i % blocks for i in order.blocks})
+    named = [f"block.{i}" for i in numbers]
     wanted = [place for place in [*named, *(["final"] if order.final else [])] if found.get(place)]
     if not wanted:
         raise _impossible(subject, ablation, found)

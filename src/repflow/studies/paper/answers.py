@@ -1,0 +1,66 @@
+"""What a paper run says before any table."""
+
+from typing import TYPE_CHECKING
+
+from repflow.drawing.labels import joined
+from repflow.drawing.source import Source
+from repflow.studies.kit.study import Answer
+from repflow.studies.paper.frames import Line, lines
+from repflow.studies.paper.rows import FAILS, HOLDS, UNDECIDED, UNTESTABLE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_WORDS = {HOLDS: "hold", FAILS: "fail", UNDECIDED: "are undecided", UNTESTABLE: "cannot be tested here"}
+
+
+def answers(source: Source) -> list[Answer]:
+    """How the claims fare on these models, and which of them hang on a choice."""
+    claims: pd.DataFrame | None = source.parts.get("paper")
+    if claims is None:
+        return []
+    found = verdicts(list(lines(claims)))
+    told = [
+        f"{joined(claim for claim, verdict in found.items() if verdict == wanted)} {words}"
+        for wanted, words in _WORDS.items()
+        if wanted in found.values()
+    ]
+    kinds = sorted({str(subject.kind) for subject in source.subjects})
+    small = "a claim holds where each of its statistics does, in every model"
+    count = sum(verdict == HOLDS for verdict in found.values())
+    headline = f"{count} of the paper's {len(found)} claims hold here"
+    evidence = f"{'; '.join(told)}. {_hanging(list(lines(claims)))}".strip()
+    return [Answer(headline, f"{evidence} ({small}; {len(source.subjects)} models, {joined(kinds)}.)")]
+
+
+def verdicts(found: list[Line]) -> dict[str, str]:
+    """By claim: it holds where each of its statistics does that could be tested, and fails where one does."""
+    by_claim: dict[str, list[str]] = {}
+    for line in found:
+        by_claim.setdefault(line.claim, []).append(str(line.about["verdict"]))
+    return {claim: _of(told) for claim, told in by_claim.items()}
+
+
+def _of(told: list[str]) -> str:
+    tested = [verdict for verdict in told if verdict != UNTESTABLE]
+    if not tested:
+        return UNTESTABLE
+    if FAILS in tested:
+        return FAILS
+    return HOLDS if set(tested) == {HOLDS} else UNDECIDED
+
+
+def _hanging(found: list[Line]) -> str:
+    """Which claims turn with a choice that the paper leaves open."""
+    turned: list[str] = []
+    for name, words in (
+        ("hf", "Hugging Face's list of states"),
+        ("all_tokens", "all tokens"),
+        ("centred", "centred states"),
+    ):
+        claims = dict.fromkeys(
+            line.claim for line in found if {line.about["verdict"], line.about[name]} == {HOLDS, FAILS}
+        )
+        if claims:
+            turned.append(f"{joined(claims)} with {words}")
+    return f"The opposite comes out of {joined(turned)}." if turned else ""
