@@ -1,12 +1,14 @@
-"""More tables of docs/results.md: attribution, paths, forgetting, values. `python tests/kits/zoo_tables.py` prints them."""
+"""More tables of docs/results.md, from the shipped runs: `python tests/kits/zoo_tables.py` prints them."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from zoo_results import RETRIEVE, RUNS, over_trainings, trainings
+from zoo_results import RETRIEVE, RUNS, by_logarithms, number, over_trainings, trainings
 
 from repflow.store import Run, open_run
 
@@ -34,19 +36,39 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles), *(f"| {' | '.join(row)} |" for row in rows)]
 
 
-def by_model(columns: Sequence[tuple[str, Callable[[str], float], float, int]], names: Sequence[str]) -> list[str]:
-    """A line a model: mean and interval over trainings of each column (title, value of a subject, scale, decimals)."""
+@dataclass(frozen=True)
+class Column:
+    """A quantity of a subject, and how it is told."""
+
+    title: str
+    value: Callable[[str], float]
+    decimals: int = 2
+    scale: float = 1
+    least: float = -math.inf
+    most: float = math.inf
+    logarithms: bool = False
+
+    def told(self, name: str) -> str:
+        """Of a model: its mean and interval over trainings, or the one number of a single training."""
+        if name in ALONE:
+            return number(self.value(f"zoo:{name}") * self.scale, self.decimals)
+        values = [self.value(subject) for subject in trainings(name)]
+        if self.logarithms:
+            return by_logarithms(values, self.scale, self.decimals)
+        return over_trainings(values, self.scale, self.decimals, self.most, self.least)
+
+
+def percent(title: str, value: Callable[[str], float], decimals: int = 0) -> Column:
+    return Column(title, value, decimals, 100, 0.0, 1.0)
+
+
+def by_model(columns: Sequence[Column], names: Sequence[str]) -> list[str]:
+    """A line a model."""
     rows: list[list[str]] = []
     for name in names:
-        alone = name in ALONE
-        cells = [name + (" (does not retrieve)" if alone else ""), "1" if alone else "3"]
-        for _, value, scale, decimals in columns:
-            if alone:
-                cells.append(f"{value(f'zoo:{name}') * scale:.{decimals}f}")
-            else:
-                cells.append(over_trainings([value(s) for s in trainings(name)], scale, decimals))
-        rows.append(cells)
-    return table(["model", "trainings", *(title for title, *_ in columns)], rows)
+        about = [name + " (does not retrieve)" * (name in ALONE), "1" if name in ALONE else "3"]
+        rows.append([*about, *(column.told(name) for column in columns)])
+    return table(["model", "trainings", *(column.title for column in columns)], rows)
 
 
 def adjacent(subject: str, blocks: Sequence[int]) -> float:
@@ -57,15 +79,16 @@ def adjacent(subject: str, blocks: Sequence[int]) -> float:
 
 
 def adjacent_table() -> list[str]:
-    def over(*blocks: int) -> Callable[[str], float]:
-        return lambda subject: adjacent(subject, blocks)
+    def over(title: str, *blocks: int) -> Column:
+        return Column(title, lambda subject: adjacent(subject, blocks), least=-1.0, most=1.0)
 
     columns = [
-        ("block 0", over(0), 1, 2),
-        ("blocks 1 to 3", over(1, 2, 3), 1, 2),
-        ("blocks 4 to 7", over(4, 5, 6, 7), 1, 2),
-        ("blocks 8 to 10", over(8, 9, 10), 1, 2),
-        ("block 11", over(11), 1, 2),
+        over("block 0", 0),
+        over("blocks 1 to 3", 1, 2, 3),
+        over("blocks 4 to 7", 4, 5, 6, 7),
+        over("blocks 8 to 10", 8, 9, 10),
+        over("block 11", 11),
+        Column("middle less block 11", lambda subject: adjacent(subject, (4, 5, 6, 7)) - adjacent(subject, (11,))),
     ]
     return by_model(columns, (*RETRIEVE, *ALONE))
 
@@ -84,12 +107,13 @@ def used(subject: str, bound: str) -> float:
 
 def path_table() -> list[str]:
     columns = [
-        ("path energy, rms", lambda s: path(s, "path_energy", "rms"), 1, 2),
-        ("v_glob, rms", lambda s: path(s, "v_glob", "rms"), 1, 2),
-        ("path energy, raw", lambda s: path(s, "path_energy", "raw"), 1, 0),
-        ("v_glob, raw", lambda s: path(s, "v_glob", "raw"), 1, 0),
-        ("envelope used (%)", lambda s: used(s, "envelope"), 100, 1),
-        ("Poincaré used (%)", lambda s: used(s, "poincare"), 100, 1),
+        Column("path energy, rms", lambda s: path(s, "path_energy", "rms")),
+        Column("path energy, unit", lambda s: path(s, "path_energy", "unit")),
+        Column("path energy, raw", lambda s: path(s, "path_energy", "raw"), 0, logarithms=True),
+        Column("v_glob, rms", lambda s: path(s, "v_glob", "rms")),
+        Column("v_glob, unit", lambda s: path(s, "v_glob", "unit")),
+        percent("envelope used (%)", lambda s: used(s, "envelope"), 1),
+        percent("Poincaré used (%)", lambda s: used(s, "poincare"), 1),
     ]
     return by_model(columns, (*RETRIEVE, *ALONE))
 
@@ -110,11 +134,12 @@ def half_life(subject: str) -> float:
 
 def forgetting_table() -> list[str]:
     columns = [
-        ("half-life (tokens)", half_life, 1, 1),
-        ("rho^64 allows (%)", lambda s: blocks_of(s, "memory", "bound").median(), 100, 0),
-        ("left after 64 tokens, mean (%)", lambda s: blocks_of(s, "memory_mean", "measured").median(), 100, 0),
-        ("bound on the state over largest state", lambda s: blocks_of(s, "state_norm", "ratio").median(), 1, 0),
-    ]
+        Column("half-life (tokens)", half_life, 1, logarithms=True),
+        percent("rho^64 allows (%)", lambda s: float(blocks_of(s, "memory", "bound").median())),
+        percent("left after 64 tokens, mean (%)", lambda s: float(blocks_of(s, "memory_mean", "measured").median())),
+        Column("bound on a state / largest", lambda s: float(blocks_of(s, "state_norm", "ratio").median()), 0,
+               logarithms=True),
+    ]  # fmt: skip
     return by_model(columns, (*WITH_STATES, "mamba-tiny"))
 
 
@@ -158,7 +183,8 @@ def attribution_table() -> list[str]:
 
 
 def _difference(row: pd.Series) -> str:
-    return f"{row['difference']:+.2f} [{row['difference_low']:.2f}, {row['difference_high']:.2f}]"
+    low, high = (number(row[f"difference_{end}"], 2) for end in ("low", "high"))
+    return f"{number(row['difference'], 2, '+')} [{low}, {high}]"
 
 
 def depth_slope(architecture: str, metric: str, times_sites: bool) -> str:
@@ -187,9 +213,7 @@ def value_rows(subject: str, place: str = "ask") -> pd.DataFrame:
 
 def value_summary(subject: str, place: str, target: str = "value") -> pd.Series:
     rows = frame("values", "probe_summary")
-    return rows[
-        (rows["subject"] == subject) & (rows["position"] == place) & (rows["target"] == target)
-    ].iloc[0]
+    return rows[(rows["subject"] == subject) & (rows["position"] == place) & (rows["target"] == target)].iloc[0]
 
 
 if __name__ == "__main__":
