@@ -11,7 +11,11 @@ from scipy import stats
 from repflow.store import open_run
 
 RUNS = Path(__file__).parents[2] / "studies" / "zoo"
-RETRIEVE = ("pythia-tiny", "llama-tiny", "mamba2-tiny", "hybrid-tiny")
+PAGE = (RUNS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+PROSE = "\n".join(line for line in PAGE.splitlines() if not line.startswith("|"))
+TRANSFORMERS = ("pythia-tiny", "llama-tiny")
+OTHERS = ("mamba2-tiny", "hybrid-tiny")
+RETRIEVE = (*TRANSFORMERS, *OTHERS)
 THIRDS = {"early": (0.0, 1 / 3), "middle": (1 / 3, 2 / 3), "late": (2 / 3, 1.0)}
 
 

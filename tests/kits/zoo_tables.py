@@ -8,13 +8,13 @@ from functools import cache
 import numpy as np
 import pandas as pd
 from scipy import stats
-from zoo_results import RETRIEVE, RUNS, by_logarithms, number, over_trainings, trainings
+from zoo_results import OTHERS, RETRIEVE, RUNS, by_logarithms, number, over_trainings, trainings
 
 from repflow.store import Run, open_run
 
 ALONE = ("mamba-tiny", "gpt-neo-tiny")
 """Those that do not retrieve: one training each."""
-WITH_STATES = ("mamba2-tiny", "hybrid-tiny")
+WITH_STATES = OTHERS
 DRAWN = ("normal", "xavier", "kaiming", "orthogonal")
 LAG = 64
 """Tokens after which memory is told."""
@@ -78,17 +78,22 @@ def adjacent(subject: str, blocks: Sequence[int]) -> float:
     return float(rows.set_index("site")["value"][[f"block.{block}" for block in blocks]].mean())
 
 
+EARLY, MIDDLE, LATE, LAST = (1, 2, 3), (4, 5, 6, 7), (8, 9, 10), (11,)
+"""Blocks 0 and 11, where steps are of another kind, stand apart."""
+
+
 def adjacent_table() -> list[str]:
-    def over(title: str, *blocks: int) -> Column:
+    def over(title: str, blocks: Sequence[int]) -> Column:
         return Column(title, lambda subject: adjacent(subject, blocks), least=-1.0, most=1.0)
 
     columns = [
-        over("block 0", 0),
-        over("blocks 1 to 3", 1, 2, 3),
-        over("blocks 4 to 7", 4, 5, 6, 7),
-        over("blocks 8 to 10", 8, 9, 10),
-        over("block 11", 11),
-        Column("middle less block 11", lambda subject: adjacent(subject, (4, 5, 6, 7)) - adjacent(subject, (11,))),
+        over("block 0", (0,)),
+        over("blocks 1 to 3", EARLY),
+        over("blocks 4 to 7", MIDDLE),
+        over("blocks 8 to 10", LATE),
+        over("block 11", LAST),
+        Column("middle less early", lambda subject: adjacent(subject, MIDDLE) - adjacent(subject, EARLY)),
+        Column("middle less block 11", lambda subject: adjacent(subject, MIDDLE) - adjacent(subject, LAST)),
     ]
     return by_model(columns, (*RETRIEVE, *ALONE))
 
