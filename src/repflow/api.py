@@ -182,6 +182,7 @@ def attribute(
     tokens: str | Sequence[str] = ("all", "no_sink"),
     calibration: int = 8,
     replicates: int = 200,
+    keep_replicates: bool = True,
     seed: int = 0,
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",

@@ -1,20 +1,27 @@
 """docs/results.md says what the shipped runs of three trainings say."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
-from zoo_results import RETRIEVE, RUNS, flow_table, probe_table, summary, third, trainings
+from zoo_results import (
+    OTHERS,
+    PAGE,
+    PROSE,
+    RETRIEVE,
+    RUNS,
+    TRANSFORMERS,
+    flow_table,
+    probe_table,
+    summary,
+    third,
+    trainings,
+)
+from zoo_tables import adjacent_table, attribution_table, depth_slope, forgetting_table, path_table
 
 from repflow.store import open_run
 from repflow.studies.catalogue import study
 from repflow.studies.kit.fields import flat, from_flat, named
-
-PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
-PROSE = "\n".join(line for line in PAGE.splitlines() if not line.startswith("|"))
-TRANSFORMERS = ("pythia-tiny", "llama-tiny")
-OTHERS = ("mamba2-tiny", "hybrid-tiny")
 
 
 def values(names: tuple[str, ...], part: str, variant: str = "raw") -> list[float]:
@@ -27,10 +34,13 @@ def test_the_tables_are_the_runs() -> None:
 
 
 def test_intervals_in_sentences_stand_in_the_tables() -> None:
-    pattern = r"-?[\d.]+ \[-?[\d.]+, [\d.]+\]"
+    pattern = r"[-+]?\d[\d.,]* \[-?\d[\d.,]*, -?\d[\d.,]*\]"
+    tables = (flow_table, probe_table, attribution_table, adjacent_table, path_table, forgetting_table)
+    known = [line for made in tables for line in made()]
+    known += [depth_slope(kind, "v_glob", True) for kind in ("attention", "ssm")]
     told = re.findall(pattern, PROSE)
-    assert told
-    assert not set(told) - set(re.findall(pattern, "\n".join([*flow_table(), *probe_table()])))
+    assert len(told) > 10
+    assert not set(told) - set(re.findall(pattern, "\n".join(known)))
 
 
 def test_early_likeness_sets_every_transformer_apart() -> None:

@@ -11,7 +11,11 @@ from scipy import stats
 from repflow.store import open_run
 
 RUNS = Path(__file__).parents[2] / "studies" / "zoo"
-RETRIEVE = ("pythia-tiny", "llama-tiny", "mamba2-tiny", "hybrid-tiny")
+PAGE = (RUNS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+PROSE = "\n".join(line for line in PAGE.splitlines() if not line.startswith("|"))
+TRANSFORMERS = ("pythia-tiny", "llama-tiny")
+OTHERS = ("mamba2-tiny", "hybrid-tiny")
+RETRIEVE = (*TRANSFORMERS, *OTHERS)
 THIRDS = {"early": (0.0, 1 / 3), "middle": (1 / 3, 2 / 3), "late": (2 / 3, 1.0)}
 
 
@@ -20,12 +24,30 @@ def trainings(name: str) -> list[str]:
     return [f"zoo:{name}", *(f"seed{seed}/{name}/model" for seed in (1, 2))]
 
 
-def over_trainings(values: list[float], scale: float = 1, decimals: int = 2, most: float = math.inf) -> str:
-    """Mean and 95% interval over trainings, by Student's t, cut at `most`."""
+def over_trainings(
+    values: list[float], scale: float = 1, decimals: int = 2, most: float = math.inf, least: float = -math.inf
+) -> str:
+    """Mean and 95% interval over trainings, by Student's t, cut at `least` and `most`."""
     mean = float(np.mean(values))
     half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
-    told = [min(x, most) * scale for x in (mean, mean - half, mean + half)]
-    return f"{told[0]:.{decimals}f} [{told[1]:.{decimals}f}, {told[2]:.{decimals}f}]"
+    return told([max(least, min(x, most)) * scale for x in (mean, mean - half, mean + half)], decimals)
+
+
+def by_logarithms(values: list[float], scale: float = 1, decimals: int = 2) -> str:
+    """Geometric mean and 95% interval over trainings, of what is positive and spans orders of magnitude."""
+    logs = np.log(values)
+    half = float(stats.t.ppf(0.975, len(logs) - 1) * np.std(logs, ddof=1) / math.sqrt(len(logs)))
+    return told([math.exp(x) * scale for x in (logs.mean(), logs.mean() - half, logs.mean() + half)], decimals)
+
+
+def told(estimate: list[float], decimals: int) -> str:
+    value, low, high = (number(x, decimals) for x in estimate)
+    return f"{value} [{low}, {high}]"
+
+
+def number(value: float, decimals: int, sign: str = "") -> str:
+    """A number as the page has it, without a minus before nothing."""
+    return f"{round(value, decimals) + 0.0:{sign},.{decimals}f}"
 
 
 def third(subject: str, part: str, variant: str) -> float:

@@ -1,6 +1,7 @@
 """The models that come with the package."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,11 @@ def test_sizes_are_within_a_tenth_and_vocabularies_one():
     assert max(sizes) <= 1.1 * min(sizes)
     assert len({f.tokenizer_sha256 for f in facts}) == 1
     assert len({f.weights_sha256 for f in facts}) == len(TRAINED)
+
+
+def test_the_zoo_stays_small():
+    folder = Path(zoo_source(TRAINED[0])).parent
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.suffix not in (".py", ".pyc")) < 28e6
 
 
 def test_generates(subject):

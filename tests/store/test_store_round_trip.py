@@ -198,6 +198,16 @@ def test_findings_replicates_and_info_come_back(make_run: MakeRun) -> None:
     assert run.subjects[0]["label"] == "m"
 
 
+def test_lines_without_replicates_take_no_room_and_come_back_nan(make_run: MakeRun) -> None:
+    replicates = np.arange(600.0).reshape(6, 100)
+    replicates[[0, 3, 4]] = np.nan
+    whole = make_run("whole", [layer_row() for _ in range(6)], run_info("m"), replicates={"layers": np.ones((6, 100))})
+    run = make_run("r", [layer_row() for _ in range(6)], run_info("m"), replicates={"layers": replicates})
+    np.testing.assert_array_equal(run.replicates["layers"], replicates)
+    sizes = [(each.directory / "replicates.safetensors").stat().st_size for each in (whole, run)]
+    assert sizes[0] - sizes[1] > 1000
+
+
 def test_replicates_must_fit_their_table(make_run: MakeRun) -> None:
     with pytest.raises(ValueError, match="the table has 1 rows"):
         make_run("a", [layer_row()], run_info("m"), replicates={"layers": np.zeros((2, 5))})

@@ -9,7 +9,7 @@ import yaml
 from zoo_kit import prose
 
 from repflow.cli import main
-from repflow.core import CallerError
+from repflow.core import CallerError, StoreConflict
 from repflow.store import open_run
 from repflow.studies.kit.settings import OutputSettings
 from repflow.studies.lab.settings import LabPlace, LabSettings
@@ -121,6 +121,43 @@ def test_cells_that_are_done_are_not_trained_again(data: Path, tmp_path: Path, m
     run = run_lab(settings(grid, data, out, resume=True))
     assert run is not None
     assert len(run.subjects) == 3
+
+
+def test_a_failed_cell_is_tried_again_when_the_run_is_resumed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = grid_file(tmp_path, losses={"none": {}})
+    out = tmp_path / "run"
+    true, tried = cells.learn, []
+
+    def learn(model: Any, cell: Any, *rest: Any) -> Any:
+        tried.append(cell.name)
+        if tried == ["attention:0"]:
+            raise MemoryError("for now")
+        return true(model, cell, *rest)
+
+    monkeypatch.setattr(cells, "learn", learn)
+    assert run_lab(settings(grid, data, out, only=("attention:0", "neox:0"))) is None
+    run = run_lab(settings(grid, data, out, resume=True))
+    assert run is not None
+    assert tried == ["attention:0", "neox:0", "attention:0", "bare:0"]
+    assert [row["label"] for row in run.subjects] == ["attention:0", "neox:0", "bare:0"]
+    assert run.table("failures").empty
+
+
+def test_a_resumed_run_must_read_the_same_texts(data: Path, tmp_path: Path) -> None:
+    grid = grid_file(tmp_path, losses={"none": {}})
+    out = tmp_path / "run"
+    assert run_lab(settings(grid, data, out, only=("attention:0",))) is None
+    moved, other = tmp_path / "moved", tmp_path / "other"
+    for folder, text in ((moved, prose()[:120_000]), (other, prose()[:110_000])):
+        folder.mkdir()
+        (folder / "prose.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(StoreConflict, match="data_sha256: was"):
+        run_lab(settings(grid, other, out, resume=True))
+    with pytest.raises(StoreConflict, match="data_sha256: was"):
+        run_lab(settings(grid, other, out, only=("neox:0",)))
+    assert run_lab(settings(grid, moved, out, only=("neox:0",))) is None
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from callback_kit import LAST, MEASURE, STEPS, TASK, flow_callback, fresh, same_rows, steps_of, subject, trainer
 
 import repflow
 from repflow.core import BadFile, BadSetting, CallerError, Interrupted
-from repflow.store import Run, join
+from repflow.store import Run, compare, join
 from repflow.studies.kit.settings import MeasureSettings
+from repflow.studies.kit.thirds import thirds
 from repflow.training import measure_snapshots
 from repflow.training import series as _series
 
@@ -110,6 +113,22 @@ def test_less_can_be_kept(trainings: Path, tmp_path: Path) -> None:
     assert run.replicates == {}
     assert set(run.layers["metric"]) == {"inter_token_cosine"}
     assert run.paths["step"].unique().tolist() == [0, LAST]
+
+
+def test_replicates_that_nothing_reads_can_be_left_out(trainings: Path, measured: Run, tmp_path: Path) -> None:
+    thin = measure_snapshots(snapshots(trainings), tmp_path / "run", TASK, MEASURE, keep_replicates="read")
+    same_rows(thin, measured)
+    for name in ("layers", "paths"):
+        kept, whole = thin.replicates[name], measured.replicates[name]
+        held = ~np.isnan(kept).all(axis=1)
+        assert np.array_equal(kept[held], whole[held], equal_nan=True)
+        assert held.sum() < len(held)
+    drawn, as_before = (thirds(run.layers, run.replicates).replicates for run in (thin, measured))
+    assert drawn is not None
+    assert as_before is not None
+    assert np.isfinite(drawn).any()
+    assert np.array_equal(drawn, as_before, equal_nan=True)
+    pd.testing.assert_frame_equal(compare(thin, thin), compare(measured, measured))
 
 
 def test_mistakes_are_found_before_anything_is_loaded(trainings: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from repflow.studies.kit.record import Reading, Record, Tables, Where, with_unit
 from repflow.studies.kit.settings import FlowSettings
 
 COMMAND = "train-flow"
+_THIRDS_OF = "inter_token_cosine"
 _ROWS = {"layers": LayerRow, "pairs": PairRow, "paths": PathRow}
 
 
@@ -34,7 +35,8 @@ class Series:
     settings: dict[str, Any]
     command: str
     seed: int
-    keep_replicates: bool = True
+    keep_replicates: bool | Literal["read"] = True
+    """`read`: of the lines that the report, `show` and `compare` read alone."""
     _reads: dict[str, str] = field(default_factory=dict[str, str])
     """A digest of the examples that each claimed subject reads."""
     _lost: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
@@ -118,8 +120,10 @@ class Series:
                 "timings": found.timings | {"total_s": round(found.seconds, 3)},
                 "warnings": list(dict.fromkeys(found.warnings)),
             }
-            rows = found.rows
-            writer.finish(rows["layers"], rows["pairs"], rows["paths"], info, replicates=found.replicates())
+            rows, drawn = found.rows, found.replicates()
+            if self.keep_replicates == "read":
+                drawn = {name: thinned(rows[name], array) for name, array in drawn.items()}
+            writer.finish(rows["layers"], rows["pairs"], rows["paths"], info, replicates=drawn)
 
     def _part(self, writer: RunWriter, label: str, step: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         # A step that was lost may have rows of a training that came to nothing.
@@ -197,6 +201,23 @@ class _Gathered:
 
     def replicates(self) -> dict[str, np.ndarray]:
         return {name: np.concatenate(arrays) for name, arrays in self.drawn.items()}
+
+
+def thinned(rows: Sequence[LayerRow | PathRow], replicates: np.ndarray) -> np.ndarray:
+    """Replicates [rows, B], NaN in lines that nothing reads.
+
+    Read are the lines of a subject's last step, which `compare` takes, and likeness in the blocks at every step, from
+    which the thirds of depth have their intervals.
+    """
+    last: dict[str, int] = {}
+    for row in rows:
+        last[row.subject] = max(last.get(row.subject, 0), row.step or 0)
+    read = [row.step == last[row.subject] or _of_a_third(row) for row in rows]
+    return np.where(np.array(read)[:, None], replicates, np.nan)
+
+
+def _of_a_third(row: LayerRow | PathRow) -> bool:
+    return isinstance(row, LayerRow) and row.metric == _THIRDS_OF and row.site.startswith("block.")
 
 
 def _told(warnings: Mapping[int, Sequence[str]]) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from repflow.core import BadSetting, CallerError, Interrupted, SubjectFacts, local_path
 from repflow.engines import Progress
@@ -26,7 +27,7 @@ def measure_snapshots(
     *,
     units: Sequence[int] | None = None,
     model: ModelSettings | None = None,
-    keep_replicates: bool = True,
+    keep_replicates: bool | Literal["read"] = True,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Run:
@@ -39,7 +40,8 @@ def measure_snapshots(
             returned as it is.
         task, measure, units, model: as in FlowCallback, and the settings of `repflow flow` that say how a model is
             loaded.
-        keep_replicates: write the bootstrap replicates, which paired intervals need and which are most of the bytes.
+        keep_replicates: write the bootstrap replicates, which paired intervals need and which are most of the bytes;
+            "read" keeps those of the lines that the report, `show` and `compare` read.
         overwrite: replace the run that stands in `out`.
         progress: told of the run's course; silent without it.
 

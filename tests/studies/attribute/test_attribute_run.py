@@ -228,6 +228,16 @@ def test_a_resumed_run_neither_measures_nor_draws_again(tmp_path: Path, monkeypa
     assert np.array_equal(resumed.replicates["layers"], whole.replicates["layers"])
 
 
+def test_without_replicates_the_numbers_are_the_same(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"schemes": ["config"], "seeds": 2, **QUICK}
+    kept = repflow.attribute(TINY["gpt_neox"], out=tmp_path / "kept", **settings)
+    bare = repflow.attribute(TINY["gpt_neox"], out=tmp_path / "bare", keep_replicates=False, **settings)
+    pd.testing.assert_frame_equal(bare.table("shares"), kept.table("shares"))
+    pd.testing.assert_frame_equal(bare.layers, kept.layers)
+    assert not bare.replicates
+    assert not (tmp_path / "bare" / "replicates.safetensors").exists()
+
+
 def test_a_draw_that_breaks_is_left_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(subject: Any, init: Init) -> Any:
         context = reinitialised(subject, init)

@@ -74,5 +74,5 @@ def _measure(specs: Sequence[SubjectSpec], attributing: Attributing, record: Att
     writer.write_table("shares", shares, ShareRow)
     writer.write_table("schemes", scheme_rows(tables, groups), SchemeRow)
     info = run_info(record, settings.attribution.seed, started) | {"power": powers(shares)}
-    replicates = tables.replicates()
+    replicates = tables.replicates() if settings.attribution.keep_replicates else None
     writer.finish(tables.layers, tables.pairs, tables.paths, info, findings_of(shares), replicates=replicates)

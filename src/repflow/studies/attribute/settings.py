@@ -30,6 +30,8 @@ class AttributionSettings:
     """Further examples that centre and standardise the features; 0 leaves these variants out."""
     replicates: int = 200
     """Bootstrap replicates behind every interval."""
+    keep_replicates: bool = True
+    """Keep the replicates, which `repflow compare` pairs by and which are most of the bytes; no number needs them."""
     seed: int = 0
     """Seeds draws, examples and bootstrap weights."""
 

@@ -33,7 +33,8 @@ Part = tuple[dict[str, np.ndarray], dict[str, Any]]
 def run_lab(settings: LabSettings, progress: Progress | None = None) -> Run | None:
     """Train and measure every cell that is not yet; None where cells of the grid are still to do.
 
-    A cell that fails is kept with its reason and named; the others go on. Raises a CallerError for a grid, a folder or
+    A cell that fails is kept with its reason and named, the others go on; resumed, an unfinished run tries it again.
+    Raises a CallerError for a grid, a folder or
     a device that will not do, before the first cell; Interrupted, what is done stays.
     """
     progress = progress or Silent()
@@ -44,16 +45,16 @@ def run_lab(settings: LabSettings, progress: Progress | None = None) -> Run | No
             raise BadSetting(f"--{name} needs --out, where the rest goes, too")
     lab = _Lab(settings, grid, chosen, progress)
     if settings.place.only and out.out is not None:
-        with RunWriter.create(out.out, kept_of(grid), "lab", resume=True, free=LAB_FREE) as writer:
+        with RunWriter.create(out.out, lab.kept, "lab", resume=True, free=LAB_FREE) as writer:
             if not writer.finished and not lab.measure(writer):
                 return None
         out = replace(out, resume=True)
-    return written("lab", kept_of(grid), out, progress, lambda writer: _whole(lab, writer), LAB_FREE)
+    return written("lab", lab.kept, out, progress, lambda writer: _whole(lab, writer), LAB_FREE)
 
 
-def kept_of(grid: Grid) -> dict[str, Any]:
-    """What run.json keeps of the settings: a resumed run must be of the same grid."""
-    return {"grid": grid.name, "cells": dict(grid.given), "tokens": grid.tokens}
+def kept_of(grid: Grid, data_sha256: str) -> dict[str, Any]:
+    """What run.json keeps of the settings: a resumed run must be of the same grid and the same texts."""
+    return {"grid": grid.name, "cells": dict(grid.given), "tokens": grid.tokens, "data_sha256": data_sha256}
 
 
 def chosen_cells(grid: Grid, only: Sequence[str]) -> list[Cell]:
@@ -77,14 +78,18 @@ class _Lab:
         self._data = local_path(settings.place.data)
         self._device = "cpu" if on_cpu(settings.place.device) else "cuda"
         # What no cell can do without is missed before the first.
-        read_corpus(self._data)
+        self.kept = kept_of(grid, read_corpus(self._data).sha256)
 
     def measure(self, writer: RunWriter) -> bool:
         """Whether every cell of the grid is there; the tables are written then."""
         begun = time.perf_counter()
-        left = [cell for cell in self._cells if writer.read_part(cell.name) is None]
-        if len(left) < len(self._cells):
+        known = {cell: part for cell in self._cells if (part := writer.read_part(cell.name))}
+        left = [cell for cell in self._cells if cell not in known or "lost" in known[cell][1]]
+        if known:
             self._progress.note(f"{len(self._cells) - len(left)} of {len(self._cells)} cells are done already")
+        again = [cell.name for cell in left if cell in known]
+        if again:
+            self._progress.note(f"tried again, since they failed before: {', '.join(again)}")
         if left:
             self._progress.begin(f"lab {self._grid.name}", len(left), "cell")
         for cell, (arrays, meta) in self._done(left):
