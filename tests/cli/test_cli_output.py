@@ -86,6 +86,17 @@ def test_a_long_run_says_how_long_it_will_take(
     assert all(re.fullmatch(r"a model on text: \d+/10 examples, about \d+ s left", line) for line in said[1:-1])
 
 
+def test_progress_is_silent_where_the_environment_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REPFLOW_PROGRESS", "0")
+    with _progress.watching() as progress:
+        progress.note("loading")
+        progress.begin("a model on text", 1)
+        progress.advance(1, 100)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_progress_in_a_terminal_is_a_bar() -> None:
     ours, theirs = pty.openpty()
     said = io.StringIO()
