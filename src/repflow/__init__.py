@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from repflow.api import ablate, attribute, compare, dynamics, flow, open, probe
     from repflow.core import RepflowError
     from repflow.report.run import Run
-    from repflow.studies.flow.watch import Watch, watch
+    from repflow.training.watch import Watch, watch
 
 __all__ = [
     "RepflowError",
@@ -35,7 +35,7 @@ __all__ = [
 _HOMES = {
     "RepflowError": "repflow.core",
     "Run": "repflow.report.run",
-    "Watch": "repflow.studies.flow.watch",
+    "Watch": "repflow.training.watch",
     "ablate": "repflow.api",
     "attribute": "repflow.api",
     "compare": "repflow.api",
@@ -43,7 +43,7 @@ _HOMES = {
     "flow": "repflow.api",
     "open": "repflow.api",
     "probe": "repflow.api",
-    "watch": "repflow.studies.flow.watch",
+    "watch": "repflow.training.watch",
 }
 
 

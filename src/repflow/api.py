@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from repflow.engines import Progress
 from repflow.report.run import Run
 from repflow.studies.catalogue import study
+from repflow.studies.kit.bars import shown
 from repflow.studies.kit.fields import from_flat, named, told
 from repflow.studies.kit.settings import ZOO
 
@@ -49,12 +50,13 @@ def flow(
     resume: bool = False,
     overwrite: bool = False,
     shard: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> Run:
     """Measure how representations flow through the depth of models; the command `repflow flow` from Python.
 
     `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
-    told of the run's course. The others are the settings of the command: `repflow flow --help` says what each is.
+    whether to show a bar, where this is a terminal or a notebook, or an object that is told of the run's course. The
+    others are the settings of the command: `repflow flow --help` says what each is.
 
     Returns the finished run.
     Raises a RepflowError for anything the caller can mend.
@@ -96,12 +98,13 @@ def probe(
     resume: bool = False,
     overwrite: bool = False,
     shard: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> Run:
     """Find where in depth a task's answer is linearly readable; the command `repflow probe` from Python.
 
     `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
-    told of the run's course. The others are the settings of the command: `repflow probe --help` says what each is.
+    whether to show a bar, where this is a terminal or a notebook, or an object that is told of the run's course. The
+    others are the settings of the command: `repflow probe --help` says what each is.
 
     Returns the finished run: `.probes`, and `.table(name)` for probe_classes, probe_summary, answers and telling.
     Raises a RepflowError for anything the caller can mend.
@@ -145,12 +148,13 @@ def ablate(
     resume: bool = False,
     overwrite: bool = False,
     shard: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> Run:
     """Measure what a change inside a model does to its flow, loss and answers; `repflow ablate` from Python.
 
     `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
-    told of the run's course. The others are the settings of the command: `repflow ablate --help` says what each is.
+    whether to show a bar, where this is a terminal or a notebook, or an object that is told of the run's course. The
+    others are the settings of the command: `repflow ablate --help` says what each is.
 
     Returns the finished run: `.table("ablations")` sets every change beside the model without it, and the changed
     subjects stand in `.layers`.
@@ -195,12 +199,13 @@ def attribute(
     resume: bool = False,
     overwrite: bool = False,
     shard: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> Run:
     """Say how much of the likeness of tokens random weights show; the command `repflow attribute` from Python.
 
     `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
-    told of the run's course. The others are the settings of the command: `repflow attribute --help` says what each is.
+    whether to show a bar, where this is a terminal or a notebook, or an object that is told of the run's course. The
+    others are the settings of the command: `repflow attribute --help` says what each is.
 
     Returns the finished run: `.table("shares")`, `.table("schemes")`, `.findings`, and `.layers` of every draw.
     Raises a RepflowError for anything the caller can mend.
@@ -240,12 +245,13 @@ def dynamics(
     resume: bool = False,
     overwrite: bool = False,
     shard: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> Run:
     """Measure how fast state-space blocks forget and how far back influence reaches; `repflow dynamics` from Python.
 
     `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
-    told of the run's course. The others are the settings of the command: `repflow dynamics --help` says what each is.
+    whether to show a bar, where this is a terminal or a notebook, or an object that is told of the run's course. The
+    others are the settings of the command: `repflow dynamics --help` says what each is.
 
     Returns the finished run: `.table(name)` for transitions, influence, recency and bounds.
     Raises a RepflowError for anything the caller can mend.
@@ -258,7 +264,9 @@ def _run(name: str, given: Mapping[str, Any]) -> Run:
     values = dict(given)
     subjects, progress = named(values.pop("subjects")), values.pop("progress")
     chosen = study(name)
-    return Run.of(chosen.run(from_flat(chosen.settings(), subjects, values), progress))
+    settings = from_flat(chosen.settings(), subjects, values)
+    with shown(progress) as told_of:
+        return Run.of(chosen.run(settings, told_of))
 
 
 def open(directory: str | Path) -> Run:

@@ -60,6 +60,32 @@ def test_the_help_of_flow_says_every_setting(capsys: pytest.CaptureFixture[str])
     assert "--config FILE.yaml" in said
 
 
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+@pytest.mark.parametrize("command", ["flow", "probe", "ablate", "attribute", "dynamics", "lab", "train zoo", "report"])
+def test_help_groups_the_options_under_what_they_are_for(
+    command: str, columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main([*command.split(), "--help"]) == 0
+    said = capsys.readouterr().out
+    groups = re.findall(r"^([A-Z](?:.*\n)?.*):\n  \S", said.split("Options:")[1], re.MULTILINE)
+    assert groups == re.findall(r"^(\S(?:.*\n)?.*):$", said.split("Options:")[1], re.MULTILINE)
+    assert {"report": "Figures for papers", "flow": "What the models read"}.get(command, groups[0]) == groups[0]
+    assert len(groups) == {"report": 1, "lab": 2, "train zoo": 2, "ablate": 5}.get(command, 4)
+    assert not re.search(r"\{None\}|\[STR|default: *\)|default:\s+None|-----|│| $", said, re.MULTILINE)
+    assert max(len(line) for line in said.split("Options:")[1].splitlines()) <= min(int(columns), 100)
+
+
+def test_help_sets_sentences_below_each_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["compare", "--help"]) == 0
+    said = capsys.readouterr().out
+    starts = {line.index(word) for line in said.splitlines() for word in ("Only this", "show this") if word in line}
+    assert len(starts) == 1
+
+
 def test_progress_without_a_terminal_is_plain_lines(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flow", TINY, "--out", str(out), *QUICK]) == 0
     lines = capsys.readouterr().err.splitlines()
@@ -84,6 +110,17 @@ def test_a_long_run_says_how_long_it_will_take(
     assert said[-1] == "a model on text: 10/10 examples, done"
     assert 4 <= len(said) <= 7, "about one line every 30 seconds, not one an example"
     assert all(re.fullmatch(r"a model on text: \d+/10 examples, about \d+ s left", line) for line in said[1:-1])
+
+
+def test_progress_is_silent_where_the_environment_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REPFLOW_PROGRESS", "0")
+    with _progress.watching() as progress:
+        progress.note("loading")
+        progress.begin("a model on text", 1)
+        progress.advance(1, 100)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_progress_in_a_terminal_is_a_bar() -> None:

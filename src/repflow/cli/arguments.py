@@ -12,9 +12,11 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import tyro
 
+from repflow.cli.help import printed
 from repflow.core import BadFile, BadSetting, CallerError, UnknownName, local_path
 
 T = TypeVar("T")
+_CONFIG = (tyro.conf.OmitArgPrefixes,)
 
 
 def parse(kind: type[T], command: str, arguments: Sequence[str], default: T | None = None) -> T:
@@ -22,8 +24,10 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], default: T | No
 
     Raises CallerError with one line for arguments that cannot be read.
     """
-    if {"-h", "--help"}.isdisjoint(arguments):
-        _check_flags(arguments, _flags(kind), command)
+    if not {"-h", "--help"}.isdisjoint(arguments):
+        print(printed(lambda: tyro.cli(kind, prog=f"repflow {command}", args=["--help"], config=_CONFIG)), end="")
+        raise SystemExit(0)
+    _check_flags(arguments, _flags(kind), command)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -32,7 +36,7 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], default: T | No
                 kind,
                 prog=f"repflow {command}",
                 args=list(arguments),
-                config=(tyro.conf.OmitArgPrefixes,),
+                config=_CONFIG,
                 **options,
             )
     except SystemExit as stop:

@@ -1,13 +1,13 @@
 """Progress on stderr: bars in a terminal, a plain line every 30 seconds elsewhere."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from repflow.cli.tell import say
-from repflow.core import visible
+from repflow.studies.kit.bars import in_terminal, is_off, terminal_bars
+from repflow.studies.kit.progress import Silent
 
 if TYPE_CHECKING:
     from repflow.engines import Progress
@@ -17,50 +17,14 @@ EVERY = 30.0
 
 @contextmanager
 def watching() -> "Iterator[Progress]":
-    """Progress fit for where stderr goes."""
-    if not sys.stderr.isatty():
+    """Progress fit for where stderr goes; none with REPFLOW_PROGRESS=0."""
+    if is_off():
+        yield Silent()
+    elif not in_terminal():
         yield Lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        yield Bars(bar)
-
-
-class Bars:
-    """One bar a job."""
-
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
-        self._task: Any = None
-        self._tokens = 0
-        self._begun = 0.0
-
-    def note(self, line: str) -> None:
-        self._bar.console.print(visible(line), highlight=False, markup=False)
-
-    def begin(self, title: str, total: int, unit: str = "example") -> None:
-        from rich.markup import escape
-
-        del unit
-        self._task = self._bar.add_task(escape(visible(title)), total=total, speed="")
-        self._tokens, self._begun = 0, time.monotonic()
-
-    def advance(self, done: int, tokens: int) -> None:
-        self._tokens += tokens
-        speed = self._tokens / max(time.monotonic() - self._begun, 1e-9)
-        self._bar.update(self._task, advance=done, speed=f"{speed:,.0f} tokens/s" if self._tokens else "")
+    else:
+        with terminal_bars() as bars:
+            yield bars
 
 
 class Lines:

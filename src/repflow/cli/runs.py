@@ -1,6 +1,6 @@
 """repflow report, show, compare and doctor: commands that read."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,16 +17,11 @@ _Place = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")]
 
 
 @dataclass(frozen=True)
-class Report:
-    """Write the HTML report of a run, and its figures for papers.
+class Figures:
+    """Figures for papers."""
 
-    Example: repflow report runs/tiny --figures --formats pdf
-    """
-
-    directory: _Place
-    """A run directory, or zoo:training, the run that comes with the package."""
     figures: bool = False
-    """Also write every panel for papers, figures/*.pdf and *.png, with captions.md and the tables as CSV and LaTeX."""
+    """Also write every panel, figures/*.pdf and *.png, with captions.md and the tables as CSV and LaTeX."""
     formats: tuple[Literal["pdf", "png", "svg"], ...] = FORMATS
     """With --figures: pdf, png or svg, several at once."""
     only: str | None = None
@@ -37,8 +32,20 @@ class Report:
     """With --figures: this token policy in place of the first."""
     width_mm: float = WIDTH
     """With --figures: how wide a figure is; one column of two is 85, panels side by side take both."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write the HTML report of a run, and its figures for papers.
+
+    Example: repflow report runs/tiny --figures --formats pdf
+    """
+
+    directory: _Place
+    """A run directory, or zoo:training, the run that comes with the package."""
     out: Path | None = None
     """Another folder than the run's own for the report and figures; zoo:training goes to runs/zoo-training."""
+    paper: Figures = field(default_factory=Figures)
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Doctor:
 
 def report(arguments: list[str]) -> int:
     asked = parse(Report, "report", arguments)
-    _refuse_idle(asked)
+    _refuse_idle(asked.paper)
     from repflow.report import write_figures, write_report
     from repflow.report.run import Run
 
@@ -91,25 +98,24 @@ def report(arguments: list[str]) -> int:
     shipped = run.directory != local_path(asked.directory)
     out = asked.out or (Path("runs") / asked.directory.replace(":", "-") if shipped else None)
     tell(write_report(run, out and out / "report.html"))
-    if asked.figures:
+    paper = asked.paper
+    if paper.figures:
         for path in write_figures(
             run,
-            asked.formats,
+            paper.formats,
             out and out / "figures",
-            only=asked.only,
-            variant=asked.variant,
-            tokens=asked.tokens,
-            width_mm=asked.width_mm,
+            only=paper.only,
+            variant=paper.variant,
+            tokens=paper.tokens,
+            width_mm=paper.width_mm,
         ):
             tell(path)
     return 0
 
 
-def _refuse_idle(asked: Report) -> None:
+def _refuse_idle(asked: Figures) -> None:
     """Raises BadSetting for a choice of figures where none are to be written."""
-    standard = {field.name: field.default for field in fields(Report)}
-    chosen = ("formats", "only", "variant", "tokens", "width_mm")
-    given = [name for name in chosen if getattr(asked, name) != standard[name]]
+    given = [each.name for each in fields(Figures) if getattr(asked, each.name) != each.default]
     if given and not asked.figures:
         raise BadSetting(f"--{given[0].replace('_', '-')} is for figures; add --figures")
 

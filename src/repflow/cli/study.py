@@ -43,8 +43,12 @@ def command_of(study: "Study") -> type[Any]:
     kind = study.settings()
     told: dict[str, tuple[Any, str, Any]] = {"subjects": (tyro.conf.Positional[tuple[str, ...]], study.naming, ZOO)}
     told |= {name: (bool, said, default) for name, (said, default) in _switches(study).items()}
-    added = [(name, Annotated[hint, tyro.conf.arg(help=said)], default) for name, (hint, said, default) in told.items()]
+    added = [(name, Annotated[hint, _said(name, said)], default) for name, (hint, said, default) in told.items()]
     return make_dataclass(kind.__name__, added, bases=(kind,), frozen=True, namespace={"__doc__": kind.__doc__})
+
+
+def _said(name: str, sentence: str) -> Any:
+    return tyro.conf.arg(help=sentence, metavar="[SUBJECT ...]" if name == "subjects" else None)
 
 
 def _switches(study: "Study") -> dict[str, tuple[str, bool]]:

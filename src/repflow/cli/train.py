@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -13,6 +14,7 @@ from repflow.models.zoo import TRAINED
 from repflow.training.zoo.recipes import RECIPES
 from repflow.training.zoo.settings import LearningSettings, PlaceSettings, ZooSettings
 
+_Named = tyro.conf.Positional[tuple[str, ...]]
 KINDS = {
     "zoo": "train small models like those that come with repflow, alike in all but the architecture",
     "card": "measure what models reached: loss on held-out text, retrieval by number of keys and documents",
@@ -26,7 +28,7 @@ class Zoo:
     Example: repflow train zoo mamba-tiny pythia-tiny --data texts --preset smoke --out runs/zoo
     """
 
-    models: tyro.conf.Positional[tuple[str, ...]] = tuple(RECIPES)
+    models: Annotated[_Named, tyro.conf.arg(metavar="[MODEL ...]")] = tuple(RECIPES)
     """Which models, one after the other; every one reads the same data in the same order."""
     learning: LearningSettings = field(default_factory=LearningSettings)
     place: PlaceSettings = field(default_factory=PlaceSettings)
@@ -41,7 +43,7 @@ class Card:
     Example: repflow train card zoo:mamba-tiny --data texts
     """
 
-    subjects: tyro.conf.Positional[tuple[str, ...]] = tuple(f"zoo:{name}" for name in TRAINED)
+    subjects: Annotated[_Named, tyro.conf.arg(metavar="[SUBJECT ...]")] = tuple(f"zoo:{name}" for name in TRAINED)
     """Models, named before the options, as in `repflow flow`."""
     data: Path = Path("data")
     """Folder that holds the folder wikitext-2."""

@@ -32,7 +32,7 @@ def subject_facts(
     mixers = mixers_of(model, taps, observed)
     return SubjectFacts(
         label=label,
-        family=getattr(model.config, "model_type", "") or type(model).__name__,
+        family=family_of(model),
         kind=kind_of(mixers),
         init=init,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -50,6 +50,11 @@ def subject_facts(
         experts=has_experts(model),
         n_embeddings=model.get_input_embeddings().weight.shape[0],
     )
+
+
+def family_of(model: nn.Module) -> str:
+    """The architecture's `model_type`, or the name of the class."""
+    return getattr(getattr(model, "config", None), "model_type", "") or type(model).__name__
 
 
 def weights_sha256(model: nn.Module) -> str:

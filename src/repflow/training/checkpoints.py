@@ -22,7 +22,7 @@ _SHAPE = ("model_type", "num_hidden_layers", "num_layers", "n_layer", "hidden_si
 """Keys of a config.json in which checkpoints of one training cannot differ."""
 
 
-def measure_series(settings: FlowSettings, progress: Progress | None = None) -> Run:
+def measure_series(settings: FlowSettings, progress: Progress | bool = True) -> Run:
     """`repflow flow --series`: measure the subjects as the steps of one training; write and open the run directory.
 
     Raises as `steps_of_training` and `measure_snapshots` do, and StoreConflict for a directory in use.

@@ -11,7 +11,7 @@ from repflow.models import Loaded, SubjectSpec, check_source
 from repflow.report.run import Run
 from repflow.studies.flow.measure import read, reader_of
 from repflow.studies.flow.run import load_as
-from repflow.studies.kit.progress import Silent
+from repflow.studies.kit.bars import shown
 from repflow.studies.kit.record import Reading, Record
 from repflow.studies.kit.settings import FlowSettings, MeasureSettings, ModelSettings
 from repflow.studies.kit.tasks import Assignment
@@ -29,7 +29,7 @@ def measure_snapshots(
     model: ModelSettings | None = None,
     keep_replicates: bool | Literal["read"] = True,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> Run:
     """Measure models saved in training; the rows are those that FlowCallback writes of the same weights.
 
@@ -43,7 +43,7 @@ def measure_snapshots(
         keep_replicates: write the bootstrap replicates, which paired intervals need and which are most of the bytes;
             "read" keeps those of the lines that the report, `show` and `compare` read.
         overwrite: replace the run that stands in `out`.
-        progress: told of the run's course; silent without it.
+        progress: whether to show a bar, where this is a terminal or a notebook, or who is told of the run's course.
 
     Subjects are not compared with each other. Raises a CallerError for what the caller can mend; Interrupted on Ctrl-C,
     what is measured stays then.
@@ -57,10 +57,11 @@ def measure_snapshots(
     if series.begin(overwrite=overwrite):
         record = Record()
         try:
-            for label, places in snapshots.items():
-                one = _Subject(label, of_one(settings, label), work, series, record, progress or Silent(), overwrite)
-                for step in steps[label]:
-                    one.measure(step, str(places[step]))
+            with shown(progress) as told:
+                for label, places in snapshots.items():
+                    one = _Subject(label, of_one(settings, label), work, series, record, told, overwrite)
+                    for step in steps[label]:
+                        one.measure(step, str(places[step]))
         except KeyboardInterrupt as stop:
             raise Interrupted(f"interrupted; what is measured stays in {out}", str(out)) from stop
         series.finish(steps, record.tasks, record.warnings)

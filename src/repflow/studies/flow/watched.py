@@ -55,6 +55,8 @@ class Measuring:
         reading: Reading,
         handover: Handover | None,
     ) -> None:
+        self.model = model
+        self.taps = tuple(taps)
         self.sites: tuple[Site, ...] = tuple(tap.site for tap in taps)
         self.metrics = metrics
         self.options = options
@@ -62,8 +64,11 @@ class Measuring:
         self.now: int | None = None
         self.units: tuple[int, ...] | None = None
         """Of the rows of the next pass."""
+        self.width = 0
+        """Of the states of the first site."""
+        self.longest = 0
+        """Tokens of the longest example, over all steps."""
         self.warnings: dict[str, None] = {}
-        self._model = model
         self._special = tuple(special_ids)
         self._reading = reading
         self._handover = handover
@@ -73,6 +78,12 @@ class Measuring:
         self._session: Session | None = None
         self._left_out = False
 
+    @property
+    def last(self) -> Step:
+        """The last step at which something was measured."""
+        measured = {step: found for step, found in self.steps.items() if found.states is not None}
+        return measured[max(measured, key=lambda step: -1 if step is None else step)]
+
     def begin(self) -> None:
         """A pass begins. Raises BadSetting where it would mix the states of two models."""
         self._session, self._left_out = None, False
@@ -80,7 +91,7 @@ class Measuring:
         if self._handover is not None:
             self._handover.begin()
         step = self.steps.setdefault(self.now, Step())
-        weights = Weights(self._model)
+        weights = Weights(self.model)
         if step.weights is None or step.states is None:
             step.weights = weights
         elif not step.weights.same(weights):
@@ -89,7 +100,7 @@ class Measuring:
                 "flow.step(n) after every optimiser step, so that each has rows of its own; "
                 "transformers' Trainer takes a FlowCallback"
             )
-        step.modes.add(self._model.training)
+        step.modes.add(self.model.training)
         if len(step.modes) > 1:
             self.warn("passes in training and in evaluation mode are put together; flow.step(n) keeps them apart")
 
@@ -131,7 +142,7 @@ class Measuring:
 
     def stray(self, site: Site) -> None:
         """A site was reached outside any pass."""
-        self.warn(f"{site.name} was reached outside a call of {type(self._model).__name__}, and not measured there")
+        self.warn(f"{site.name} was reached outside a call of {type(self.model).__name__}, and not measured there")
 
     def warn(self, text: str) -> None:
         """Keep a warning, once."""
@@ -140,10 +151,11 @@ class Measuring:
     def _start(self, states: Tensor, called: Sequence[Given]) -> None:
         given, self.units = self.units, None
         n, t = states.shape[:2]
+        self.width = states.shape[-1]
         if not n or not t:
             self._left_out = True
             return
-        tokens = tokens_of(called, n, t, self._reading, embedding_of(self._model))
+        tokens = tokens_of(called, n, t, self._reading, embedding_of(self.model))
         if self._continued.goes_on(called, tokens.ids if tokens.place is None else None):
             self._left_out = True
             self.warn(
@@ -157,6 +169,7 @@ class Measuring:
         if not len(tokens.real):
             self._left_out = True
             return
+        self.longest = max(self.longest, int(tokens.real.sum(1).max()))
         step, device = self.steps[self.now], states.device
         ids = tuple(range(step.examples, step.examples + len(tokens.real)))
         special = tokens.special(self._special, "watch")

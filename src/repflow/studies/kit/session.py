@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,11 @@ def written(
 
 def run_directory(command: str, output: OutputSettings) -> Path:
     """Where a run goes: what was asked for, else a new directory under runs/."""
-    return output.out or local_path(Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}")
+    if output.out is not None:
+        return output.out
+    name = f"{command}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return next(path for each in names if not (path := local_path(Path("runs") / each)).exists())
 
 
 def run_info(record: Record, seed: int, started: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -10,6 +11,7 @@ from repflow.capture import Handover, followed, reading_of, uncompiled
 from repflow.core import BadSetting, LayerRow, NotEnoughData, Origin, PairRow, PathRow, Site, Tap, least_replicates
 from repflow.metrics import DEFAULT, Options, measurable, named
 from repflow.models import find_taps
+from repflow.models.facts import family_of
 from repflow.models.wrappers import unwrapped
 from repflow.studies.flow.estimate import tables_of
 from repflow.studies.flow.watched import Measuring
@@ -17,6 +19,8 @@ from repflow.studies.kit.record import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from repflow.report.run import Run
 
 
 WATCHED = tuple(name for name in DEFAULT if name != "example_cka")
@@ -26,8 +30,9 @@ WATCHED = tuple(name for name in DEFAULT if name != "example_cka")
 class Watch:
     """What a watched model showed so far. Frames are as in a run; read them inside or after the `with` block."""
 
-    def __init__(self, measuring: Measuring) -> None:
+    def __init__(self, measuring: Measuring, label: str) -> None:
         self._measuring = measuring
+        self._label = label
 
     def __repr__(self) -> str:
         """Sites, examples, steps and warnings in a line."""
@@ -58,6 +63,17 @@ class Watch:
         if isinstance(of, str) or not all(isinstance(unit, int) and not isinstance(unit, bool) for unit in of):
             raise BadSetting(f"flow.units takes a whole number for each row of the next pass, got {of!r}")
         self._measuring.units = tuple(of)
+
+    def run(self, out: str | Path | None = None, *, overwrite: bool = False) -> "Run":
+        """Write what was seen so far into a run directory and open it: `.write_report()`, `.plot`, `.findings`.
+
+        `out` is a new directory; without it one under runs/, named for the time, as of every other run. It does not
+        change any more: call `run` again for what is seen later, with `overwrite` into the same place.
+        Raises NotEnoughData where nothing was measured, StoreConflict for a directory that holds something.
+        """
+        from repflow.training.watch_run import write_run
+
+        return write_run(self._measuring, self._label, self._tables, self.warnings, out, overwrite)
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -121,8 +137,10 @@ class Watch:
                 f"nothing was measured: inside the `with` block, call the very module that watch was given{why}"
             )
         tables, watched = Tables(), self._measuring
+        family = family_of(watched.model)
         for step, states in self._measured:
-            origin, units = Origin("model", "", "", "watch", 0, step), watched.steps[step].units
+            origin = Origin(self._label, family, "", "watch", watched.longest, step)
+            units = watched.steps[step].units
             tables.extend(tables_of(origin, self.sites, watched.metrics, states, watched.options, units))
         return tables
 
@@ -141,6 +159,7 @@ def watch(
     replicates: int = 200,
     seed: int = 0,
     run: Callable[[], object] | None = None,
+    label: str = "model",
 ) -> Iterator[Watch]:
     """Measure every forward pass of `model` inside the block; each row of a batch counts as one example.
 
@@ -156,6 +175,7 @@ def watch(
         mask: the input that is 1 at tokens and 0 at padding; None: every token counts.
         replicates, seed: of the bootstrap behind the intervals.
         run: calls the model once, so that an unknown model's blocks can be found.
+        label: the subject's name in the rows.
 
     Inputs are read by the model's own signature, positional or by name. Padding does not count: it is what the mask
     says (2-d, or a causal 4-d one); without a mask, runs of a padding id that stands for nothing else. Virtual tokens
@@ -186,7 +206,7 @@ def watch(
         block.enter_context(followed(inner, taps, measuring, "watch"))
         if handover is not None:
             block.enter_context(handover.watching())
-        yield Watch(measuring)
+        yield Watch(measuring, label)
 
 
 def _told(n: int, what: str) -> str:

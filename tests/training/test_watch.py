@@ -16,8 +16,8 @@ from repflow.core import BadSetting, ModelProblem, NotEnoughData, Site, Tap, Unk
 from repflow.metrics import DEFAULT
 from repflow.models import load
 from repflow.models.loading import Loaded
-from repflow.studies.flow.watch import Watch
 from repflow.tasks import make_task
+from repflow.training.watch import Watch
 
 SPECS = ["config:pythia,layers=2,width=32", "config:mamba2,layers=2,width=32"]
 
