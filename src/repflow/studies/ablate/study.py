@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from repflow.studies.ablate.rows import AblationRow
-from repflow.studies.kit.study import Shown, Study
+from repflow.studies.kit.study import Answer, Shown, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,11 @@ class Ablate(Study):
         from repflow.studies.ablate.frames import read_ablations
 
         return read_ablations(run)
+
+    def answers(self, source: "Source") -> "list[Answer]":
+        from repflow.studies.ablate.answers import answers
+
+        return answers(source)
 
     def sections(self, source: "Source") -> "list[Section]":
         from repflow.studies.ablate.page import sections

@@ -38,6 +38,10 @@ class Answer:
     """One or two sentences with numbers and intervals."""
     next: str = ""
     """A command for what the run cannot tell."""
+    small: str = ""
+    """The fine print: kind of interval, units, trainings, what was corrected for."""
+    rows: Sequence[Mapping[str, Any]] = ()
+    """The keys of the rows behind it."""
 
 
 class Study:
