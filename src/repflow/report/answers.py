@@ -21,7 +21,7 @@ def answers_of(source: Source, studies: Sequence[Study]) -> list[Answer]:
     Then what the run cannot tell, with the command that would, and the rest; last what they all do not say.
     """
     own, common, missing = list[Answer](), list[Answer](), list[Answer]()
-    for study in studies:
+    for study in sorted(studies, key=lambda each: each.question):
         there = own if study.name in source.parts else missing
         (common if study.common else there).extend(study.answers(source))
     said = [*own, *common, *missing]

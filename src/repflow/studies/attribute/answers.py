@@ -51,11 +51,13 @@ def answers(source: Source) -> list[Answer]:
 
 def _open(source: Source) -> list[Answer]:
     """Which models to ask of: where tokens are most alike early, one of each kind where they are many."""
-    able = [subject for subject in most_alike_early(source) if subject.facts.get("init") == "trained"]
-    told = command(source, "attribute", few(able) or trained(source))
+    able = trained(most_alike_early(source)) or trained(source.subjects)
+    told = command(source, "attribute", few(able))
     if not told:
         return []
-    evidence = "This run read these weights only. Weights drawn anew, read on the same text, tell it by third of depth."
+    evidence = (
+        "Weights drawn anew, read on the same text and judged against the trained ones, tell it by third of depth."
+    )
     return [Answer("Architecture or training? Not measured here", evidence, told)]
 
 

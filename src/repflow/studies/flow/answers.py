@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from repflow.drawing.labels import joined
 from repflow.drawing.source import Source, Subject, of_scene
-from repflow.studies.flow.earliest import earliest
+from repflow.studies.flow.earliest import curves_of, earliest
 from repflow.studies.flow.findings import (
     ALIKE,
     FEATURES,
@@ -23,7 +23,7 @@ from repflow.studies.flow.findings import (
     flow_findings,
 )
 from repflow.studies.flow.findings import NORM_TURNS as TURNS
-from repflow.studies.kit.saying import Value, blocks_of, care, command, few, key, names, scene_of, spread
+from repflow.studies.kit.saying import Value, blocks_of, care, command, few, key, names, scene_of, spread, trained
 from repflow.studies.kit.study import Answer
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ def _guess(said: Said) -> Iterator[Answer]:
 
 def _alike(said: Said) -> Iterator[Answer]:
     mine = [each for each in said.of(ALIKE) if each["interval"]]
-    if mine:
+    early = {(curve.subject.label, str(curve.top["site"])) for curve in curves_of(said.source, said.layers)}
+    if {(each["subject"], each["evidence"][0]["site"]) for each in mine} - early:
         told, limits = spread(said.values(mine))
         small = _small(limits, "The place is that of the highest estimate, not tested against its neighbours")
         yield Answer("Where tokens are most alike", f"Highest inter-token cosine: {told}.", "", small, _rows(mine))
@@ -159,7 +160,7 @@ def _saturates(said: Said) -> Iterator[Answer]:
             ]
         )
         evidence = f"Still rising in the last quarter of depth, above 0.7: {told}."
-        next_one = command(said.source, "attribute", few(said.who(mine)))
+        next_one = command(said.source, "attribute", few(trained(said.who(mine))))
         yield Answer(f"{_whose(said, mine)} late in depth", evidence, next_one, _small(limits), _rows(mine))
 
 
@@ -183,7 +184,7 @@ def _final_norm(said: Said) -> Iterator[Answer]:
     told, limits = spread(values)
     turned = said.of(TURNS)
     if turned:
-        headline = "The final norm turns more than the last block"
+        headline = _turning(said.who(turned), len(values))
         more = f"In {names(said.who(turned), len(values))} that is more than the last block turns it."
     else:
         headline = "How far the final norm turns the states"
@@ -198,6 +199,14 @@ def _final_norm(said: Said) -> Iterator[Answer]:
         _small(limits),
         [*keys, *_rows(turned)],
     )
+
+
+def _turning(whose: Sequence[Subject], of: int) -> str:
+    """In whom the final norm turns the states more than the last block does."""
+    if len(whose) == of:
+        return "The final norm turns more than the last block"
+    many = f"{len(whose)} of {of}"
+    return f"{whose[0].short if len(whose) == 1 else many}: final norm turns more than last block"
 
 
 def _three(row: "pd.Series") -> tuple[str, str]:
@@ -235,7 +244,7 @@ def _offset(said: Said) -> Iterator[Answer]:
     }[bool(shared), bool(sinks)]
     if not told and len(quiet) == 1:
         headline = "Sinks do not decide the likeness" if "sinks" in quiet[0] else "No offset decides the likeness"
-    next_one = command(said.source, "attribute", few(said.who(shared))) if shared else ""
+    next_one = command(said.source, "attribute", few(trained(said.who(shared)))) if shared else ""
     small = _small("; ".join(filter(None, limits)), "Intervals of a gap are the rows' own, end against end")
     yield Answer(headline, " ".join([*told, *quiet]), next_one, small if told else "", _rows([*shared, *sinks]))
 

@@ -42,7 +42,7 @@ class Curve:
 
 def earliest(source: Source, layers: "pd.DataFrame") -> Iterator[Answer]:
     """One answer; none where no subject has intervals."""
-    curves = _curves(source, layers)
+    curves = curves_of(source, layers)
     if not curves:
         return
     passing = [(curve, row) for curve in curves if (row := curve.first) is not None]
@@ -55,11 +55,12 @@ def most_alike_early(source: Source) -> list[Subject]:
     Without those that have no interval.
     """
     layers = of_scene(source.layers, source.scenes[0]) if source.scenes else source.layers
-    curves = _curves(source, layers)
+    curves = curves_of(source, layers)
     return [curve.subject for curve in sorted(curves, key=lambda each: -each.top["value"])]
 
 
-def _curves(source: Source, layers: "pd.DataFrame") -> list[Curve]:
+def curves_of(source: Source, layers: "pd.DataFrame") -> list[Curve]:
+    """The subjects that have intervals."""
     return [
         Curve(subject, rows)
         for subject in source.subjects

@@ -145,17 +145,19 @@ def _option(name: str, value: Any) -> list[str]:
     return [f"--{name}", *map(str, value)] if isinstance(value, tuple) else [f"--{name}", str(value)]
 
 
-def trained(source: Source) -> list[Subject]:
-    """The subjects that came trained, few enough for a command: of more than four, the first of each kind."""
-    found = [subject for subject in source.subjects if subject.facts.get("init") == "trained"]
-    return few(found)
+def trained(subjects: Iterable[Subject]) -> list[Subject]:
+    """Those that came trained, whose weights can be drawn anew."""
+    return [subject for subject in subjects if subject.facts.get("init") == "trained"]
 
 
 def few(subjects: Sequence[Subject]) -> list[Subject]:
-    """All of up to four subjects; of more the first of each kind."""
+    """All of up to four subjects; of more the first of each kind, a trained one where there is one."""
     if len(subjects) <= FEW:
         return list(subjects)
-    return list({subject.kind: subject for subject in reversed(subjects)}.values())[::-1]
+    first = dict[str, Subject]()
+    for subject in [*trained(subjects), *subjects]:
+        first.setdefault(subject.kind, subject)
+    return list(first.values())
 
 
 def blocks_of(subject: Subject) -> int | None:

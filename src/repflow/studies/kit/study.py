@@ -59,6 +59,8 @@ class Study:
     """Whether `repflow show` prints this study's tables alone of a run of it, for its subjects are many."""
     series: ClassVar[bool] = False
     """Whether its subjects can be measured as the steps of one training."""
+    question: ClassVar[int] = 0
+    """The place of its answer among those a reader looks for in any run."""
     told: ClassVar[frozenset[str]] = frozenset()
     """The ids of findings that its own section and table tell already."""
     naming: ClassVar[str] = (
