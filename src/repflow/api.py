@@ -12,7 +12,7 @@ from repflow.studies.kit.fields import from_flat, named, told
 from repflow.studies.kit.settings import ZOO
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from repflow.report.compared import Comparison
 
 
 @told
@@ -276,11 +276,13 @@ def open(directory: str | Path) -> Run:
 
 def compare(
     a: Run, b: Run, *, metric: str | None = None, subject_a: str | None = None, subject_b: str | None = None
-) -> "pd.DataFrame":
+) -> "Comparison":
     """Rows that two runs share, their difference, and its paired interval where both read the same examples.
 
-    With `subject_a` and `subject_b` two subjects are set side by side, of one run (`compare(run, run, ...)`) or of two.
+    With `subject_a` and `subject_b`, labels or short names, two subjects are set side by side, of one run
+    (`compare(run, run, ...)`) or of two. The result is a pandas frame; a notebook shows its headline and figures, and
+    `.write_html(path)` writes them as a page.
     """
-    from repflow.store import compare as compared
+    from repflow.report.compared import compared
 
     return compared(a, b, metric=metric, subject_a=subject_a, subject_b=subject_b)

@@ -61,15 +61,15 @@ class Show:
 
 @dataclass(frozen=True)
 class Compare:
-    """Set two runs side by side: every number both have, the difference, and its interval where it can be paired.
+    """Set two runs side by side: what differs clearly, then every number both have, paired where the examples match.
 
-    Example: repflow compare runs/before runs/after --metric inter_token_cosine
+    Example: repflow compare runs/tiny:mamba-tiny mamba2-tiny --html compared.html
     """
 
     a: _Place
-    """A run directory."""
+    """A run directory, or DIR:SUBJECT, a subject of it; subjects may have their short names (mamba-tiny)."""
     b: _Place
-    """Another."""
+    """Another, or a subject of the first."""
     subject_a: str | None = None
     """Only this subject of the first run; with --subject-b two subjects are compared, of one run too."""
     subject_b: str | None = None
@@ -77,7 +77,9 @@ class Compare:
     metric: str | None = None
     """Only this metric."""
     csv: Path | None = None
-    """Write all rows to this CSV file instead of printing the largest differences."""
+    """Write all rows to this CSV file instead of printing the differences."""
+    html: Path | None = None
+    """Write a page to this file: the headline, figures by depth, every row."""
 
 
 @dataclass(frozen=True)
@@ -131,17 +133,19 @@ def show(arguments: list[str]) -> int:
 
 def compare(arguments: list[str]) -> int:
     asked = parse(Compare, "compare", arguments)
+    from repflow.report.compared import compared, placed
     from repflow.report.comparison import print_comparison
-    from repflow.report.run import Run
-    from repflow.store import compare as compared
     from repflow.store import csv_text, write_file
 
-    found = compared(
-        Run.load(asked.a), Run.load(asked.b), metric=asked.metric, subject_a=asked.subject_a, subject_b=asked.subject_b
-    )
+    first, own = placed(asked.a)
+    second, others = placed(asked.b, first)
+    subject_a, subject_b = asked.subject_a or own, asked.subject_b or others
+    found = compared(first, second, metric=asked.metric, subject_a=subject_a, subject_b=subject_b)
     if asked.csv is None:
         print_comparison(found)
-    else:
+    if asked.html is not None:
+        tell(found.write_html(asked.html))
+    if asked.csv is not None:
         path = local_path(asked.csv)
         write_file(path, csv_text(found).encode(), elsewhere="choose another --csv", make_folders=False)
         tell(path)

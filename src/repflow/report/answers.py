@@ -5,6 +5,7 @@ from typing import Any
 
 from repflow.drawing.source import Source
 from repflow.studies import catalogue
+from repflow.studies.kit.saying import CARE, care
 from repflow.studies.kit.study import Answer, Study
 
 
@@ -15,5 +16,16 @@ def studies_of(info: Mapping[str, Any]) -> Sequence[Study]:
 
 
 def answers_of(source: Source, studies: Sequence[Study]) -> list[Answer]:
-    """What every study says, those first that add to the rows of every run."""
-    return [answer for study in sorted(studies, key=lambda each: each.common) for answer in study.answers(source)]
+    """What every study says: those first that add to the rows of every run, then the first sentence on these rows.
+
+    Then what the run cannot tell, with the command that would, and the rest; last what they all do not say.
+    """
+    own, common, missing = list[Answer](), list[Answer](), list[Answer]()
+    for study in sorted(studies, key=lambda each: each.question):
+        there = own if study.name in source.parts else missing
+        (common if study.common else there).extend(study.answers(source))
+    said = [*own, *common, *missing]
+    cautions = dict.fromkeys(each.evidence for each in said if each.headline == CARE)
+    own, common, missing = ([each for each in part if each.headline != CARE] for part in (own, common, missing))
+    last = [care(" ".join(cautions))] if cautions else []
+    return [*own, *common[:1], *missing, *common[1:], *last]

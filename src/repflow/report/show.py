@@ -55,7 +55,9 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     shown = Shown(own, _policy(run), _names(run))
     studies = studies_of(run.info)
     for answer in answers_of(read(run), studies):
-        out.print(words(f"{answer.headline}: {answer.evidence}"))
+        out.print(words(answer.headline, style="bold") + words(f": {answer.evidence}"))
+        if answer.small:
+            out.print(words(answer.small, style="dim"))
         if answer.next:
             out.print(words(f"  next: {answer.next}", style="dim"), soft_wrap=True)
     for study in studies:

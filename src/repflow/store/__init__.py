@@ -11,7 +11,7 @@ from repflow.store.lock import locked
 from repflow.store.run import Run, open_run
 from repflow.store.sense import making_sense
 from repflow.store.steps import at_last_step, last_steps, steps_of, told_steps
-from repflow.store.unit_facts import told_units, usable_units
+from repflow.store.unit_facts import told_units, units_frame, usable_units
 from repflow.store.unmatched import unmatched_line
 from repflow.store.writer import RunWriter
 
@@ -34,6 +34,7 @@ __all__ = [
     "steps_of",
     "told_steps",
     "told_units",
+    "units_frame",
     "unmatched_line",
     "usable_units",
     "warning_lines",

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repflow.core import BadFile, BadSetting, unknown
+from repflow.core.many import holm, p_values, p_values_apart
 from repflow.store.pairing import paired_intervals
 from repflow.store.run import Run
 from repflow.store.sense import making_sense
 from repflow.store.steps import at_last_step, last_steps
+from repflow.store.unit_facts import usable_units
 from repflow.store.unmatched import unmatched
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ def compare(
     Columns: table, subject_a, subject_b (as each run calls it), task, context, site, depth, metric, variant, tokens; of
     each run value, ci_low, ci_high, n_examples, n_units with `_a` or `_b`; `difference` = b - a; `difference_low` and
     `difference_high`, its paired 95% interval, NaN where the runs cannot be paired; `overlap`, whether the two
-    intervals overlap, missing where one of them is; `paired`.
+    intervals overlap, missing where one of them is; `paired`; `p`, of no difference, from the paired interval or else
+    from the two intervals as if independent, and `p_holm`, the same corrected for looking at all these rows (Holm).
 
     A row is paired when both runs measured it on the same examples with the same seed and kept replicates: these share
     their bootstrap weights, so their differences are replicates of the difference. `attrs["paired"]` says whether all
@@ -69,6 +72,10 @@ def _compared(
     joined["difference_low"], joined["difference_high"] = low, high
     joined["overlap"] = _overlap(joined)
     joined["paired"] = [reason is None for reason in reasons]
+    joined["p"] = _p_values(joined)
+    known = joined["p"].notna()
+    joined["p_holm"] = joined["p"].mask(known, 0.0)
+    joined.loc[known, "p_holm"] = holm(joined.loc[known, "p"].tolist())
     frame = joined[_columns()].copy()
     frame.attrs["paired"] = bool(frame["paired"].all())
     frame.attrs["unpaired_because"] = sorted({reason for reason in reasons if reason is not None})
@@ -97,7 +104,7 @@ def _of_subject(rows: "pd.DataFrame", run: Run, subject: str | None) -> "pd.Data
 
 def _columns() -> list[str]:
     of_each = [f"{name}_{run}" for run in "ab" for name in _VALUES]
-    ends = ["difference", "difference_low", "difference_high", "overlap", "paired"]
+    ends = ["difference", "difference_low", "difference_high", "overlap", "paired", "p", "p_holm"]
     return ["table", "subject_a", "subject_b", *_KEYS[2:], *of_each, *ends]
 
 
@@ -151,6 +158,21 @@ def _joined(a: "pd.DataFrame", b: "pd.DataFrame", run_a: Run, run_b: Run) -> "pd
                 f"for {row['task']} at {row['context']}; run it again with --overwrite"
             )
     return a.merge(b, on=keys, how="inner", suffixes=("_a", "_b"))
+
+
+def _p_values(joined: "pd.DataFrame") -> np.ndarray:
+    """Of the paired interval where there is one; else of the two intervals, each side towards the other value."""
+    a, b, difference = (joined[name].to_numpy(dtype=float) for name in ("value_a", "value_b", "difference"))
+    ends = {name: joined[name].to_numpy(dtype=float) for name in ("ci_low_a", "ci_high_a", "ci_low_b", "ci_high_b")}
+    units = usable_units(joined, "_a"), usable_units(joined, "_b")
+    rises = difference > 0
+    halves = (
+        np.where(rises, ends["ci_high_a"] - a, a - ends["ci_low_a"]),
+        np.where(rises, b - ends["ci_low_b"], ends["ci_high_b"] - b),
+    )
+    low, high = (joined[f"difference_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
+    together = p_values(difference, low, high, np.minimum(*units))
+    return np.where(joined["paired"], together, p_values_apart(difference, halves, units))
 
 
 def _overlap(joined: "pd.DataFrame") -> "pd.Series":

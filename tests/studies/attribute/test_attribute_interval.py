@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from repflow.core import interval
-from repflow.studies.attribute.interval import Error, Measured, holm
+from repflow.core.many import holm
+from repflow.studies.attribute.interval import Error, Measured
 
 
 def test_the_interval_by_hand() -> None:

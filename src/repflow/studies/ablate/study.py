@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from repflow.studies.ablate.rows import AblationRow
-from repflow.studies.kit.study import Shown, Study
+from repflow.studies.kit.study import Answer, Shown, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,7 @@ class Ablate(Study):
     """Changes inside a model, one at a time, and what they do."""
 
     name = "ablate"
+    question = 3
     purpose = "measure what a change inside a model does to its flow, its loss and its answers"
     tables: ClassVar[Mapping[str, type]] = {"ablations": AblationRow}
 
@@ -38,6 +39,11 @@ class Ablate(Study):
         from repflow.studies.ablate.frames import read_ablations
 
         return read_ablations(run)
+
+    def answers(self, source: "Source") -> "list[Answer]":
+        from repflow.studies.ablate.answers import answers
+
+        return answers(source)
 
     def sections(self, source: "Source") -> "list[Section]":
         from repflow.studies.ablate.page import sections

@@ -1,7 +1,7 @@
 """Intervals and p-values of a number that varies over examples, between draws and between trainings."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,13 +118,3 @@ def _end(gap: Callable[[float], float], start: float, way: int) -> float:
             return way * math.inf
     root: Any = brentq(gap, inner, outer, xtol=_FINE * max(abs(start), 0.1))
     return float(root)
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """p-values corrected for being several (Holm 1979); NaN stays, and counts as one that was looked at."""
-    found, worst = [math.nan] * len(values), 0.0
-    known = sorted((value, place) for place, value in enumerate(values) if not math.isnan(value))
-    for rank, (value, place) in enumerate(known):
-        worst = max(worst, min(1.0, value * (len(values) - rank)))
-        found[place] = worst
-    return found

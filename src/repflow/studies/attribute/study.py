@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from repflow.studies.attribute.rows import SchemeRow, ShareRow
-from repflow.studies.kit.study import Shown, Study
+from repflow.studies.kit.study import Answer, Shown, Study
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +22,7 @@ class Attribute(Study):
     """Trained weights beside weights drawn anew."""
 
     name = "attribute"
+    question = 1
     purpose = "say whether tokens are alike by architecture or by training"
     tables: ClassVar[Mapping[str, type]] = {"schemes": SchemeRow, "shares": ShareRow}
     told = frozenset({"attribution"})
@@ -45,6 +46,11 @@ class Attribute(Study):
         from repflow.studies.attribute.frames import read_attribution
 
         return read_attribution(run)
+
+    def answers(self, source: "Source") -> "list[Answer]":
+        from repflow.studies.attribute.answers import answers
+
+        return answers(source)
 
     def sections(self, source: "Source") -> "list[Section]":
         from repflow.studies.attribute.page import sections

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from repflow.studies.attribute.interval import holm
+from repflow.core.many import holm
 from repflow.studies.attribute.rows import ShareRow
 from repflow.studies.attribute.share import ARCHITECTURE, LEVEL, REDUCED, TRAINING
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from repflow.studies.dynamics.rows import BoundRow, InfluenceRow, RecencyRow, TransitionRow
-from repflow.studies.kit.study import Shown, Study
+from repflow.studies.kit.study import Answer, Shown, Study
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +44,11 @@ class Dynamics(Study):
         from repflow.studies.dynamics.frames import read_dynamics
 
         return read_dynamics(run)
+
+    def answers(self, source: "Source") -> "list[Answer]":
+        from repflow.studies.dynamics.answers import answers
+
+        return answers(source)
 
     def sections(self, source: "Source") -> "list[Section]":
         from repflow.studies.dynamics.page import sections

@@ -94,10 +94,9 @@ def highest(values: "pd.Series") -> int:
     return int(np.nanargmax(values.to_numpy(dtype=float)))
 
 
-def early_blocks(rows: "pd.DataFrame") -> "pd.DataFrame":
-    """The raw inter-token cosine of one subject's blocks in the first third of depth."""
-    blocks = _blocks(_rows(rows, "inter_token_cosine", "raw", _POLICY))
-    return blocks[blocks["depth"] <= 1 / 3 + 1e-9]
+def raw_blocks(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """The raw inter-token cosine of one subject's blocks, in their order."""
+    return _blocks(_rows(rows, "inter_token_cosine", "raw", _POLICY))
 
 
 def final_steps(layers: "pd.DataFrame") -> "pd.DataFrame":
@@ -266,7 +265,7 @@ def _next(name: str, subject: str) -> str:
         SATURATES: f"repflow attribute {subject}",
         NORM_TURNS: f"repflow ablate {subject} --what norm_reset:final",
         SHARED: f"repflow attribute {subject}",
-        REDUNDANT: f"repflow ablate {subject} --each-block",
+        REDUNDANT: f"repflow ablate {subject} --what residual_scaled:0 --each-block",
         ALIKE: f"repflow probe {subject} --task kvpr --items 8",
         UNTOLD: f"repflow flow {subject} --examples 120",
     }.get(name, "")

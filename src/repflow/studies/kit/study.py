@@ -38,6 +38,10 @@ class Answer:
     """One or two sentences with numbers and intervals."""
     next: str = ""
     """A command for what the run cannot tell."""
+    small: str = ""
+    """The fine print: kind of interval, units, trainings, what was corrected for."""
+    rows: Sequence[Mapping[str, Any]] = ()
+    """The keys of the rows behind it."""
 
 
 class Study:
@@ -55,6 +59,8 @@ class Study:
     """Whether `repflow show` prints this study's tables alone of a run of it, for its subjects are many."""
     series: ClassVar[bool] = False
     """Whether its subjects can be measured as the steps of one training."""
+    question: ClassVar[int] = 0
+    """The place of its answer among those a reader looks for in any run."""
     told: ClassVar[frozenset[str]] = frozenset()
     """The ids of findings that its own section and table tell already."""
     naming: ClassVar[str] = (

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from repflow.studies.kit.study import Shown, Study
+from repflow.studies.kit.study import Answer, Shown, Study
 from repflow.studies.probe.rows import AnswerRow, ProbeClassRow, ProbeRow, ProbeSummaryRow, TellingRow
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class Probe(Study):
     """Linear probes on every site, beside controls and the model's own answers."""
 
     name = "probe"
+    question = 2
     purpose = "find where in depth a task's answer is linearly readable, and whether it is said"
     tables: ClassVar[Mapping[str, type]] = {
         "answers": AnswerRow,
@@ -46,6 +47,11 @@ class Probe(Study):
         from repflow.studies.probe.frames import read_probes
 
         return read_probes(run)
+
+    def answers(self, source: "Source") -> "list[Answer]":
+        from repflow.studies.probe.told import answers
+
+        return answers(source)
 
     def sections(self, source: "Source") -> "list[Section]":
         from repflow.studies.probe.page import sections
