@@ -139,26 +139,35 @@ def changed(third: str) -> Callable[[Runs, str, Choice], Sequence[Reading]]:
 
 
 def contraction(runs: Runs, label: str, choice: Choice) -> Sequence[Reading]:
-    """The largest transition of all blocks: no estimate but a maximum, which other text may exceed."""
-    return _largest(runs, label, choice, "rho", "measured")
+    """1 less the largest transition of all blocks: no estimate but an extreme, which other text may exceed."""
+    return _largest(runs, label, choice, "rho", lambda row: float(row["measured"]), lambda rho: 1 - rho)
 
 
 def memory(runs: Runs, label: str, choice: Choice) -> Sequence[Reading]:
     """How close what is left of an input comes to its bound, at its closest."""
-    return _largest(runs, label, choice, "memory", "use")
+    return _largest(runs, label, choice, "memory", lambda row: float(row["use"]), lambda use: use)
 
 
-def _largest(runs: Runs, label: str, choice: Choice, name: str, column: str) -> Sequence[Reading]:
+def _largest(
+    runs: Runs,
+    label: str,
+    choice: Choice,
+    name: str,
+    of: Callable[[dict[str, Any]], float],
+    told: Callable[[float], float],
+) -> Sequence[Reading]:
     del choice
     if "dynamics" not in runs:
         return ()
     rows = _of(runs["dynamics"].table("bounds", BoundRow), subject=label, name=name)
     if not rows:
         return ()
-    row = max(rows, key=lambda each: each[column])
-    value = float(row[column])
+    row = max(rows, key=of)
+    value = told(of(row))
     number = Number(value, value, value, 0)
-    return [Reading("dynamics", str(row["task"]), int(row["context"]), number, reason="the largest of the tokens read")]
+    return [
+        Reading("dynamics", str(row["task"]), int(row["context"]), number, reason="of the tokens read, no estimate")
+    ]
 
 
 def gap(runs: Runs, label: str, choice: Choice) -> Sequence[Reading]:

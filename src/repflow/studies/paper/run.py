@@ -41,13 +41,12 @@ def run_paper(settings: PaperSettings, progress: "Progress | None" = None) -> Ru
     parts = parts_of(settings)
     directory = run_directory("paper", settings.output)
     output = replace(settings.output, out=directory)
-    kept = {name: value for name, value in flat(settings).items() if name != "plan"}
 
     def measure(writer: RunWriter) -> None:
         _measure(parts, settings, writer, progress)
 
     with _resumed_here(str(directory)):
-        return written("paper", kept, output, progress, measure)
+        return written("paper", flat(settings), output, progress, measure)
 
 
 @contextmanager

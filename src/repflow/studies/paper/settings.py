@@ -39,8 +39,6 @@ class StudySettings:
     """A published file for mdqa, read instead of the built-in passages."""
     seed: int = 0
     """Seeds examples, draws of weights, splits and bootstrap weights of every part."""
-    plan: bool = False
-    """Say what it takes (time, memory, disk, downloads), from shapes and a few timed passes, and stop."""
 
     def __post_init__(self) -> None:
         some_once("parts", self.parts)

@@ -1,14 +1,13 @@
 """The claims of a run in the terminal: every statistic with its verdict, and what each model has."""
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
 
-from repflow.drawing.labels import estimate, joined
+from repflow.drawing.labels import estimate
 from repflow.drawing.rich import words
 from repflow.store import Run
 from repflow.studies.kit.study import Shown
@@ -28,14 +27,21 @@ def print_claims(run: Run, shown: Shown, out: Console) -> None:
     claims = read_claims(run)
     if claims is None:
         return
-    found = sorted(lines(claims), key=lambda line: line.claim)
-    for claim, mine in groupby(found, key=lambda line: line.claim):
+    for claim, mine in _grouped(lines(claims), lambda line: line.claim):
         out.print(words(f"{claim}  {CLAIMS.get(claim, '')}", style="bold"))
-        for (statistic, rule, kind), group in groupby(mine, key=_heading):
+        for (statistic, rule, kind), group in _grouped(mine, _heading):
             out.print(Padding(words(f"{statistic}: {', '.join(filter(None, (rule, kind)))}"), (0, 0, 0, 4)))
-            for text in _told(list(group), shown):
+            for text in _told(group, shown):
                 out.print(Padding(words(text, style="dim"), (0, 0, 0, 8)))
     out.print(words(_LEGEND, style="dim"))
+
+
+def _grouped(found: Iterable[Line], key: Callable[[Line], Any]) -> list[tuple[Any, list[Line]]]:
+    """In the order in which the keys first come."""
+    groups: dict[Any, list[Line]] = {}
+    for line in found:
+        groups.setdefault(key(line), []).append(line)
+    return list(groups.items())
 
 
 def _heading(line: Line) -> tuple[str, str, str]:
@@ -54,7 +60,7 @@ def _told(group: Sequence[Line], shown: Shown) -> Iterator[str]:
         behind = f" ({'; '.join(others)})" if others else ""
         yield f"{line.about['verdict']}{behind}, {line.where}: {models}"
     for reason, where in idle.items():
-        yield f"{UNTESTABLE}, {reason}" + (f": {joined(where)}" if any(where) else "")
+        yield f"{UNTESTABLE}, {reason}" + (f": {'; '.join(where)}" if any(where) else "")
 
 
 def _otherwise(line: Line, name: str) -> bool:

@@ -132,8 +132,8 @@ STATISTICS: tuple[Statistic, ...] = (
         readings.path("path_energy"), True, math.nan, ("hf", "all_tokens"),
     ),
     Statistic(
-        "D3", "largest transition of any block, token and channel (rho)", (SSM,), "dynamics",
-        readings.contraction, False, 1 - 1e-6,
+        "D3", "1 less the largest transition of any block, token and channel (rho)", (SSM,), "dynamics",
+        readings.contraction, True, 1e-6,
     ),
     Statistic(
         "D3", "memory of an input over its bound rho^k, the largest of all blocks and k", (SSM,), "dynamics",
@@ -144,10 +144,10 @@ STATISTICS: tuple[Statistic, ...] = (
         retrieval=True,
     ),
     Statistic(
-        "E2", "depth of the best site", (TBM,), "probe", readings.peak, within=(10 / 32, 10 / 32), retrieval=True
+        "E2", "depth of the best site of Transformers", (TBM,), "probe", readings.peak, within=(10 / 32, 10 / 32), retrieval=True
     ),
     Statistic(
-        "E2", "depth of the best site", (SSM,), "probe", readings.peak, within=(4 / 64, 14 / 64), retrieval=True
+        "E2", "depth of the best site of state-space models", (SSM,), "probe", readings.peak, within=(4 / 64, 14 / 64), retrieval=True
     ),
     Statistic(
         "F1", "inter-token cosine, highest of the early third", (TBM,), "flow",
