@@ -21,6 +21,7 @@ class Ablate(Study):
     """Changes inside a model, one at a time, and what they do."""
 
     name = "ablate"
+    heading = "What {subjects} do without a part"
     purpose = "measure what a change inside a model does to its flow, its loss and its answers"
     tables: ClassVar[Mapping[str, type]] = {"ablations": AblationRow}
 

@@ -22,6 +22,7 @@ class Attribute(Study):
     """Trained weights beside weights drawn anew."""
 
     name = "attribute"
+    heading = "Architecture or training: {subjects}"
     purpose = "say whether tokens are alike by architecture or by training"
     tables: ClassVar[Mapping[str, type]] = {"schemes": SchemeRow, "shares": ShareRow}
     told = frozenset({"attribution"})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from repflow.drawing.multiples import Multiples
     from repflow.drawing.panel import Section
     from repflow.drawing.plotly import Figure
     from repflow.drawing.source import Rows, RunLike, Source
@@ -38,6 +39,10 @@ class Answer:
     """One or two sentences with numbers and intervals."""
     next: str = ""
     """A command for what the run cannot tell."""
+    small: str = ""
+    """Interval, units, trainings, correction."""
+    rows: Sequence[Mapping[str, Any]] = ()
+    """The rows behind it."""
 
 
 class Study:
@@ -57,6 +62,8 @@ class Study:
     """Whether its subjects can be measured as the steps of one training."""
     told: ClassVar[frozenset[str]] = frozenset()
     """The ids of findings that its own section and table tell already."""
+    heading: ClassVar[str] = "What {subjects} do"
+    """The title of a page of its runs; `{subjects}` is their name, or how many there are."""
     naming: ClassVar[str] = (
         "Models, named before the options: hub id, local directory, file.gguf, zoo:NAME or "
         "config:FAMILY[,key=value]..., each with @init=SCHEME[:SEED] if its weights are to be drawn anew, and"
@@ -78,6 +85,11 @@ class Study:
 
     def answers(self, source: "Source") -> "Sequence[Answer]":
         """What the run says, made from its rows, before any figure."""
+        del source
+        return ()
+
+    def overview(self, source: "Source") -> "Sequence[Multiples]":
+        """Its rows of the page's overview: a quantity each, drawn small for every subject."""
         del source
         return ()
 

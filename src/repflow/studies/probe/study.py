@@ -22,6 +22,7 @@ class Probe(Study):
     """Linear probes on every site, beside controls and the model's own answers."""
 
     name = "probe"
+    heading = "What can be read in {subjects}"
     purpose = "find where in depth a task's answer is linearly readable, and whether it is said"
     tables: ClassVar[Mapping[str, type]] = {
         "answers": AnswerRow,
