@@ -1,6 +1,6 @@
 """A subject's line and marker as a small inline SVG, for keys and tables."""
 
-from repflow.drawing.style import Style
+from repflow.drawing.style import Style, on_dark
 
 _DASH = {"solid": "", "dash": "7 4", "dashdot": "8 3 2 3", "longdash": "12 4", "dot": "2 3", "longdashdot": "12 3 2 3"}
 _SHAPES = {
@@ -21,9 +21,11 @@ _SHAPES = {
 
 def mark(style: Style) -> str:
     """The SVG: 34 by 14 pixels, the subject's colour, dash and marker."""
-    fill = "#fff" if style.hollow else style.colour
+    light, dark = style.colour, on_dark(style.colour)
+    fill = "var(--bg)" if style.hollow else f"light-dark({light},{dark})"
     return (
-        f'<svg class="mark" width="34" height="14" viewBox="0 0 34 14" aria-hidden="true" stroke="{style.colour}" '
-        f'stroke-width="2" fill="{fill}"><path d="M0 7H34" stroke-dasharray="{_DASH[style.dash]}"/>'
-        f"{_SHAPES[style.marker]}</svg>"
+        f'<svg class="mark" width="34" height="14" viewBox="0 0 34 14" aria-hidden="true" stroke="{light}" '
+        f'stroke-width="2" fill="{"#fff" if style.hollow else light}" '
+        f'style="stroke:light-dark({light},{dark});fill:{fill}">'
+        f'<path d="M0 7H34" stroke-dasharray="{_DASH[style.dash]}"/>{_SHAPES[style.marker]}</svg>'
     )

@@ -4,8 +4,10 @@ Hues follow Okabe and Ito (blue, green, vermilion, purple, yellow), and crimson.
 own lightness, so kinds stay apart in grey print and for every common form of colour blindness.
 """
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 SHADES: dict[str, tuple[str, ...]] = {
     "TBM": ("#00466e", "#047dc0", "#12a8ff", "#096399"),
@@ -97,3 +99,32 @@ def styles(kinds: Sequence[str]) -> list[Style]:
         marker = markers[place // 2 % len(markers)]
         found.append(Style(shades[place % len(shades)], DASHES[kind], marker, hollow=place % 2 == 1))
     return found
+
+
+DARK = "#14171c"
+"""The page at night."""
+_LEGIBLE = 4.6
+"""The contrast that small text needs, and a little."""
+
+
+@cache
+def on_dark(colour: str) -> str:
+    """The same hue, light enough for lines and small text on a dark page."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(part / 255 for part in rgb(colour)))
+    while contrast(colour, DARK) < _LEGIBLE and lightness < 1:
+        lightness = min(1.0, lightness + 0.02)
+        parts = colorsys.hls_to_rgb(hue, lightness, saturation)
+        colour = "#" + "".join(f"{round(255 * part):02x}" for part in parts)
+    return colour
+
+
+def contrast(a: str, b: str) -> float:
+    """The ratio of two colours' luminances as WCAG 2 defines it."""
+    low, high = sorted((_luminance(a), _luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = (part / 255 for part in rgb(colour))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

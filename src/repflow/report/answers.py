@@ -8,6 +8,9 @@ from repflow.studies import catalogue
 from repflow.studies.kit.saying import CARE, care
 from repflow.studies.kit.study import Answer, Study
 
+MOST = 6
+"""So many stand on the first screen."""
+
 
 def studies_of(info: Mapping[str, Any]) -> Sequence[Study]:
     """Those that speak of a run: all, or the one that wrote it where its subjects are too many for the others."""
@@ -29,3 +32,13 @@ def answers_of(source: Source, studies: Sequence[Study]) -> list[Answer]:
     own, common, missing = ([each for each in part if each.headline != CARE] for part in (own, common, missing))
     last = [care(" ".join(cautions))] if cautions else []
     return [*own, *common[:1], *missing, *common[1:], *last]
+
+
+def first_of(own: Sequence[Answer], parts: Sequence[Sequence[Answer]]) -> tuple[list[Answer], list[Answer]]:
+    """Those for the first screen, and the others: of a run with parts, its own and the first of every part."""
+    leads = [answers[0] for answers in parts if answers][:MOST]
+    others = [answer for answers in parts for answer in answers[1:]]
+    kept = own[: max(MOST - len(leads), 1)]
+    main = [*kept, *leads][:MOST]
+    rest = [*own[len(kept) :], *[each for each in leads if each not in main], *others]
+    return main, rest

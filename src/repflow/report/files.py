@@ -58,7 +58,8 @@ class Printed:
     def caption(self, units: str) -> str:
         """What is seen, of which tokens, resting on what."""
         of = self.cell.full if len(self.panel.cells) > 1 else ""
-        where = ", ".join(filter(None, (self.section.title, of, self.view.choice, f"tokens: {self.view.tokens}")))
+        at = self.view.scene.title if self.section.by_scene and self.view.scene else ""
+        where = ", ".join(filter(None, (self.section.title, at, of, self.view.choice, f"tokens: {self.view.tokens}")))
         told = " ".join(filter(None, (self.panel.texts.meaning, self.view.said)))
         return visible(f"**{self.name}.** {self.panel.title}: {where}. {told} 95% intervals. {units}".strip())
 
@@ -147,19 +148,21 @@ def _check(kept: Sequence[tuple[Section, Panel]], wanted: Wanted) -> None:
 
 
 def _views(section: Section, panel: Panel, wanted: Wanted) -> list[View]:
-    """The first of a panel, or those asked for; where choices are tasks and places, every one of them."""
+    """The first of a panel at each task and context, or those asked for; elsewhere every choice."""
     tokens = wanted.tokens if wanted.tokens in {view.tokens for view in panel.views} else panel.views[0].tokens
     here = [view for view in panel.views if view.tokens == tokens]
     asked = [view for view in here if view.choice == wanted.variant]
-    return asked or (here[:1] if section.scene else here)
+    firsts = {view.scene: view for view in reversed(here)}
+    return asked or (list(firsts.values())[::-1] if section.by_scene else here)
 
 
 def _name(section: Section, panel: Panel, view: View, cell: Cell, wanted: Wanted) -> str:
     parts = [panel.key]
     if len(panel.cells) > 1:
         parts.append(slug(f"{cell.caption} {cell.note}".strip()))
-    if view.choice and (not section.scene or wanted.variant is not None):
+    if view.choice and (not section.by_scene or wanted.variant is not None):
         parts.append(slug(view.choice))
     if wanted.tokens is not None:
         parts.append(slug(view.tokens))
-    return "_".join([*parts, *([f"{slug(section.scene.task)}-{section.scene.context}"] if section.scene else [])])
+    at = view.scene if section.by_scene else None
+    return "_".join([*parts, *([f"{slug(at.task)}-{at.context}"] if at else [])])

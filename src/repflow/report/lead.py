@@ -1,13 +1,15 @@
-"""The opening paragraph: what was run, in plain words."""
+"""The head of a page: what it is about, and one line on what was run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from repflow.drawing.labels import count, joined, number
-from repflow.drawing.source import Source, distinct_tasks
-from repflow.store import steps_of
+from repflow.drawing.labels import count, is_number, joined, number
+from repflow.drawing.source import Source, Subject, distinct_tasks
+from repflow.store import steps_of, warning_lines
+from repflow.studies import catalogue
+from repflow.studies.kit.study import Study
 
 _KINDS = {
     "TBM": "Transformer",
@@ -18,76 +20,105 @@ _KINDS = {
     "hybrid": "hybrid",
     "other": "other model",
 }
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+Parts = Sequence[tuple[str, Source]]
 
 
-def summary(source: Source) -> str:
-    """One paragraph, built only from facts the run holds."""
-    sentences = [_subjects(source), _tasks(source), _steps(source), _circumstances(source.info)]
-    return " ".join(s for s in sentences if s)
+def kind_name(kind: str, many: int = 1) -> str:
+    """What a kind of model is called."""
+    return _KINDS.get(kind, kind) + ("s" if many > 1 else "")
 
 
-def _subjects(source: Source) -> str:
-    if not source.subjects:
-        return "This run names no subjects."
-    texts: list[str] = []
-    for subject in source.subjects:
-        facts = subject.facts
-        trained = {"trained": "trained", "": ""}.get(str(facts.get("init", "")), "untrained")
-        kind = " ".join(w for w in (trained, _KINDS.get(subject.kind, subject.kind)) if w)
-        size = [f"{count(facts[k])} {unit}" for k, unit in _SIZES if k in facts]
-        texts.append(f"{subject.short} ({', '.join([kind, *size])})")
-    noun = "subject" if len(texts) == 1 else "subjects"
-    return f"{len(texts)} {noun}: {joined(texts)}."
+def heading(parts: Parts, subjects: Sequence[Subject]) -> str:
+    """What the page is about, in the words of the study that wrote the run."""
+    names = [subject.short for subject in subjects]
+    told = joined(names) if 0 < len(names) < 3 else f"these {_number(len(names))} models" if names else "these models"
+    studies = {study.name: study for study in catalogue.STUDIES}
+    command = str(parts[0][1].info.get("command") or "")
+    return studies.get(command, Study).heading.format(subjects=told)
 
 
-_SIZES = (("n_parameters", "parameters"), ("n_blocks", "blocks"))
+def _number(n: int) -> str:
+    return _NUMBERS[n] if n < len(_NUMBERS) else str(n)
 
 
-def _tasks(source: Source) -> str:
-    texts: list[str] = []
-    for task in distinct_tasks(source.info):
-        about = [f"context {_whole(task.get('context'))}", f"{_whole(task.get('n_examples'))} examples"]
-        if task.get("n_tokens"):
-            about.append(f"{_whole(task.get('n_tokens'))} tokens")
-        texts.append(f"{task.get('name')} ({', '.join(about)})")
-    if not texts:
-        texts = [f"{s.task} (context {s.context:,})" for s in source.scenes]
-    return f"Measured on {joined(texts)}." if texts else ""
+def summary(parts: Parts, subjects: Sequence[Subject]) -> str:
+    """One line, built only from facts the run holds."""
+    told = [_subjects(subjects), _sizes(subjects), _tasks(parts), _steps(parts), _circumstances(parts[0][1].info)]
+    return " · ".join(text for text in told if text)
 
 
-def _steps(source: Source) -> str:
+def warned(parts: Parts) -> int:
+    """How many warnings the run and its parts give."""
+    return sum(len(list(warning_lines(source.info))) for _, source in parts)
+
+
+def _subjects(subjects: Sequence[Subject]) -> str:
+    if not subjects:
+        return "no subjects named"
+    found: dict[tuple[str, str], int] = {}
+    for subject in subjects:
+        trained = {"trained": "", "": ""}.get(str(subject.facts.get("init", "")), "untrained ")
+        key = (trained, subject.kind)
+        found[key] = found.get(key, 0) + 1
+    return ", ".join(f"{many} {trained}{kind_name(kind, many)}" for (trained, kind), many in found.items())
+
+
+def _sizes(subjects: Sequence[Subject]) -> str:
+    told = [subject.facts.get("n_parameters") for subject in subjects]
+    found = [n for n in told if isinstance(n, int) and is_number(n)]
+    if not found:
+        return ""
+    ends = dict.fromkeys((count(min(found)), count(max(found))))
+    return f"{' to '.join(ends)} parameters{' each' if len(found) > 1 else ''}"
+
+
+def _tasks(parts: Parts) -> str:
+    """Tasks with their contexts, examples and units, each named once."""
+    contexts: dict[str, dict[int, None]] = {}
+    examples: list[int] = []
+    for _, source in parts:
+        told = [(str(t.get("name")), t.get("context"), t.get("n_examples")) for t in distinct_tasks(source.info)]
+        for name, context, n in told or [(s.task, s.context, None) for s in source.scenes]:
+            contexts.setdefault(name, {})[int(context or 0)] = None
+            examples += [n] if isinstance(n, int) else []
+    same = {tuple(found) for found in contexts.values()}
+    if len(same) == 1:
+        text = f"{joined(contexts)} at {_lengths(next(iter(contexts.values())))}" if contexts else ""
+    else:
+        text = "; ".join(f"{name} at {_lengths(found)}" for name, found in contexts.items())
+    few = (
+        "" if not examples else f"{_span(examples)} examples each" if len(examples) > 1 else f"{examples[0]:,} examples"
+    )
+    return " · ".join(filter(None, (text, few)))
+
+
+def _lengths(contexts: Mapping[int, Any]) -> str:
+    return f"{joined(f'{n:,}' for n in sorted(contexts))} tokens"
+
+
+def _span(found: Sequence[int]) -> str:
+    return " to ".join(dict.fromkeys((f"{min(found):,}", f"{max(found):,}")))
+
+
+def _steps(parts: Parts) -> str:
     """Over how much of training; empty for models as they stand."""
-    if "steps" not in source.parts:
-        return ""
-    layers = source.parts["steps"].layers
-    rows = pd.DataFrame({"subject": layers["subject"], "step": steps_of(layers)}).dropna().drop_duplicates()
-    if rows.empty:
-        return ""
-    counts = rows["subject"].value_counts()
-    many = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-    return f"Measured at {many} steps of training, {rows['step'].min():,.0f} to {rows['step'].max():,.0f}."
+    for _, source in parts:
+        if "steps" in source.parts:
+            layers = source.parts["steps"].layers
+            rows = pd.DataFrame({"subject": layers["subject"], "step": steps_of(layers)}).dropna().drop_duplicates()
+            if len(rows):
+                counts = rows["subject"].value_counts()
+                return (
+                    f"at {_span([*counts])} steps of training, {rows['step'].min():,.0f} to {rows['step'].max():,.0f}"
+                )
+    return ""
 
 
 def _circumstances(info: Mapping[str, Any]) -> str:
-    parts: list[str] = []
-    if info.get("seed") is not None:
-        parts.append(f"seed {info['seed']}")
-    versions = info.get("versions")
-    named = {"repflow": info.get("repflow_version"), **(versions if isinstance(versions, Mapping) else {})}
-    shown = [f"{name} {named[name]}" for name in ("repflow", "torch", "transformers") if named.get(name)]
-    total = _seconds(info.get("timings"))
-    told = ", ".join([*parts, *shown]) + (f"; {total} in all" if total else "")
-    return f"{told[0].upper()}{told[1:]}." if told.strip("; ") else ""
-
-
-def _seconds(timings: Any) -> str:
-    if not isinstance(timings, Mapping):
-        return ""
-    total = timings.get("total_s")
-    if not isinstance(total, int | float):
-        return ""
-    return f"{number(total)} s" if total < 120 else f"{total / 60:.1f} min"
-
-
-def _whole(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else "–"
+    parts = [f"seed {info['seed']}"] if info.get("seed") is not None else []
+    timings = info.get("timings")
+    total = timings.get("total_s") if isinstance(timings, Mapping) else None
+    if isinstance(total, int | float):
+        parts.append(f"{number(total)} s" if total < 120 else f"{total / 60:.1f} min")
+    return " · ".join(parts)

@@ -2,15 +2,14 @@
 
 import base64
 import io
-import json
 import re
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from page_kit import draw_all, needs_browser, opened, until, views
 from synthetic import facts
 
 from repflow.core import LayerRow, sites_for
@@ -99,12 +98,6 @@ def text(run):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
         return write_report(run).read_text(encoding="utf-8")
-
-
-def views(text: str, key: str) -> list[dict]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
-    assert found
-    return json.loads(found.group(1))[f"changes-{key}"]["views"]
 
 
 def rows_of(run: Run, **wanted) -> pd.DataFrame:
@@ -226,22 +219,13 @@ def test_the_table_can_be_taken_away(run, text):
     pd.testing.assert_frame_equal(frame, run.table("ablations"), check_dtype=False, rtol=1e-12)
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+@needs_browser
 def test_a_browser_draws_the_sweeps_and_switches_the_grid(tmp_path):
-    sync_api = pytest.importorskip("playwright.sync_api")
     path = write_report(write_ablation_run(tmp_path / "run"))
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.set_default_timeout(120_000)
-        errors = []
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.goto(path.as_uri())
-        tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        tab.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
+    with opened(path) as tab:
+        draw_all(tab)
+        until(tab, "[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
         panel = tab.locator("[data-panel$=-ablation_grid]")
         before = panel.locator("table:visible").inner_text()
-        panel.locator("button[data-choice='norm, max']").click()
+        panel.locator("select.choose").select_option("norm, max")
         assert panel.locator("table:visible").inner_text() != before
-        browser.close()
-    assert not errors

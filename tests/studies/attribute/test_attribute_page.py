@@ -1,6 +1,5 @@
 """The section on trained against random weights: what is drawn, what the table says, and what is left out."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from attribution_run import LEVELS, POOL, POWER, SCHEMES, THIRDS, TRAINED, attribution_run, share, value
+from page_kit import views
 from probe_run import write_probe_run
 from rich.console import Console
 
@@ -116,9 +116,8 @@ def test_the_report_lists_the_trained_subjects_only(page: str) -> None:
     assert len(re.findall(r'data-subject="\d+"', facts)) == 2
     assert "init=config:0" not in facts
     assert 'id="findings"' not in page, "the verdicts have a table of their own"
-    drawn = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
-    flow = next(panel for key, panel in drawn.items() if key.endswith("-inter_token_cosine"))
-    assert {t["uid"].split("-")[0] for t in flow["views"][0]["figures"][0]["data"]} == {"s0", "s1"}
+    flow = views(page, "inter_token_cosine")
+    assert {t["uid"].split("-")[0] for t in flow[0]["figures"][0]["data"]} == {"s0", "s1"}
     assert "shares.csv" in page
 
 

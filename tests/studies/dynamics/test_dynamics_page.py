@@ -1,13 +1,11 @@
 """The report of a dynamics run: its figures and table hold the run's numbers, whatever is missing."""
 
-import json
-import re
-import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from dynamics_run import BINS, MAMBA, PYTHIA, QUANTILES, SCENES, TWO, write_dynamics_run
+from page_kit import bare, draw_all, needs_browser, opened, until, views
 from synthetic import make_run
 
 from repflow.core import NotEnoughData
@@ -36,16 +34,6 @@ def text(run):
 
 def page(run) -> str:
     return write_report(run).read_text(encoding="utf-8")
-
-
-def bare(text: str) -> str:
-    return re.sub(r"<(script|style).*?</\1>", "", text, flags=re.S)
-
-
-def views(text: str, key: str) -> list[dict]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
-    assert found
-    return json.loads(found.group(1))[f"dynamics-{key}"]["views"]
 
 
 def traces(figure: dict) -> dict[str, dict]:
@@ -180,22 +168,12 @@ def test_show_tells_the_main_numbers(run, capsys):
     assert "text, 256 tokens" in said
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+@needs_browser
 def test_a_browser_draws_every_figure(tmp_path):
-    sync_api = pytest.importorskip("playwright.sync_api")
     nasty = (TWO[0], ("<img src=x onerror=alert(1)>", *TWO[1][1:]))
     path = write_report(write_dynamics_run(tmp_path / "run", nasty))
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.set_default_timeout(120_000)
-        errors = []
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.on("dialog", lambda dialog: errors.append(dialog.message))
-        tab.goto(path.as_uri())
-        tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        tab.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
+    with opened(path) as tab:
+        draw_all(tab)
+        until(tab, "[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
         assert tab.locator(".plot").count() == 3
-        tab.locator("[data-panel=dynamics-memory] button >> nth=1").click()
-        browser.close()
-    assert not errors
+        tab.locator("[data-panel=dynamics-memory] button[data-own] >> nth=1").click()

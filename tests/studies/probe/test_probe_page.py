@@ -3,15 +3,14 @@
 import base64
 import dataclasses
 import io
-import json
 import math
 import re
-import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from page_kit import bare, draw_all, needs_browser, opened, until, views
 from probe_run import MAMBA, PYTHIA, SCENES, THREE, summary_of, write_probe_run
 from synthetic import make_run
 
@@ -51,16 +50,6 @@ def text(run):
 
 def page(run) -> str:
     return write_report(run).read_text(encoding="utf-8")
-
-
-def bare(text: str) -> str:
-    return re.sub(r"<(script|style).*?</\1>", "", text, flags=re.S)
-
-
-def views(text: str, key: str) -> list[dict]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
-    assert found
-    return json.loads(found.group(1))[f"probes-{key}"]["views"]
 
 
 def view(text: str, key: str, choice: str) -> dict:
@@ -419,28 +408,16 @@ def test_a_notebook_draws_the_curves(run, tmp_path):
         Plots(make_run(tmp_path, pairs=False)).probes()
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+@needs_browser
 def test_a_browser_switches_the_place(tmp_path):
-    sync_api = pytest.importorskip("playwright.sync_api")
     nasty = (("<img src=x onerror=alert(1)>", *THREE[2][1:]),)
     path = write_report(write_probe_run(tmp_path / "run", nasty, SCENES[:1], ("last", "gold")))
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.set_default_timeout(120_000)
-        errors = []
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.on("dialog", lambda dialog: errors.append(dialog.message))
-        tab.goto(path.as_uri())
-        tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        tab.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
+    with opened(path) as tab:
+        draw_all(tab)
+        until(tab, "[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
         table = tab.locator("[data-panel$=-probe_table]")
-        before = table.locator("td:visible").nth(1).inner_text()
-        table.locator("button[data-choice='end of the gold']").click()
-        assert table.locator("td:visible").nth(1).inner_text() != before
+        before = table.locator("td.r:visible").nth(1).inner_text()
+        table.locator("button[data-own='end of the gold']").click()
+        assert table.locator("td.r:visible").nth(1).inner_text() != before
         tab.click(".key >> nth=0")
-        tab.wait_for_function(
-            "document.querySelector('[data-panel$=-probe_depth] .plot').data.every(t => t.visible === false)"
-        )
-        browser.close()
-    assert not errors
+        until(tab, "document.querySelector('[data-panel$=-probe_depth] .plot').data.every(t => t.visible === false)")

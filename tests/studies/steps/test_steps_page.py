@@ -3,13 +3,13 @@
 import base64
 import json
 import re
-import shutil
 from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from page_kit import needs_browser, opened, panels, until
 from synthetic import make_run, pair_rows
 from training_run import FIVE, write_training_run
 
@@ -51,15 +51,9 @@ def page(run) -> str:
     return write_report(run).read_text(encoding="utf-8")
 
 
-def panels(text: str) -> dict:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
-    assert found
-    return json.loads(found.group(1))
-
-
 def panel(text: str, ending: str) -> list[dict]:
-    (views,) = [p["views"] for key, p in panels(text).items() if key.endswith(ending)]
-    return views
+    (found,) = [views for key, views in panels(text).items() if key.endswith(ending)]
+    return found
 
 
 def of(views, choice, tokens="all"):
@@ -357,37 +351,32 @@ def test_many_pairs_of_models_are_shown_a_subject_at_a_time(tmp_path):
     assert "data-of" not in re.sub(r"<script.*?</script>", "", page(pairs_only(tmp_path, small[:3])), flags=re.S)
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+@needs_browser
 def test_a_browser_switches_the_maps_and_the_pairs(run, tmp_path):
-    sync_api = pytest.importorskip("playwright.sync_api")
     small = tuple((*subject[:3], 2, subject[4]) for subject in FIVE[:4])
     rows = pd.DataFrame([asdict(row) for row in pair_rows(small, (("text", 512),), ("all",))]).assign(step=3000)
     cross = rows[rows["subject_a"] != rows["subject_b"]]
     both = changed(run, pairs=pd.concat([run.pairs, cross]), paths=None, directory=tmp_path)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.set_default_timeout(120_000)
-        errors = []
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.goto(write_report(both).as_uri())
+    with opened(write_report(both)) as tab:
+        tab.locator("#training > summary").click()
         maps = tab.locator("[data-panel$=-maps]")
         maps.scroll_into_view_if_needed()
+        until(tab, "document.querySelector('[data-panel$=-maps] .plot').data")
         said = maps.locator(".said").inner_text()
         maps.locator("select").select_option("update ratio")
-        tab.wait_for_function("document.querySelector('[data-panel$=-maps] .plot').data?.[0].zmax < 1")
+        until(tab, "document.querySelector('[data-panel$=-maps] .plot').data?.[0].zmax < 1")
         assert maps.locator(".ramp-high").inner_text().endswith("(logarithmic)")
         assert maps.locator(".said").inner_text() != said
+        tab.locator("#layers > summary").click()
         pairs = tab.locator("[data-panel$=-cross_cka]")
         pairs.scroll_into_view_if_needed()
         assert pairs.locator("figure:visible").count() == 6
         pairs.locator("button[data-filter='3']").click()
-        tab.wait_for_function(
+        until(
+            tab,
             "[...document.querySelectorAll('[data-panel$=-cross_cka] figure:not([hidden]) .plot')]"
-            ".every(plot => plot.querySelector('.main-svg'))"
+            ".every(plot => plot.querySelector('.main-svg'))",
         )
         captions = pairs.locator("figure:visible figcaption").all_inner_texts()
         assert len(captions) == 6
         assert all("mamba2-tiny" in caption for caption in captions)
-        browser.close()
-    assert not errors

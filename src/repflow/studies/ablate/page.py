@@ -7,7 +7,7 @@ import pandas as pd
 from repflow.core.quantities import Quantity
 from repflow.drawing.panel import Cell, Panel, Section, View
 from repflow.drawing.plotly import Figure
-from repflow.drawing.source import POLICIES, Source
+from repflow.drawing.source import POLICIES, Scene, Source
 from repflow.drawing.table import frame_uri
 from repflow.studies.ablate.figures import block_curves, blocks_of, window_curves, windows_of
 from repflow.studies.ablate.frames import SCORES, Column, grids, policies_of, scenes_of
@@ -20,7 +20,7 @@ def sections(source: Source) -> list[Section]:
         return []
     csv = ("ablations.csv", "Table as CSV, with every column", frame_uri(source.parts["ablate"]))
     title = "Changes: what the model does without a part"
-    return [Section("changes", title, "Changes", ablation_panels(source), [csv])]
+    return [Section("changes", title, "Changes", ablation_panels(source), [csv], about=_ABOUT)]
 
 
 def ablation_panels(source: Source) -> list[Panel]:
@@ -31,14 +31,14 @@ def ablation_panels(source: Source) -> list[Panel]:
     return [panel for make in makers if (panel := make(source, source.parts["ablate"])).views]
 
 
-def _readings(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Scene, policy and rows of each reading: the flow numbers of the policy, and the scores."""
+def _readings(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame, Scene]]:
+    """Scene in words, policy, rows and scene of each reading: the flow numbers of the policy, and the scores."""
     scenes = scenes_of(rows)
     for task, context in scenes:
         here = rows[(rows["task"] == task) & (rows["context"] == context)]
         for tokens in policies_of(here, POLICIES):
             kept = here[(here["tokens"] == tokens) | here["metric"].isin(SCORES)]
-            yield f"{task}, {context:,} tokens" if len(scenes) > 1 else "", tokens, kept
+            yield f"{task}, {context:,} tokens" if len(scenes) > 1 else "", tokens, kept, Scene(task, context)
 
 
 def _grid(source: Source, rows: pd.DataFrame) -> Panel:
@@ -49,19 +49,21 @@ def _grid(source: Source, rows: pd.DataFrame) -> Panel:
             ", ".join(filter(None, (scene, name))),
             table=grid(here, columns, source.subjects),
             said=grid_said(here, columns, shorts),
+            scene=at,
+            own=name,
         )
-        for scene, tokens, here in _readings(rows)
+        for scene, tokens, here, at in _readings(rows)
         for name, columns in grids(here).items()
     )
-    return Panel("ablation_grid", _GRID.title, _GRID, views, layout="ablations")
+    return Panel("ablation_grid", _GRID.title, _GRID, views, layout="table")
 
 
 def _windows(source: Source, rows: pd.DataFrame) -> Panel:
     swept = windows_of(rows)
     columns = _headline(swept)
     views = tuple(
-        View(tokens, scene, tuple(_window(source, _of(here, column), column) for column in columns))
-        for scene, tokens, here in _readings(swept)
+        View(tokens, scene, tuple(_window(source, _of(here, column), column) for column in columns), scene=at, own="")
+        for scene, tokens, here, at in _readings(swept)
     )
     return Panel("ablation_windows", _WINDOWS.title, _WINDOWS, views, tuple(Cell("", c.told) for c in columns), "grid")
 
@@ -81,8 +83,10 @@ def _blocks(source: Source, rows: pd.DataFrame) -> Panel:
                 block_curves(mine, column) if len(mine := _of(here, column, subject=s.label)) else None
                 for s in subjects
             ),
+            scene=at,
+            own=column.told,
         )
-        for scene, tokens, here in _readings(swept)
+        for scene, tokens, here, at in _readings(swept)
         for column in _headline(here)
     )
     return Panel(
@@ -104,6 +108,7 @@ def _of(rows: pd.DataFrame, column: Column, **wanted: str) -> pd.DataFrame:
     return rows
 
 
+_ABOUT = "every change by what it does, attention windows, block by block"
 _GRID = Quantity(
     "",
     "What each change does",

@@ -22,6 +22,7 @@ class Ablate(Study):
 
     name = "ablate"
     question = 3
+    heading = "What {subjects} do without a part"
     purpose = "measure what a change inside a model does to its flow, its loss and its answers"
     tables: ClassVar[Mapping[str, type]] = {"ablations": AblationRow}
 

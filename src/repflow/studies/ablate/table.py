@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -10,6 +9,7 @@ import pandas as pd
 
 from repflow.drawing.labels import estimate, is_number
 from repflow.drawing.source import Subject
+from repflow.drawing.table import Group, Head, Heading, Line, Table, TableCell, estimates, of_subject
 from repflow.studies.ablate.frames import SCORES, Column, told_change
 
 Row = Mapping[Any, Any]
@@ -19,55 +19,30 @@ _LESS, _MORE = (31, 101, 160), (196, 85, 8)
 _FAINT = "#f3f4f6"
 
 
-@dataclass(frozen=True, slots=True)
-class GridCell:
-    """A difference, its interval, its fill, whether the interval takes in 0, and before and after for the pointer."""
-
-    text: str
-    small: str = ""
-    fill: str = ""
-    faint: bool = False
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class GridLine:
-    """One change."""
-
-    change: str
-    where: str
-    cells: tuple[GridCell, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Titles over their columns' scopes, and for every subject the numbers as they are and its changes."""
-
-    titles: tuple[tuple[str, int], ...]
-    scopes: tuple[str, ...]
-    groups: tuple[tuple[Subject, tuple[tuple[str, str], ...], tuple[GridLine, ...]], ...]
-
-
-def grid(rows: pd.DataFrame, columns: Sequence[Column], subjects: Iterable[Subject]) -> Grid:
+def grid(rows: pd.DataFrame, columns: Sequence[Column], subjects: Iterable[Subject]) -> Table:
     """The grid of one task and policy; `rows` hold its flow numbers of that policy, and its scores."""
     titles = tuple((title, len(list(group))) for title, group in groupby(c.title for c in columns))
     scopes = tuple("" if c.metric in SCORES else c.scope.replace("_", " ") for c in columns)
     groups = tuple(
         _group(subject, mine, columns) for subject in subjects if len(mine := rows[rows["subject"] == subject.label])
     )
-    return Grid(titles, scopes, groups)
+    return Table(("subject", "change"), tuple(map(Heading, scopes)), groups, titles)
 
 
-def _group(subject: Subject, rows: pd.DataFrame, columns: Sequence[Column]):
+def _group(subject: Subject, rows: pd.DataFrame, columns: Sequence[Column]) -> Group:
     known = {
         (row["changed"], Column(row["metric"], row["variant"], row["scope"])): row for row in rows.to_dict("records")
     }
     changes = rows.drop_duplicates("changed")[["changed", "what", "blocks"]].itertuples(index=False, name=None)
     lines = tuple(
-        GridLine(what, "" if blocks == "all" else blocks, tuple(_cell(known.get((changed, c)), c) for c in columns))
+        Line(
+            tuple(_cell(known.get((changed, c)), c) for c in columns),
+            Head(what, "" if blocks == "all" else blocks, code=True),
+        )
         for changed, what, blocks in changes
     )
-    return subject, tuple(_base(rows, c) for c in columns), lines
+    base = Line(estimates(*(_base(rows, c) for c in columns)), Head("as it is"), strong=True)
+    return Group((base, *lines), of_subject(subject))
 
 
 def _base(rows: pd.DataFrame, column: Column) -> tuple[str, str]:
@@ -77,15 +52,15 @@ def _base(rows: pd.DataFrame, column: Column) -> tuple[str, str]:
     return estimate(*here.iloc[0][["base", "base_low", "base_high"]].astype(float)) if len(here) else ("–", "")
 
 
-def _cell(row: Row | None, column: Column) -> GridCell:
+def _cell(row: Row | None, column: Column) -> TableCell:
     if row is None or not is_number(row["difference"]):
-        return GridCell("–")
+        return TableCell("–")
     value, low, high = differences(row, column)
     text, small = _signed(value, low, high, column)
     hint = f"{estimate(row['base'], None, None)[0]} before, {estimate(row['value'], None, None)[0]} after"
     clear = is_number(low) and is_number(high) and not low <= 0 <= high
     share = abs(value) / (100 if column.relative else column.full)
-    return GridCell(text, small, _fill(value, share) if clear else _FAINT, not clear, hint)
+    return TableCell(text, small, hint, _fill(value, share) if clear else _FAINT, not clear)
 
 
 def differences(row: Row, column: Column) -> tuple[float, float, float]:

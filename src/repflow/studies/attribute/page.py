@@ -1,12 +1,13 @@
 """Panels of an attribution run: trained against random over depth, and the shares with their verdicts."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from repflow.core.quantities import Quantity
 from repflow.drawing.labels import joined
 from repflow.drawing.panel import Cell, Panel, Section, View
 from repflow.drawing.plotly import Figure
-from repflow.drawing.source import Source, Subject
+from repflow.drawing.source import Scene, Source, Subject
 from repflow.drawing.table import frame_uri
 from repflow.studies.attribute.figures import SCHEMES, TRAINED, scheme_curves
 from repflow.studies.attribute.frames import Attribution, of_cell, verdicts
@@ -21,7 +22,7 @@ def sections(source: Source) -> list[Section]:
         return []
     csv = ("shares.csv", "Table as CSV, with every column", frame_uri(found.shares))
     drawn = attribution_panels(source)
-    return [Section("attribution", "Architecture or training?", "Architecture or training", drawn, [csv])]
+    return [Section("attribution", "Architecture or training?", "Architecture or training", drawn, [csv], about=_ABOUT)]
 
 
 def attribution_panels(source: Source) -> list[Panel]:
@@ -33,13 +34,23 @@ def attribution_panels(source: Source) -> list[Panel]:
 def _depth(source: Source, found: Attribution) -> Panel:
     cells = tuple(Cell(s.short, s.label) for s in source.subjects)
     views = tuple(
-        View(where[3], found.told(where), tuple(_curves(source, found, where, s) for s in source.subjects))
+        View(
+            where[3],
+            found.told(where),
+            tuple(_curves(source, found, where, s) for s in source.subjects),
+            **_chosen(where),
+        )
         for where in found.cells
     )
     legend = (("trained", TRAINED), *((name, SCHEMES[name]) for name in found.names))
     return Panel(
         "attribution_depth", _DEPTH.title, _DEPTH, views, cells, "grid" if len(cells) > 1 else "wide", legend=legend
     )
+
+
+def _chosen(where: Where) -> dict[str, Any]:
+    """What the bar chooses of a view."""
+    return {"scene": Scene(where[0], where[1]), "variant": where[2], "own": ""}
 
 
 def _curves(source: Source, found: Attribution, where: Where, subject: Subject) -> Figure | None:
@@ -50,10 +61,16 @@ def _curves(source: Source, found: Attribution, where: Where, subject: Subject) 
 
 def _table(source: Source, found: Attribution) -> Panel:
     views = tuple(
-        View(where[3], found.told(where), table=share_table(source, found, where), said=_said(source, found, where))
+        View(
+            where[3],
+            found.told(where),
+            table=share_table(source, found, where),
+            said=_said(source, found, where),
+            **_chosen(where),
+        )
         for where in found.cells
     )
-    return Panel("attribution_shares", _SHARES.title, _SHARES, views, layout="shares")
+    return Panel("attribution_shares", _SHARES.title, _SHARES, views, layout="table")
 
 
 def _said(source: Source, found: Attribution, where: Where) -> str:
@@ -75,6 +92,7 @@ def _said(source: Source, found: Attribution, where: Where) -> str:
     return " ".join(sentences)
 
 
+_ABOUT = "trained against random weights, shares, verdicts"
 _DEPTH = Quantity(
     "",
     "Trained against random",

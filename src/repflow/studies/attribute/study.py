@@ -23,6 +23,7 @@ class Attribute(Study):
 
     name = "attribute"
     question = 1
+    heading = "Architecture or training: {subjects}"
     purpose = "say whether tokens are alike by architecture or by training"
     tables: ClassVar[Mapping[str, type]] = {"schemes": SchemeRow, "shares": ShareRow}
     told = frozenset({"attribution"})

@@ -26,7 +26,8 @@ def sections(source: Source) -> list[Section]:
         (f"{name}.csv", f"{name.capitalize()} as CSV", frame_uri(frame)) for name, frame in frames.items() if len(frame)
     ]
     title = "Dynamics: how far back a model remembers"
-    return [Section("dynamics", title, "Dynamics", dynamics_panels(source), files)]
+    about = "influence by distance, bounds, half-lives, memory"
+    return [Section("dynamics", title, "Dynamics", dynamics_panels(source), files, about=about)]
 
 
 def dynamics_panels(source: Source) -> list[Panel]:
@@ -49,6 +50,8 @@ def _influence(source: Source, dynamics: Dynamics) -> Panel:
             _named(dynamics, scene, "share" if share else "norm"),
             (influence_curves(rows, source.subjects, share),),
             said=influence_said(in_scene(dynamics.recency, scene), source.subjects),
+            scene=scene,
+            own="share" if share else "norm",
         )
         for scene in dynamics.scenes
         if len(rows := in_scene(dynamics.influence, scene))
@@ -71,7 +74,13 @@ def influence_said(recency: pd.DataFrame, subjects: tuple[Subject, ...]) -> str:
 
 def _table(source: Source, dynamics: Dynamics) -> Panel:
     views = tuple(
-        View("all", _named(dynamics, scene, policy), table=dynamics_table(dynamics, scene, policy, source.subjects))
+        View(
+            policy,
+            _named(dynamics, scene, policy),
+            table=dynamics_table(dynamics, scene, policy, source.subjects),
+            scene=scene,
+            own="",
+        )
         for scene in dynamics.scenes
         for policy in dynamics.policies
     )
@@ -94,7 +103,8 @@ def _half_life_view(dynamics: Dynamics, scene: Scene, drawn: list[Subject]) -> V
         half_life_figure(mine, s, scene.context, top, low) if len(mine := where(rows, subject=s.label)) else None
         for s in drawn
     )
-    return View("all", _named(dynamics, scene, "half-lives") if len(dynamics.scenes) > 1 else "", figures)
+    choice = _named(dynamics, scene, "half-lives") if len(dynamics.scenes) > 1 else ""
+    return View("all", choice, figures, scene=scene, own="")
 
 
 def _memory(source: Source, dynamics: Dynamics) -> Panel:
@@ -108,7 +118,7 @@ def _memory_views(dynamics: Dynamics, drawn: list[Subject]) -> Iterator[View]:
             rows = in_scene(dynamics.bounds, scene, name=name)
             figures = tuple(memory_figure(mine) if len(mine := where(rows, subject=s.label)) else None for s in drawn)
             if any(figures):
-                yield View("all", _named(dynamics, scene, choice), figures)
+                yield View("all", _named(dynamics, scene, choice), figures, scene=scene, own=choice)
 
 
 def _with_blocks(source: Source, dynamics: Dynamics) -> list[Subject]:

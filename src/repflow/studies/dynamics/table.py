@@ -6,25 +6,29 @@ import pandas as pd
 
 from repflow.drawing.labels import estimate, number
 from repflow.drawing.source import Scene, Subject, in_scene, where
-from repflow.drawing.table import PathTable
+from repflow.drawing.table import Group, Heading, Line, Table, estimates, of_subject
 from repflow.studies.dynamics.frames import Dynamics
 
 Cell = tuple[str, str]
 
 HEADINGS = (
-    ("half-life (tokens)", "Median of the blocks: the shortest and the longest; below, where they are."),
-    ("1 - rho", "One minus the largest transition read: the least of any block; 0 makes every bound on it vacuous."),
-    ("state bound / state", "Bound on the size of a state over the largest measured, the tightest and loosest block."),
-    ("recency slope", "Slope of log influence against log distance."),
-    ("envelope used", "Scatter of a path over the most its largest step allows; below, the most of any path."),
-    ("Poincaré used", "Global variance of a path over the most its local variance allows; below, of any path."),
+    Heading("half-life (tokens)", "Median of the blocks: the shortest and the longest; below, where they are."),
+    Heading(
+        "1 - rho", "One minus the largest transition read: the least of any block; 0 makes every bound on it vacuous."
+    ),
+    Heading(
+        "state bound / state", "Bound on the size of a state over the largest measured, the tightest and loosest block."
+    ),
+    Heading("recency slope", "Slope of log influence against log distance."),
+    Heading("envelope used", "Scatter of a path over the most its largest step allows; below, the most of any path."),
+    Heading("Poincaré used", "Global variance of a path over the most its local variance allows; below, of any path."),
 )
 
 
-def dynamics_table(dynamics: Dynamics, scene: Scene, tokens: str, subjects: tuple[Subject, ...]) -> PathTable:
+def dynamics_table(dynamics: Dynamics, scene: Scene, tokens: str, subjects: tuple[Subject, ...]) -> Table:
     """One line a subject; an en dash where it has none of a quantity."""
-    lines = tuple((s, _cells(dynamics, scene, tokens, s.label)) for s in subjects)
-    return PathTable(HEADINGS, lines)
+    lines = tuple(Line(estimates(*_cells(dynamics, scene, tokens, s.label)), of_subject(s)) for s in subjects)
+    return Table(("subject",), HEADINGS, (Group(lines),))
 
 
 def _cells(dynamics: Dynamics, scene: Scene, tokens: str, label: str) -> tuple[Cell, ...]:

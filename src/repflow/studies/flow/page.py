@@ -1,15 +1,16 @@
 """Panels: what the report shows of one scene, each with its choices of variant and token policy."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations
+from typing import Any
 
 import pandas as pd
 
 from repflow.core.quantities import Quantity, quantity
 from repflow.drawing.curves import curves
 from repflow.drawing.heatmap import cka_heatmap, cka_rows, offset_heatmap
-from repflow.drawing.labels import slug
-from repflow.drawing.panel import FIRST, VARIANTS, Cell, Panel, Section, View, ordered
+from repflow.drawing.panel import BARRED, FIRST, VARIANTS, Cell, Panel, Section, View, joined_panels, ordered
 from repflow.drawing.plotly import Figure
 from repflow.drawing.source import POLICIES, Scene, Source, Subject, of_scene
 from repflow.drawing.table import csv_uri
@@ -19,23 +20,40 @@ from repflow.studies.flow.table import dropped_shares, path_table
 
 
 def sections(source: Source) -> list[Section]:
-    """A section for every task at every context."""
-    return [_section(source, place, scene) for place, scene in enumerate(source.scenes)]
+    """What every run shows of the flow, by what it is about; the bar chooses among tasks and contexts."""
+    drawn = joined_panels(panels(source, scene) for scene in source.scenes)
+    note, dropped = _last_steps(source), _dropped(source)
+    found: list[Section] = []
+    for anchor, title, about, keys in _SECTIONS:
+        mine = [panel for panel in drawn if panel.key in keys or (not keys and panel.key not in _PLACED)]
+        if mine:
+            files = [("paths.csv", "Path metrics as CSV", csv_uri(source.paths))] if anchor == "paths" else []
+            found.append(Section(anchor, title, title, mine, files, note, dropped, by_scene=True, about=about))
+            dropped = []
+    return found
 
 
-def _section(source: Source, place: int, scene: Scene) -> Section:
-    paths = of_scene(source.paths, scene)
-    return Section(
-        f"scene-{place}-{slug(scene.task)}-{scene.context}",
-        scene.title,
-        scene.title,
-        panels(source, scene),
-        [("paths.csv", "Path metrics as CSV", csv_uri(paths))] if len(paths) else [],
-        explain=not place,
-        note=_last_steps(source),
-        dropped=dropped_shares(source, scene),
-        scene=scene,
-    )
+_SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    (
+        "likeness", "Likeness of tokens", "between tokens, by distance, by features, what the policies drop",
+        ("inter_token_cosine", "feature_share", "offset_profile", "dropped_share"),
+    ),
+    ("steps", "Steps and directions", "what each block does to a state: turn, length, dimensions", ()),
+    ("layers", "Layers against layers", "CKA between the sites of a model, and between models", ("cka", "cross_cka")),
+    ("paths", "Paths through depth", "v_loc, v_glob, energy, smoothness", ("paths_table", "paths_wide")),
+)  # fmt: skip
+"""Anchor, title, what is in it, and its panels; the one without has all others."""
+_PLACED = frozenset(key for *_, keys in _SECTIONS for key in keys)
+
+
+def _dropped(source: Source) -> list[str]:
+    """What the token policies leave out, a sentence each; with the task where there are several."""
+    several = len(source.scenes) > 1
+    return [
+        f"{scene.title}: {said}" if several else said
+        for scene in source.scenes
+        for said in dropped_shares(source, scene)
+    ]
 
 
 def _last_steps(source: Source) -> str:
@@ -85,7 +103,16 @@ def _curve_views(source: Source, scene: Scene, metric: str, name: str, layout: s
         choice = " ".join(w for w in (name, variant if len(variants) > 1 else "") if w) or variant
         for tokens in ordered(frame[frame["variant"] == variant]["tokens"], POLICIES):
             drawn = curves(source, scene, texts, variant, tokens, height=400 if wide else 310, legend=wide)
-            yield View(tokens, choice, (drawn,))
+            yield View(tokens, choice, (drawn,), scene=scene, **_told_apart(name, variant, len(variants) > 1))
+
+
+def _told_apart(name: str, variant: str, several: bool) -> dict[str, Any]:
+    """What of a choice the bar makes, and what the panel does: k and mean are the panel's, centred the bar's."""
+    barred = variant in BARRED
+    return {
+        "variant": variant if barred else "",
+        "own": " ".join(filter(None, (name, variant if several and not barred else ""))),
+    }
 
 
 def _offset_panel(source: Source, scene: Scene) -> Iterator[Panel]:
@@ -102,6 +129,8 @@ def _offset_panel(source: Source, scene: Scene) -> Iterator[Panel]:
                 else None
                 for s in drawn
             ),
+            scene=scene,
+            own="",
         )
         for tokens in ordered(frame["tokens"], POLICIES)
     )
@@ -114,7 +143,7 @@ def _cka_panel(source: Source, scene: Scene) -> Iterator[Panel]:
     frame = frame[(frame["metric"] == "cka") & (frame["subject_a"] == frame["subject_b"])]
     drawn = _present(source, frame["subject_a"])
     pairs = [(s, s) for s in drawn]
-    views = _cka_views(frame, lambda v, t: tuple(_heat(source, scene, a, b, "cka", v, t) for a, b in pairs))
+    views = _cka_views(frame, scene, lambda v, t: tuple(_heat(source, scene, a, b, "cka", v, t) for a, b in pairs))
     texts = quantity("cka")
     yield Panel("cka", texts.title, texts, views, tuple(map(_cell, drawn)), "grid", scale=True)
 
@@ -127,7 +156,8 @@ def _cross_panel(source: Source, scene: Scene) -> Iterator[Panel]:
     metrics = [m for m in ("cka", "cka_calibrated") if (frame["metric"] == m).any()]
     height = 290 if len(metrics) > 1 else 372
     places = [(a, b, m) for a, b in pairs for m in metrics]
-    views = _cka_views(frame, lambda v, t: tuple(_heat(source, scene, a, b, m, v, t, height) for a, b, m in places))
+    heats = partial(_heats, source, scene, places, height)
+    views = _cka_views(frame, scene, heats)
     drawn = [s for s in source.subjects if any(s in pair for pair in pairs)]
     cells = tuple(
         Cell(
@@ -147,9 +177,17 @@ def _cross_panel(source: Source, scene: Scene) -> Iterator[Panel]:
 _MANY_PAIRS = 3
 
 
-def _cka_views(frame: pd.DataFrame, draw: Callable[[str, str], tuple[Figure | None, ...]]) -> tuple[View, ...]:
+def _heats(
+    source: Source, scene: Scene, places: list[tuple[Subject, Subject, str]], height: int, variant: str, tokens: str
+) -> tuple[Figure | None, ...]:
+    return tuple(_heat(source, scene, a, b, metric, variant, tokens, height) for a, b, metric in places)
+
+
+def _cka_views(
+    frame: pd.DataFrame, scene: Scene, draw: Callable[[str, str], tuple[Figure | None, ...]]
+) -> tuple[View, ...]:
     return tuple(
-        View(tokens, variant, draw(variant, tokens))
+        View(tokens, variant, draw(variant, tokens), scene=scene)
         for variant in ordered(frame["variant"], VARIANTS)
         for tokens in ordered(frame[frame["variant"] == variant]["tokens"], POLICIES)
     )
@@ -189,8 +227,8 @@ _PATHS = Quantity(
 
 def _path_view(source: Source, scene: Scene, variant: str, tokens: str, layout: str) -> View:
     if layout == "table":
-        return View(tokens, variant, table=path_table(source, scene, variant, tokens))
-    return View(tokens, variant, (path_dots(source, scene, variant, tokens),))
+        return View(tokens, variant, table=path_table(source, scene, variant, tokens), scene=scene)
+    return View(tokens, variant, (path_dots(source, scene, variant, tokens),), scene=scene)
 
 
 def _present(source: Source, labels: pd.Series) -> list[Subject]:

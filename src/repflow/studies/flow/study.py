@@ -8,6 +8,7 @@ from repflow.studies.kit.study import Answer, Shown, Study
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from repflow.drawing.multiples import Multiples
     from repflow.drawing.panel import Section
     from repflow.drawing.plotly import Figure
     from repflow.drawing.source import Source
@@ -20,6 +21,7 @@ class Flow(Study):
     """Every metric at every site: the rows that other studies write too."""
 
     name = "flow"
+    heading = "What {subjects} do, block by block"
     common = True
     series = True
     told = frozenset(
@@ -44,6 +46,11 @@ class Flow(Study):
         from repflow.studies.flow.answers import answers
 
         return answers(source)
+
+    def overview(self, source: "Source") -> "list[Multiples]":
+        from repflow.studies.flow.overview import overview
+
+        return overview(source)
 
     def sections(self, source: "Source") -> "list[Section]":
         from repflow.studies.flow.page import sections

@@ -5,22 +5,23 @@ import pandas as pd
 from repflow.core.quantities import quantity
 from repflow.drawing.labels import estimate
 from repflow.drawing.source import Scene, Source, of_scene, values
-from repflow.drawing.table import PathTable
+from repflow.drawing.table import Group, Heading, Line, Table, estimates, of_subject
 from repflow.studies.flow.paths import column_title, path_columns, path_rows
 
 
-def path_table(source: Source, scene: Scene, variant: str, tokens: str) -> PathTable:
+def path_table(source: Source, scene: Scene, variant: str, tokens: str) -> Table:
     """Subjects by path metrics; an en dash where a subject lacks one."""
     rows = path_rows(source, scene, tokens)
     columns = path_columns(rows, variant)
     found = values(rows, "subject", "metric", "variant", "value", "ci_low", "ci_high")
     known = {(s, m, v): (value, low, high) for s, m, v, value, low, high in found}
     lines = tuple(
-        (s, tuple(estimate(*known.get((s.label, m, v), (None, None, None))) for m, v in columns))
+        Line(estimates(*(estimate(*known.get((s.label, m, v), (None, None, None))) for m, v in columns)), of_subject(s))
         for s in source.subjects
         if (rows["subject"] == s.label).any()
     )
-    return PathTable(tuple((column_title(m, v), quantity(m).meaning) for m, v in columns), lines)
+    headings = tuple(Heading(column_title(m, v), quantity(m).meaning) for m, v in columns)
+    return Table(("subject",), headings, (Group(lines),))
 
 
 def dropped_shares(source: Source, scene: Scene) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from repflow.drawing.multiples import Multiples
     from repflow.drawing.panel import Section
     from repflow.drawing.plotly import Figure
     from repflow.drawing.source import Rows, RunLike, Source
@@ -63,6 +64,8 @@ class Study:
     """The place of its answer among those a reader looks for in any run."""
     told: ClassVar[frozenset[str]] = frozenset()
     """The ids of findings that its own section and table tell already."""
+    heading: ClassVar[str] = "What {subjects} do"
+    """The title of a page of its runs; `{subjects}` is their name, or how many there are."""
     naming: ClassVar[str] = (
         "Models, named before the options: hub id, local directory, file.gguf, zoo:NAME or "
         "config:FAMILY[,key=value]..., each with @init=SCHEME[:SEED] if its weights are to be drawn anew, and"
@@ -84,6 +87,11 @@ class Study:
 
     def answers(self, source: "Source") -> "Sequence[Answer]":
         """What the run says, made from its rows, before any figure."""
+        del source
+        return ()
+
+    def overview(self, source: "Source") -> "Sequence[Multiples]":
+        """Its rows of the page's overview: a quantity each, drawn small for every subject."""
         del source
         return ()
 

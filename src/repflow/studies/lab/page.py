@@ -12,6 +12,7 @@ from repflow.studies.lab.table import FLOW, RETRIEVAL, contrasts_table, groups_t
 from repflow.studies.lab.texts import ALIKE, ANSWERS, contrasts_said
 
 _VARIANTS = ("raw", "centred")
+_ABOUT = "answers, likeness, course of training, contrasts"
 
 
 def sections(source: Source) -> list[Section]:
@@ -24,7 +25,7 @@ def sections(source: Source) -> list[Section]:
         (f"{name}.csv", f"{name.capitalize()} as CSV", frame_uri(rows)) for name, rows in frames.items() if len(rows)
     ]
     note = " ".join(filter(None, (lab.question, _lost(lab), _ALONE)))
-    return [Section("lab", "What the grid asked", "The grid", lab_panels(source), files, note=note)]
+    return [Section("lab", "What the grid asked", "The grid", lab_panels(source), files, note=note, about=_ABOUT)]
 
 
 def lab_panels(source: Source) -> list[Panel]:
@@ -74,7 +75,16 @@ def _alike(lab: Lab) -> Panel:
         held, figures = _dots(lab, tuple(f"{third}, {variant}" for third in THIRDS))
         if len(held) == len(THIRDS):
             of = [name for name in ALIKE if name.endswith(variant)]
-            views.append(View(POLICY, variant, figures, said=" ".join(contrasts_said(lab.contrasts, lab.summary, of))))
+            views.append(
+                View(
+                    POLICY,
+                    variant,
+                    figures,
+                    said=" ".join(contrasts_said(lab.contrasts, lab.summary, of)),
+                    variant=variant,
+                    own="",
+                )
+            )
     cells = tuple(Cell(f"{third} third", third) for third in THIRDS)
     return Panel("lab_alike", _ALIKE.title, _ALIKE, tuple(views), cells, "pairs")
 
@@ -99,7 +109,7 @@ def _course(lab: Lab) -> Panel:
 def _depth(lab: Lab) -> Panel:
     rows = lab.layers[lab.layers["metric"] == "inter_token_cosine"]
     views = tuple(
-        View(tokens, variant, (depth_lines(lab, variant, tokens, lab.groups),))
+        View(tokens, variant, (depth_lines(lab, variant, tokens, lab.groups),), variant=variant, own="")
         for variant in (*_VARIANTS, "standardised")
         for tokens in POLICIES
         if ((rows["variant"] == variant) & (rows["tokens"] == tokens)).any()
@@ -111,7 +121,13 @@ def _against(lab: Lab) -> Panel:
     groups = tuple(group for group in lab.groups if group.trained)
     known = set(lab.outcomes["outcome"])
     views = tuple(
-        View(POLICY, f"{third}, {variant}", (against(lab, f"{third}, {variant}", ASKED_MOST, groups),))
+        View(
+            POLICY,
+            f"{third}, {variant}",
+            (against(lab, f"{third}, {variant}", ASKED_MOST, groups),),
+            variant=variant,
+            own=third,
+        )
         for variant in _VARIANTS
         for third in THIRDS
         if {f"{third}, {variant}", ASKED_MOST} <= known

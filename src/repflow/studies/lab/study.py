@@ -20,6 +20,7 @@ class Lab(Study):
     """What architecture, loss and size do to flow, retrieval and text in models that were trained for it."""
 
     name = "lab"
+    heading = "What the grid asked"
     alone = True
     told = frozenset({"lab_contrast", "lab_slope"})
     tables: ClassVar[Mapping[str, type]] = {

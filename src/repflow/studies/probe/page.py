@@ -20,7 +20,8 @@ def sections(source: Source) -> list[Section]:
     latex = latex_table(found, {s.label: s.short for s in source.subjects})
     csv = ("probes.csv", "Table as CSV, with every column", data_uri(csv_table(found), "csv"))
     tex = ("probes.tex", "Table as LaTeX", data_uri(latex, "x-tex"))
-    return [Section("probes", "Probes: where the answer is readable", "Probes", probe_panels(source), [csv, tex])]
+    title, about = "Probes: where the answer is readable", "accuracy by depth, peaks and drops, readable against said"
+    return [Section("probes", title, "Probes", probe_panels(source), [csv, tex], about=about)]
 
 
 def probe_panels(source: Source) -> list[Panel]:
@@ -52,7 +53,7 @@ def _depth_view(source: Source, probes: Probes, position: str, target: str, titl
 
 def _table(source: Source, probes: Probes) -> Panel:
     views = tuple(_table_view(source, probes, *reading) for reading in probes.readings)
-    return Panel("probe_table", _TABLE.title, _TABLE, views, layout="probes")
+    return Panel("probe_table", _TABLE.title, _TABLE, views, layout="table")
 
 
 def _table_view(source: Source, probes: Probes, position: str, target: str, title: str) -> View:
@@ -80,7 +81,7 @@ def _telling_views(source: Source, probes: Probes, drawn: list[tuple[int, Subjec
             spot = f", {told_position(position)}" if len(probes.positions) > 1 else ""
             summary = in_scene(probes.summary, scene, position=position, target="position")
             said = telling_said(rows, summary, _shorts(source))
-            yield View("all", f"{scene.title}{spot}", figures, said=said)
+            yield View("all", f"{scene.title}{spot}", figures, said=said, scene=scene, own=spot.removeprefix(", "))
 
 
 def _places(source: Source, probes: Probes) -> Panel:
@@ -93,6 +94,8 @@ def _places(source: Source, probes: Probes) -> Panel:
             tuple(place_map(mine) if len(mine := where(rows, subject=s.label)) else None for s in source.subjects),
             said=place_said(in_scene(probes.summary, scene, target=target), _shorts(source)),
             ramp=("0", "100%"),
+            scene=scene,
+            own=target if len(probes.targets) > 1 else "",
         )
         for scene in scenes
         for target in probes.targets

@@ -23,6 +23,7 @@ class Probe(Study):
 
     name = "probe"
     question = 2
+    heading = "What can be read in {subjects}"
     purpose = "find where in depth a task's answer is linearly readable, and whether it is said"
     tables: ClassVar[Mapping[str, type]] = {
         "answers": AnswerRow,

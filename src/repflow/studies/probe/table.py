@@ -1,12 +1,12 @@
 """The table of a probe run: peak layer, peak, final and drop, for the report, as CSV and as LaTeX."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 
 from repflow.drawing.latex import latex
 from repflow.drawing.source import Scene, Source, Subject, in_scene, where
+from repflow.drawing.table import Group, Head, Heading, Line, Table, estimates, of_subject
 from repflow.store import csv_text
 from repflow.studies.probe.frames import Probes, told_position
 from repflow.studies.probe.texts import percent
@@ -21,27 +21,21 @@ Cell = tuple[str, str]
 """A value and what stands small below it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeTable:
-    """Headings, and for every task and context its lines of (subject, cells)."""
-
-    headings: tuple[str, ...]
-    groups: tuple[tuple[str, str, tuple[tuple[Subject, tuple[Cell, ...]], ...]], ...]
-    """Task and context, chance, lines."""
-
-
-def probe_table(probes: Probes, position: str, target: str, subjects: Iterable[Subject]) -> ProbeTable:
+def probe_table(probes: Probes, position: str, target: str, subjects: Iterable[Subject]) -> Table:
     """One place of the prompt and one target, all tasks, contexts and subjects."""
     summary = where(probes.summary, position=position, target=target)
     held = [(scene, rows) for scene in probes.scenes if len(rows := in_scene(summary, scene))]
-    return ProbeTable(HEADINGS, tuple(_group(scene, rows, tuple(subjects)) for scene, rows in held))
+    groups = tuple(_group(scene, rows, tuple(subjects)) for scene, rows in held)
+    return Table(("task", "subject"), tuple(map(Heading, HEADINGS)), groups)
 
 
-def _group(scene: Scene, rows: pd.DataFrame, subjects: tuple[Subject, ...]):
+def _group(scene: Scene, rows: pd.DataFrame, subjects: tuple[Subject, ...]) -> Group:
     lines = tuple(
-        (subject, _cells(row)) for subject in subjects for _, row in where(rows, subject=subject.label).iterrows()
+        Line(estimates(*_cells(row)), of_subject(subject))
+        for subject in subjects
+        for _, row in where(rows, subject=subject.label).iterrows()
     )
-    return scene.title, f"chance {100 * rows['chance'].iloc[0]:.1f}%", lines
+    return Group(lines, Head(scene.title, f"chance {100 * rows['chance'].iloc[0]:.1f}%"))
 
 
 def _cells(row: pd.Series) -> tuple[Cell, ...]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
 from repflow.core.quantities import Quantity
-from repflow.drawing.labels import slug
-from repflow.drawing.panel import FIRST, VARIANTS, Cell, Panel, Section, View, ordered
+from repflow.drawing.panel import FIRST, VARIANTS, Cell, Panel, Section, View, joined_panels, ordered
 from repflow.drawing.source import POLICIES, Scene, Source, of_scene
 from repflow.studies.kit.thirds import THIRDS, changes
 from repflow.studies.steps.axis import MAPS, Training, map_rows, scale_of
@@ -17,20 +17,11 @@ from repflow.studies.steps.texts import curves_said, map_said, table_said
 
 
 def sections(source: Source) -> list[Section]:
-    """The sections on the course of training, one a scene that has one."""
-    found = [(scene, training_panels(source, scene)) for scene in source.scenes]
-    held = [(scene, drawn) for scene, drawn in found if drawn]
-    return [
-        Section(
-            f"training-{place}-{slug(scene.task)}-{scene.context}",
-            f"During training: {scene.title}",
-            "During training" if len(held) == 1 else f"Training: {scene.title}",
-            drawn,
-            explain=not place,
-            scene=scene,
-        )
-        for place, (scene, drawn) in enumerate(held)
-    ]
+    """The section on the course of training; none for models as they stand."""
+    drawn = joined_panels(training_panels(source, scene) for scene in source.scenes)
+    if not drawn:
+        return []
+    return [Section("training", "During training", "During training", drawn, by_scene=True, about=_ABOUT)]
 
 
 def training_panels(source: Source, scene: Scene) -> list[Panel]:
@@ -50,13 +41,13 @@ def _thirds(source: Source, training: Training, scene: Scene) -> Iterator[Panel]
     for variant, tokens in _choices(curves):
         rows, lasting = (frame[_is(frame, variant, tokens)] for frame in (curves, moved))
         drawn = tuple(third_curves(rows, source.subjects, third) for third in THIRDS)
-        lines.append(View(tokens, variant, drawn, said=curves_said(lasting, shorts)))
+        lines.append(View(tokens, variant, drawn, said=curves_said(lasting, shorts), **_chosen(scene, variant)))
         table = thirds_table(lasting, source.subjects)
-        tables.append(View(tokens, variant, table=table, said=table_said(lasting, shorts)))
+        tables.append(View(tokens, variant, table=table, said=table_said(lasting, shorts), **_chosen(scene, variant)))
     texts = _LINES if training.thirds.replicates is not None else replace(_LINES, reading=_LINES.reading + _BANDLESS)
     cells = tuple(Cell(title, title) for title in third_titles())
     yield Panel("thirds", _LINES.title, texts, tuple(lines), cells, "grid", keys=True)
-    yield Panel("thirds_table", _TABLE.title, _TABLE, tuple(tables), layout="thirds")
+    yield Panel("thirds_table", _TABLE.title, _TABLE, tuple(tables), layout="table")
 
 
 def _maps(source: Source, training: Training, scene: Scene) -> Panel:
@@ -75,11 +66,17 @@ def _maps(source: Source, training: Training, scene: Scene) -> Panel:
                 for s in source.subjects
             )
             choice = f"{name}, {variant}" if variants > 1 else name
-            views.append(View(tokens, choice, drawn, said=map_said(rows, shorts), ramp=scale.ends))
+            chosen = _chosen(scene, variant if variants > 1 else "", name)
+            views.append(View(tokens, choice, drawn, said=map_said(rows, shorts), ramp=scale.ends, **chosen))
     kept = [place for place, s in enumerate(source.subjects) if s.label in seen]
     views = [replace(view, figures=tuple(view.figures[place] for place in kept)) for view in views]
     cells = tuple(Cell(source.subjects[place].short, source.subjects[place].label) for place in kept)
     return Panel("maps", _MAPS.title, _MAPS, tuple(views), cells, "grid")
+
+
+def _chosen(scene: Scene, variant: str, own: str = "") -> dict[str, Any]:
+    """What the bar chooses of a view, and what the panel does."""
+    return {"scene": scene, "variant": variant, "own": own}
 
 
 def _choices(frame: pd.DataFrame, first: str = "raw") -> Iterator[tuple[str, str]]:
@@ -92,6 +89,7 @@ def _is(frame: pd.DataFrame, variant: str, tokens: str) -> pd.Series:
     return (frame["variant"] == variant) & (frame["tokens"] == tokens)
 
 
+_ABOUT = "thirds of depth and every site, by training step"
 _LINES = Quantity(
     "",
     "When and where tokens become alike",

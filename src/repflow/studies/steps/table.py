@@ -1,36 +1,31 @@
 """The table of models in training: what each third of depth gained or lost, and by which step."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from repflow.drawing.labels import estimate, number
 from repflow.drawing.source import Subject
+from repflow.drawing.table import Group, Head, Heading, Line, Table, estimates, of_subject
 
 Cell = tuple[str, str]
 """A value and what stands small below it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ThirdsTable:
-    """Headings, and for every subject the steps measured and its lines of (third, cells)."""
-
-    headings: tuple[str, ...]
-    groups: tuple[tuple[Subject, str, tuple[tuple[str, tuple[Cell, ...]], ...]], ...]
-
-
-def thirds_table(found: pd.DataFrame, subjects: tuple[Subject, ...]) -> ThirdsTable:
+def thirds_table(found: pd.DataFrame, subjects: tuple[Subject, ...]) -> Table:
     """`found`: the lines of `repflow.store.changes` of one scene, variant and policy."""
     start = "at initialisation" if (found["first_step"] == 0).all() else "at the first step"
     headings = (start, "at the end", "change", "more than half by step", "highest")
     groups = tuple(
-        (subject, _steps(mine), tuple((str(row["third"]), _cells(row)) for row in mine.to_dict("records")))
+        Group(
+            tuple(Line(estimates(*_cells(row)), Head(str(row["third"]))) for row in mine.to_dict("records")),
+            of_subject(subject, _steps(mine)),
+        )
         for subject in subjects
         if len(mine := found[found["subject"] == subject.label])
     )
-    return ThirdsTable(headings, groups)
+    return Table(("subject", "third"), tuple(map(Heading, headings)), groups)
 
 
 def _steps(rows: pd.DataFrame) -> str:

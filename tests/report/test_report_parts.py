@@ -1,0 +1,87 @@
+"""A run that holds other runs has one page: one overview, one bar, a section for each part's studies."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from page_kit import panels, unpacked
+from synthetic import TRIO, FakeRun, make_run
+
+from repflow.report import html, write_report
+from repflow.report.reading import read_all, subjects_of
+from repflow.studies.kit.study import Answer
+
+EARLY = (TRIO[1], ("zoo:pythia-tiny", "gpt_neox", "TBM", 3, "trained"))
+
+
+class Whole(FakeRun):
+    """A run with parts, as `Run.parts` gives them."""
+
+    parts: dict[str, FakeRun]
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Whole:
+    flow = make_run(tmp_path / "flow", TRIO[:2], scenes=(("text", 64),))
+    probe = make_run(tmp_path / "probe", EARLY, scenes=(("kvpr", 128),))
+    probe.info["command"] = "probe"
+    probe.info["warnings"] = ["of the second part alone"]
+    run = make_run(tmp_path, TRIO[:1])
+    made = Whole(run.layers.iloc[:0], run.pairs.iloc[:0], run.paths.iloc[:0], {"command": "paper"}, [], tmp_path)
+    made.parts = {"flow": flow, "probe": probe}
+    return made
+
+
+@pytest.fixture(autouse=True)
+def without_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repflow.report.html.get_plotlyjs", lambda: "var Plotly = {};")
+
+
+def test_a_subject_has_one_look_and_one_name_in_all_parts(whole: Whole) -> None:
+    parts = read_all(whole)
+    assert [name for name, _ in parts] == ["", "flow", "probe"]
+    joined = subjects_of(parts)
+    assert [s.label for s in joined] == [TRIO[0][0], TRIO[1][0], "zoo:pythia-tiny"]
+    assert len({s.style for s in joined}) == 3
+    shared = [next(s for s in source.subjects if s.label == TRIO[1][0]) for _, source in parts[1:]]
+    assert shared[0] == shared[1]
+
+
+def test_sections_have_the_name_of_their_part_before_them(whole: Whole) -> None:
+    text = write_report(whole).read_text(encoding="utf-8")
+    assert {"flow-likeness", "flow-layers", "flow-paths"} <= set(unpacked(text))
+    assert 'id="flow-likeness-inter_token_cosine"' in text
+    assert 'href="#flow-likeness-inter_token_cosine"' in text, "the overview opens it"
+    assert not [key for key in panels(text) if key.startswith("probe-")], "what every run has is shown once"
+    assert text.count('class="chip key"') == 3
+    assert "of the second part alone" in text
+
+
+def test_traces_are_numbered_within_a_part_and_told_apart_on_the_page(whole: Whole) -> None:
+    whole.parts = {"probe": whole.parts["probe"]}
+    found = unpacked(write_report(whole).read_text(encoding="utf-8"))["probe-likeness"]
+    assert found["subjects"] == [0, 1]
+    whole.parts = {"flow": whole.parts["probe"], "other": whole.parts["probe"]}
+    assert [label.label for label in subjects_of(read_all(whole))] == [subject[0] for subject in EARLY]
+
+
+def test_its_own_answers_come_first_then_the_first_of_each_part(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(_, source):
+        command = source.info.get("command")
+        return [Answer(f"{command} {n}", "so it is", rows=[{"site": "embed", "value": 0.5}]) for n in range(3)]
+
+    monkeypatch.setattr("repflow.studies.steps.study.Steps.answers", answers)
+    monkeypatch.setattr("repflow.studies.flow.study.Flow.answers", lambda *_: [])
+    text = html.render(read_all(whole))
+    told = [text.index(f"<b>{name}</b>") for name in ("paper 0", "paper 1", "paper 2", "flow 0", "probe 0")]
+    folded = text.index('<details class="more">')
+    assert told == sorted(told)
+    assert told[-1] < folded < text.index("<b>flow 1</b>") < text.index("<b>probe 2</b>")
+    assert "more answers (4)" in text
+    assert "<summary>rows</summary>" in text
+
+
+def test_a_run_without_parts_has_no_names_of_parts(tmp_path: Path) -> None:
+    text = write_report(replace(make_run(tmp_path, TRIO[:1]))).read_text(encoding="utf-8")
+    assert "likeness" in unpacked(text)
+    assert 'class="of"' not in text
