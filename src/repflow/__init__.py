@@ -2,7 +2,7 @@
 
 `flow(subjects, task=...)` measures, `probe(subjects, task=...)` trains probes, `ablate(subjects, what=...)` measures
 what a change inside a model does, `dynamics(subjects)` how far back a model remembers, `attribute(subjects)` what
-random weights show of it, and all return a `Run`;
+random weights show of it, `paper(subjects)` makes the paper's whole study, and all return a `Run`;
 `open(directory)` reads one; `watch(model)` measures a model that somebody else is running. Everything heavy loads on
 first use.
 """
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from repflow._version import __version__
 
 if TYPE_CHECKING:
-    from repflow.api import ablate, attribute, compare, dynamics, flow, open, probe
+    from repflow.api import ablate, attribute, dynamics, flow, paper, probe
     from repflow.core import RepflowError
     from repflow.report.run import Run
+    from repflow.report.runs import compare, open
     from repflow.training.watch import Watch, watch
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "dynamics",
     "flow",
     "open",
+    "paper",
     "probe",
     "watch",
 ]
@@ -38,10 +40,11 @@ _HOMES = {
     "Watch": "repflow.training.watch",
     "ablate": "repflow.api",
     "attribute": "repflow.api",
-    "compare": "repflow.api",
+    "compare": "repflow.report.runs",
     "dynamics": "repflow.api",
     "flow": "repflow.api",
-    "open": "repflow.api",
+    "open": "repflow.report.runs",
+    "paper": "repflow.api",
     "probe": "repflow.api",
     "watch": "repflow.training.watch",
 }

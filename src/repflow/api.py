@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from repflow.engines import Progress
 from repflow.report.run import Run
@@ -10,9 +10,6 @@ from repflow.studies.catalogue import study
 from repflow.studies.kit.bars import shown
 from repflow.studies.kit.fields import from_flat, named, told
 from repflow.studies.kit.settings import ZOO
-
-if TYPE_CHECKING:
-    from repflow.report.compared import Comparison
 
 
 @told
@@ -54,9 +51,8 @@ def flow(
 ) -> Run:
     """Measure how representations flow through the depth of models; the command `repflow flow` from Python.
 
-    `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
-    whether to show a bar, where this is a terminal or a notebook, or an object that is told of the run's course. The
-    others are the settings of the command: `repflow flow --help` says what each is.
+    `repflow flow --help` says what subjects and settings are; `progress` is whether to show a bar, where this is a
+    terminal or a notebook, or an object that is told of the run's course.
 
     Returns the finished run.
     Raises a RepflowError for anything the caller can mend.
@@ -102,9 +98,8 @@ def probe(
 ) -> Run:
     """Find where in depth a task's answer is linearly readable; the command `repflow probe` from Python.
 
-    `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
-    whether to show a bar, where this is a terminal or a notebook, or an object that is told of the run's course. The
-    others are the settings of the command: `repflow probe --help` says what each is.
+    `repflow probe --help` says what subjects and settings are; `progress` is whether to show a bar, where this is a
+    terminal or a notebook, or an object that is told of the run's course.
 
     Returns the finished run: `.probes`, and `.table(name)` for probe_classes, probe_summary, answers and telling.
     Raises a RepflowError for anything the caller can mend.
@@ -152,9 +147,8 @@ def ablate(
 ) -> Run:
     """Measure what a change inside a model does to its flow, loss and answers; `repflow ablate` from Python.
 
-    `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
-    whether to show a bar, where this is a terminal or a notebook, or an object that is told of the run's course. The
-    others are the settings of the command: `repflow ablate --help` says what each is.
+    `repflow ablate --help` says what subjects and settings are; `progress` is whether to show a bar, where this is a
+    terminal or a notebook, or an object that is told of the run's course.
 
     Returns the finished run: `.table("ablations")` sets every change beside the model without it, and the changed
     subjects stand in `.layers`.
@@ -203,9 +197,8 @@ def attribute(
 ) -> Run:
     """Say how much of the likeness of tokens random weights show; the command `repflow attribute` from Python.
 
-    `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
-    whether to show a bar, where this is a terminal or a notebook, or an object that is told of the run's course. The
-    others are the settings of the command: `repflow attribute --help` says what each is.
+    `repflow attribute --help` says what subjects and settings are; `progress` is whether to show a bar, where this is a
+    terminal or a notebook, or an object that is told of the run's course.
 
     Returns the finished run: `.table("shares")`, `.table("schemes")`, `.findings`, and `.layers` of every draw.
     Raises a RepflowError for anything the caller can mend.
@@ -249,9 +242,8 @@ def dynamics(
 ) -> Run:
     """Measure how fast state-space blocks forget and how far back influence reaches; `repflow dynamics` from Python.
 
-    `subjects` are specs: hub id, local directory, file.gguf, zoo:NAME or config:FAMILY[,key=value]...; `progress` is
-    whether to show a bar, where this is a terminal or a notebook, or an object that is told of the run's course. The
-    others are the settings of the command: `repflow dynamics --help` says what each is.
+    `repflow dynamics --help` says what subjects and settings are; `progress` is whether to show a bar, where this is a
+    terminal or a notebook, or an object that is told of the run's course.
 
     Returns the finished run: `.table(name)` for transitions, influence, recency and bounds.
     Raises a RepflowError for anything the caller can mend.
@@ -259,30 +251,51 @@ def dynamics(
     return _run("dynamics", locals())
 
 
+@told
+def paper(
+    subjects: str | Sequence[str] = ZOO,
+    *,
+    preset: Literal["quick", "full", "original"] = "quick",
+    parts: str | Sequence[str] = ("flow", "flow-hf", "probe-kvpr", "probe-mdqa", "attribute", "ablate", "dynamics"),
+    text: str | Sequence[str] = (),
+    context: int | None = None,
+    examples: int | None = None,
+    kvpr_contexts: int | Sequence[int] = (),
+    mdqa_contexts: int | Sequence[int] = (),
+    sets: int | None = None,
+    keys: Literal["preset", "auto", "uuid", "hex8", "hex4", "pairs"] = "preset",
+    kvpr_data: str | None = None,
+    mdqa_data: str | None = None,
+    seed: int = 0,
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    batch_tokens: int = 0,
+    allow_extrapolation: bool = False,
+    trust_remote_code: bool = False,
+    blocks: str | None = None,
+    final_norm: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    shard: int = 0,
+    progress: Progress | bool = True,
+) -> Run:
+    """Make the whole study of the paper on any models, and judge its claims; `repflow paper` from Python.
+
+    `repflow paper --help` says what subjects and settings are; `progress` is whether to show a bar, where this is a
+    terminal or a notebook, or an object that is told of the run's course.
+
+    Returns the finished run: `.table("claims")`, and `.parts`, the runs inside it by name.
+    Raises a RepflowError for anything the caller can mend.
+    """
+    return _run("paper", locals())
+
+
 def _run(name: str, given: Mapping[str, Any]) -> Run:
-    """Run a study with a call's own arguments, which are its settings by name."""
+    """Run a study with a call's own arguments, its settings by name."""
     values = dict(given)
     subjects, progress = named(values.pop("subjects")), values.pop("progress")
     chosen = study(name)
     settings = from_flat(chosen.settings(), subjects, values)
     with shown(progress) as told_of:
         return Run.of(chosen.run(settings, told_of))
-
-
-def open(directory: str | Path) -> Run:
-    """Open a finished run directory. Raises BadFile when it is none, StoreConflict when it is unfinished."""
-    return Run.load(directory)
-
-
-def compare(
-    a: Run, b: Run, *, metric: str | None = None, subject_a: str | None = None, subject_b: str | None = None
-) -> "Comparison":
-    """Rows that two runs share, their difference, and its paired interval where both read the same examples.
-
-    With `subject_a` and `subject_b`, labels or short names, two subjects are set side by side, of one run
-    (`compare(run, run, ...)`) or of two. The result is a pandas frame; a notebook shows its headline and figures, and
-    `.write_html(path)` writes them as a page.
-    """
-    from repflow.report.compared import compared
-
-    return compared(a, b, metric=metric, subject_a=subject_a, subject_b=subject_b)

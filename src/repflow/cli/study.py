@@ -26,6 +26,11 @@ def run_study(study: "Study", arguments: list[str]) -> int:
     asked = _held(parse(command := command_of(study), study.name, rest, command(**known, **switches)))
     switches = {name: asked.pop(name) for name in switches}
     settings = kind(**asked)
+    if switches.get("plan"):
+        with watching() as progress:
+            told = study.plan(settings, progress)
+        print(told)
+        return 0
     from repflow.report.run import Run
 
     with watching() as progress:
@@ -58,7 +63,11 @@ def _switches(study: "Study") -> dict[str, tuple[str, bool]]:
         "The subjects are checkpoints of one training, DIR/checkpoint-* or DIR/step_*: measure them as its steps.",
         False,
     )
-    return found | ({"series": series} if study.series else {})
+    plan = (
+        "Say what it takes (time, memory, disk, downloads), from shapes and a few timed passes, and stop.",
+        False,
+    )
+    return found | ({"series": series} if study.series else {}) | ({"plan": plan} if study.plans else {})
 
 
 def _run_of(study: "Study", settings: Any, progress: "Progress", *, series: bool) -> Any:

@@ -34,11 +34,44 @@ def answers_of(source: Source, studies: Sequence[Study]) -> list[Answer]:
     return [*own, *common[:1], *missing, *common[1:], *last]
 
 
-def first_of(own: Sequence[Answer], parts: Sequence[Sequence[Answer]]) -> tuple[list[Answer], list[Answer]]:
-    """Those for the first screen, and the others: of a run with parts, its own and the first of every part."""
-    leads = [answers[0] for answers in parts if answers][:MOST]
-    others = [answer for answers in parts for answer in answers[1:]]
-    kept = own[: max(MOST - len(leads), 1)]
-    main = [*kept, *leads][:MOST]
-    rest = [*own[len(kept) :], *[each for each in leads if each not in main], *others]
-    return main, rest
+def first_screen(parts: Sequence[tuple[str, Source]]) -> tuple[list[Answer], list[Answer]]:
+    """Those for the first screen and the others, of a run or of one and the runs inside it, by name.
+
+    A run with others inside speaks first; then each study that made one gives its first sentence, in the order in which
+    readers ask. The last of the first screen says what to be careful about.
+    """
+    if len(parts) == 1:
+        source = parts[0][1]
+        leads, others = answers_of(source, studies_of(source.info)), list[Answer]()
+    else:
+        leads, others = _of_parts([source for _, source in parts])
+    cautions = [each for each in leads if each.headline == CARE]
+    leads = [each for each in leads if each.headline != CARE]
+    room = MOST - len(cautions[:1])
+    return [*leads[:room], *cautions[:1]], [*leads[room:], *others]
+
+
+def _of_parts(sources: Sequence[Source]) -> tuple[list[Answer], list[Answer]]:
+    """The first sentence of every study and the other ones, each run told of by the study that made it."""
+    made = [(catalogue.study(str(source.info["command"])), source) for source in sources if not _for_parity(source)]
+    (own, first), *inside = made
+    inside.sort(key=lambda each: each[0].question)
+    leads, others = answers_of(first, [own]), list[Answer]()
+    cautions = [each.evidence for each in leads if each.headline == CARE]
+    spoken = set[str]()
+    for study, source in inside:
+        said = answers_of(source, [study])
+        cautions += [each.evidence for each in said if each.headline == CARE]
+        said = [each for each in said if each.headline != CARE]
+        new = said[: study.name not in spoken]
+        spoken.add(study.name)
+        leads += new
+        others += said[len(new) :]
+    leads = [each for each in leads if each.headline != CARE]
+    return [*leads, *([care(" ".join(dict.fromkeys(cautions)))] if cautions else [])], others
+
+
+def _for_parity(source: Source) -> bool:
+    """Whether a run was made for parity with published figures alone, and says nothing of its own."""
+    settings = source.info.get("settings")
+    return isinstance(settings, Mapping) and settings.get("sites") == "hf"

@@ -11,7 +11,7 @@ from repflow.drawing.labels import slug
 from repflow.drawing.panel import Panel, Section, View
 from repflow.drawing.source import Scene, Source, Subject
 from repflow.report import facts, overview
-from repflow.report.answers import answers_of, first_of, studies_of
+from repflow.report.answers import first_screen
 from repflow.report.reading import subjects_of
 from repflow.store import warning_lines
 from repflow.studies import catalogue
@@ -33,11 +33,6 @@ class Part:
     @property
     def prefix(self) -> str:
         return f"{slug(self.name)}-" if self.name else ""
-
-    @property
-    def answers(self) -> list[Answer]:
-        speaking = studies_of(self.source.info)
-        return answers_of(self.source, [study for study in self.studies if study in speaking])
 
 
 @dataclass(frozen=True)
@@ -108,8 +103,7 @@ class Page:
     @cached_property
     def answers(self) -> tuple[list[Answer], list[Answer]]:
         """Those for the first screen, and the others."""
-        own, *others = [part.answers for part in self.parts]
-        return first_of(own, others)
+        return first_screen([(part.name, part.source) for part in self.parts])
 
     @property
     def tasks(self) -> list[str]:

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from repflow.drawing.labels import short_labels
 from repflow.drawing.rich import cell, plain_table, words
-from repflow.report.answers import answers_of, studies_of
-from repflow.report.reading import read
+from repflow.report.answers import first_screen, studies_of
+from repflow.report.reading import read_all
 from repflow.report.run import Run
 from repflow.store import Run as StoredRun
 from repflow.store import making_sense, name_of, told_units, warning_lines
@@ -54,7 +54,8 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
         out.print(words(f"and {len(run.subjects) - len(own)} more, variants of these", style="dim"))
     shown = Shown(own, _policy(run), _names(run))
     studies = studies_of(run.info)
-    for answer in answers_of(read(run), studies):
+    main, more = first_screen(read_all(run))
+    for answer in [*main, *more]:
         out.print(words(answer.headline, style="bold") + words(f": {answer.evidence}"))
         if answer.small:
             out.print(words(answer.small, style="dim"))

@@ -88,9 +88,10 @@ class AblateSettings:
     Example: repflow ablate zoo:mamba-tiny --what ssm_no_conv+ssm_no_gate norm_reset:final --out runs/ablate
 
     Changes, each of one part in every block that has it, or in those named behind it (block.3, block.0-5, final, and
-    block.-1 for the last block): norm_reset (weight neutral, bias 0), norm_removed, attention_window:64 (tokens), attention_uniform, attention_self,
-    residual_scaled:0.5 (the block's update times that), residual_cut (the update alone), ssm_freeze_dt, ssm_no_conv,
-    ssm_no_gate, ssm_clamp_a:0 or :-inf (perhaps :-inf:0.5, half the channels). Every change is undone before the next.
+    block.-1 for the last block): norm_reset (weight neutral, bias 0), norm_removed, attention_window:64 (tokens),
+    attention_uniform, attention_self, residual_scaled:0.5 (the block's update times that), residual_cut (the update
+    alone), ssm_freeze_dt, ssm_no_conv, ssm_no_gate, ssm_clamp_a:0 or :-inf (perhaps :-inf:0.5, half the channels).
+    Every change is undone before the next.
 
     --config FILE.yaml fills any of the settings below by name; flags win over it.
     """

@@ -14,7 +14,7 @@ FEW = 4
 """As many subjects are told of one by one; of more by kind, the lowest and the highest."""
 CARE = "What these sentences do not say"
 """The headline of a study's last answer; those of all studies are made one."""
-BY_SPEC = frozenset(("flow", "probe", "ablate", "attribute", "dynamics"))
+BY_SPEC = frozenset(("flow", "probe", "ablate", "attribute", "dynamics", "paper"))
 """Commands whose subjects are named as another command takes them; a model in a loop has a name only."""
 PLURALS = {
     "TBM": "Transformers",

@@ -60,6 +60,8 @@ class Study:
     """Whether `repflow show` prints this study's tables alone of a run of it, for its subjects are many."""
     series: ClassVar[bool] = False
     """Whether its subjects can be measured as the steps of one training."""
+    plans: ClassVar[bool] = False
+    """Whether it can say what a run takes before it is made."""
     question: ClassVar[int] = 0
     """The place of its answer among those a reader looks for in any run."""
     told: ClassVar[frozenset[str]] = frozenset()
@@ -80,6 +82,11 @@ class Study:
     def run(self, settings: Any, progress: "Progress | None" = None) -> "Run":
         """Measure, write the run directory and open it."""
         raise NotImplementedError(f"{self.name} has no command")
+
+    def plan(self, settings: Any, progress: "Progress") -> str:
+        """What a run of these settings takes: time, memory, disk, downloads, in lines for people."""
+        del settings, progress
+        raise NotImplementedError(f"{self.name} has no plan")
 
     def read(self, run: "RunLike", rows: "Rows") -> Any:
         """What a page needs of a run besides the rows of every run; None where the study has nothing in it."""

@@ -26,11 +26,15 @@ def answers(source: Source) -> list[Answer]:
         if wanted in found.values()
     ]
     kinds = sorted({str(subject.kind) for subject in source.subjects})
-    small = "a claim holds where each of its statistics does, in every model"
     count = sum(verdict == HOLDS for verdict in found.values())
     headline = f"{count} of the paper's {len(found)} claims hold here"
     evidence = f"{'; '.join(told)}. {_hanging(list(lines(claims)))}".strip()
-    return [Answer(headline, f"{evidence} ({small}; {len(source.subjects)} models, {joined(kinds)}.)")]
+    small = (
+        f"A claim holds where each of its statistics does, in every model; {len(source.subjects)} models "
+        f"({joined(kinds)}), one training each."
+    )
+    keys = [{"table": "claims", "claim": claim, "verdict": verdict} for claim, verdict in found.items()]
+    return [Answer(headline, evidence, small=small, rows=keys)]
 
 
 def verdicts(found: list[Line]) -> dict[str, str]:

@@ -38,6 +38,11 @@ class Line:
         return " and ".join(KINDS.get(name, name) for name in str(self.about["kind"]).split(" and "))
 
 
+def heading(line: Line) -> tuple[str, str, str]:
+    """What readings of one statistic share: its words, what it must be, and of whom."""
+    return str(line.about["statistic"]), str(line.about["rule"]), line.kind
+
+
 def read_claims(run: "RunLike") -> "pd.DataFrame | None":
     """The table of claims; None where the run has none."""
     table = getattr(run, "table", None)

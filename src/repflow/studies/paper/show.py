@@ -11,7 +11,7 @@ from repflow.drawing.labels import estimate
 from repflow.drawing.rich import words
 from repflow.store import Run
 from repflow.studies.kit.study import Shown
-from repflow.studies.paper.frames import ALTERNATIVES, Line, lines, read_claims
+from repflow.studies.paper.frames import ALTERNATIVES, Line, heading, lines, read_claims
 from repflow.studies.paper.rows import UNTESTABLE
 from repflow.studies.paper.texts import CLAIMS
 
@@ -27,25 +27,21 @@ def print_claims(run: Run, shown: Shown, out: Console) -> None:
     claims = read_claims(run)
     if claims is None:
         return
-    for claim, mine in _grouped(lines(claims), lambda line: line.claim):
+    for claim, mine in grouped(lines(claims), lambda line: line.claim):
         out.print(words(f"{claim}  {CLAIMS.get(claim, '')}", style="bold"))
-        for (statistic, rule, kind), group in _grouped(mine, _heading):
+        for (statistic, rule, kind), group in grouped(mine, heading):
             out.print(Padding(words(f"{statistic}: {', '.join(filter(None, (rule, kind)))}"), (0, 0, 0, 4)))
             for text in _told(group, shown):
                 out.print(Padding(words(text, style="dim"), (0, 0, 0, 8)))
     out.print(words(_LEGEND, style="dim"))
 
 
-def _grouped(found: Iterable[Line], key: Callable[[Line], Any]) -> list[tuple[Any, list[Line]]]:
+def grouped(found: Iterable[Line], key: Callable[[Line], Any]) -> list[tuple[Any, list[Line]]]:
     """In the order in which the keys first come."""
     groups: dict[Any, list[Line]] = {}
     for line in found:
         groups.setdefault(key(line), []).append(line)
     return list(groups.items())
-
-
-def _heading(line: Line) -> tuple[str, str, str]:
-    return str(line.about["statistic"]), str(line.about["rule"]), line.kind
 
 
 def _told(group: Sequence[Line], shown: Shown) -> Iterator[str]:

@@ -144,10 +144,12 @@ STATISTICS: tuple[Statistic, ...] = (
         retrieval=True,
     ),
     Statistic(
-        "E2", "depth of the best site of Transformers", (TBM,), "probe", readings.peak, within=(10 / 32, 10 / 32), retrieval=True
+        "E2", "depth of the best site of Transformers", (TBM,), "probe", readings.peak,
+        within=(10 / 32, 10 / 32), retrieval=True,
     ),
     Statistic(
-        "E2", "depth of the best site of state-space models", (SSM,), "probe", readings.peak, within=(4 / 64, 14 / 64), retrieval=True
+        "E2", "depth of the best site of state-space models", (SSM,), "probe", readings.peak,
+        within=(4 / 64, 14 / 64), retrieval=True,
     ),
     Statistic(
         "F1", "inter-token cosine, highest of the early third", (TBM,), "flow",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from repflow.drawing.panel import Section
     from repflow.drawing.source import Rows, RunLike, Source
     from repflow.engines import Progress
     from repflow.store import Run
@@ -20,6 +21,8 @@ class Paper(Study):
     """The whole study of the paper on any models, and which of its claims hold for them."""
 
     name = "paper"
+    heading = "The paper's claims on {subjects}"
+    plans = True
     purpose = "make the whole study of the paper on any models, and say which of its claims hold"
     told = frozenset({"claim"})
     tables: ClassVar[Mapping[str, type]] = {"claims": ClaimRow}
@@ -34,6 +37,11 @@ class Paper(Study):
 
         return run_paper(settings, progress)
 
+    def plan(self, settings: "PaperSettings", progress: "Progress") -> str:
+        from repflow.studies.paper.plan import plan_paper
+
+        return plan_paper(settings, progress)
+
     def read(self, run: "RunLike", rows: "Rows") -> "pd.DataFrame | None":
         from repflow.studies.paper.frames import read_claims
 
@@ -43,6 +51,16 @@ class Paper(Study):
         from repflow.studies.paper.answers import answers
 
         return answers(source)
+
+    def sections(self, source: "Source") -> "list[Section]":
+        from repflow.studies.paper.page import sections
+
+        return sections(source)
+
+    def methods(self, source: "Source") -> str:
+        from repflow.studies.paper.page import METHODS
+
+        return METHODS if self.name in source.parts else ""
 
     def show(self, run: "Run", shown: Shown, out: "Console") -> None:
         from repflow.studies.paper.show import print_claims
