@@ -307,7 +307,9 @@ def test_a_printed_comparison_has_a_line_a_quantity(make_run: MakeRun, noise: np
     (line,) = [line for line in text.splitlines() if line.startswith("inter_token_cosine")]
     assert line.split() == ["inter_token_cosine", "raw", "all", "3", "2", "-0.073", "-0.300", "block.1"]
     assert "m: text, 128 tokens" in text
-    assert "the paired difference leaves out 0; no correction" in " ".join(text.split())
+    assert "the paired difference leaves out 0, corrected for looking at all 4 rows (Holm, 5%)" in " ".join(
+        text.split()
+    )
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -318,5 +320,5 @@ def test_a_printed_comparison_says_what_is_not_paired(make_run: MakeRun) -> None
     (line,) = [line for line in text.splitlines() if line.startswith("inter_token_cosine")]
     assert line.split()[3:5] == ["2", "1"]
     assert "[m] (a) against [/n] (b): text, 128 tokens" in text
-    assert "apart: rows where the two 95% intervals do not meet" in " ".join(text.split())
+    assert "clear: rows where the two values, as if independent, differ, corrected" in " ".join(text.split())
     assert "not paired: layers: a run kept no bootstrap replicates" in text

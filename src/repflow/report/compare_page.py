@@ -8,9 +8,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from repflow.core import visible
+from repflow.core.quantities import quantity
 from repflow.drawing.labels import estimate, number, short_label
 from repflow.drawing.source import is_final
-from repflow.report.comparison import legend, lines_of, notes
+from repflow.report.comparison import MOST, legend, lines_of, notes
 from repflow.report.depth_svg import Curve, Point, depth_svg
 from repflow.report.differences import (
     FOLDED,
@@ -65,7 +66,8 @@ def _told(frame: "pd.DataFrame") -> dict[str, Any]:
         "a": names[0],
         "b": names[1],
         "runs": frame.attrs.get("runs", {}),
-        "found": [each.said for each in found],
+        "found": [each.said for each in found[:MOST]],
+        "more": [each.said for each in found[MOST:]],
         "small": fine_print(frame),
         "notes": notes(frame),
         "legend": legend(frame),
@@ -109,14 +111,10 @@ def _figures(rows: "pd.DataFrame", found: list[Difference], names: tuple[str, st
                 for name, style, of in ((names[0], "of-a", "a"), (names[1], "of-b", "b"))
             ]
             apart = Curve("b − a", "of-d", _points(mine, "difference", "difference_low", "difference_high"))
-            yield {
-                "title": title,
-                "tokens": mine["tokens"].iloc[0],
-                "both": Markup(
-                    depth_svg(f"{title} by depth: {names[0]} and {names[1]}; the numbers are below", curves)
-                ),
-                "apart": Markup(depth_svg(f"{title} by depth: difference; the numbers are below", [apart], zero=True)),
-            }
+            log = quantity(str(metric)).logarithmic
+            both = depth_svg(f"{title} by depth: {names[0]} and {names[1]}; numbers below", curves, logarithmic=log)
+            less = depth_svg(f"{title} by depth: the difference; numbers below", [apart], zero=True)
+            yield {"title": title, "tokens": mine["tokens"].iloc[0], "both": Markup(both), "apart": Markup(less)}
 
 
 def _points(rows: "pd.DataFrame", value: str, low: str, high: str) -> list[Point]:

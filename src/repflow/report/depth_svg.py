@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from repflow.drawing.labels import escaped, number
+from repflow.drawing.labels import escaped
 
 WIDTH, HEIGHT = 420, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 8, 34
@@ -33,14 +33,15 @@ class Curve:
     points: Sequence[Point]
 
 
-def depth_svg(title: str, curves: Sequence[Curve], zero: bool = False) -> str:
-    """The figure; `zero` draws a line at 0, which is then in the picture."""
+def depth_svg(title: str, curves: Sequence[Curve], zero: bool = False, logarithmic: bool = False) -> str:
+    """The figure; `zero` draws a line at 0, which is then in the picture. Logarithmic where all values allow it."""
     shown = [p for curve in curves for p in curve.points if math.isfinite(p.value)]
     ends = [x for p in shown for x in (p.value, p.low, p.high) if math.isfinite(x)] + ([0.0] if zero else [])
     if not shown:
         return ""
-    ticks = _ticks(min(ends), max(ends))
-    scale = _Scale(min(*ends, ticks[0]), max(*ends, ticks[-1]))
+    logarithmic = logarithmic and min(ends) > 0
+    ticks = _powers(min(ends), max(ends)) if logarithmic else _ticks(min(ends), max(ends))
+    scale = _Scale(min(*ends, ticks[0]), max(*ends, ticks[-1]), logarithmic)
     parts = [*_axes(scale, ticks, any(p.final for p in shown))]
     if zero:
         parts.append(f'<path class="zero" d="M{_LEFT} {scale.y(0):.1f}H{WIDTH - _RIGHT}"/>')
@@ -54,13 +55,17 @@ def depth_svg(title: str, curves: Sequence[Curve], zero: bool = False) -> str:
 class _Scale:
     low: float
     high: float
+    logarithmic: bool
 
     def x(self, point: Point) -> float:
         depth = _AFTER if point.final else point.depth
         return _LEFT + depth / _AFTER * (WIDTH - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
+        low, high = self.low, self.high
+        if self.logarithmic:
+            value, low, high = math.log(value), math.log(low), math.log(high)
+        share = (value - low) / (high - low)
         return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
 
 
@@ -69,7 +74,7 @@ def _axes(scale: _Scale, ticks: Sequence[float], final: bool) -> Iterable[str]:
     for tick in ticks:
         y = scale.y(tick)
         yield f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>'
-        yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number(tick)}</text>'
+        yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.6g}</text>'
     for depth, told in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
         yield f'<text x="{scale.x(Point(depth, 0, 0, 0)):.1f}" y="{floor + 16}" text-anchor="middle">{told}</text>'
     if final:
@@ -93,6 +98,12 @@ def _drawn(curve: Curve, scale: _Scale) -> Iterable[str]:
         if (p.final or len(line) == 1) and math.isfinite(p.low) and math.isfinite(p.high):
             yield f'<path class="line {curve.style}" d="M{scale.x(p):.1f} {scale.y(p.low):.1f}V{scale.y(p.high):.1f}"/>'
         yield f'<circle class="{curve.style}" cx="{scale.x(p):.1f}" cy="{scale.y(p.value):.1f}" r="2.4"/>'
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """The powers of ten that take in both ends."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    return [10.0**k for k in range(first, max(last, first + 1) + 1)]
 
 
 def _ticks(low: float, high: float) -> list[float]:

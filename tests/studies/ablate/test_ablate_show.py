@@ -33,7 +33,8 @@ def text_of(directory: Path, moves: dict[str, float], metric: str = "next_token_
         writer.finish([], [], [], {"subjects": [{"label": name} for name in NAMES], "tasks": []})
     stream = io.StringIO()
     summary(open_run(directory), console=Console(file=stream, width=80))
-    return stream.getvalue()
+    _, title, table = stream.getvalue().partition("text, 64 tokens: before")
+    return title + table
 
 
 def told(text: str, words: str) -> list[str]:

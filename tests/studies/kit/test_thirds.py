@@ -190,7 +190,7 @@ def test_the_screenful_has_the_thirds_then_the_last_step(run: Run) -> None:
 
 def test_the_screenful_of_an_ordinary_run_says_nothing_of_training(make_run: MakeRun) -> None:
     text = printed(make_run("a", [layer_row()], run_info("m")))
-    assert "training" not in text
+    assert "At the end of training" not in text
     assert "step" not in text
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 
 from repflow.core.many import holm, p_values
 from repflow.drawing.labels import joined, number
-from repflow.drawing.source import Scene, Source, Subject, in_scene
+from repflow.drawing.source import POLICIES, Scene, Source, Subject, in_scene
 from repflow.store import units_frame
-from repflow.studies.ablate.frames import policies_of, scenes_of, told_change
+from repflow.studies.ablate.frames import scenes_of, told_change
 from repflow.studies.kit.saying import FEW, Value, blocks_of, capital, care, command, few, key, names, spread
 from repflow.studies.kit.study import Answer
 
@@ -33,8 +33,9 @@ def answers(source: Source) -> list[Answer]:
     here = in_scene(rows, scene)
     known = {subject.label: subject for subject in source.subjects}
     here = here[here["subject"].isin(list(known))]
-    policy = policies_of(here, source.policies)[0]
     early = here[(here["metric"] == "inter_token_cosine") & (here["variant"] == "raw") & (here["scope"] == "early")]
+    there = set(early["tokens"])
+    policy = next((name for name in POLICIES if name in there), "")
     tried = _corrected(source, early[early["tokens"] == policy])
     last = [*_last_block(known, here)]
     made = [*(last or _open(source)), *_moved(known, tried), *_weakened(known, tried)]
@@ -171,7 +172,8 @@ def _weakened(known: Mapping[str, Subject], tried: pd.DataFrame) -> Iterator[Ans
         yield Answer("No change of norms or attention weakens it", evidence, "", small, keys)
         return
     told: list[str] = []
-    for change, rows in clear.groupby([_change(row) for row in clear.to_dict("records")], sort=False):
+    clear = clear.assign(change=[_change(row) for row in clear.to_dict("records")])
+    for change, rows in clear.groupby("change", sort=False):
         values = [_difference(known[row["subject"]], row, "") for row in rows.to_dict("records")]
         told.append(f"{change} in {spread(values)[0]}")
     shown = told[:FEW]

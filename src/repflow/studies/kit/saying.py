@@ -113,6 +113,8 @@ def command(source: Source, verb: str, subjects: Sequence[Subject], *options: st
     if not commanded(source) or not subjects:
         return ""
     read = _task_options(source, set(options)) if task else []
+    if verb == "probe":
+        options = (*_fewer_positions(read), *options)
     return shlex.join(["repflow", verb, *(subject.label for subject in subjects), *read, *options])
 
 
@@ -137,6 +139,14 @@ def _task_options(source: Source, without: set[str]) -> list[str]:
         if value is not None and value != usual[name] and not rough:
             options += _option(name, value)
     return options
+
+
+def _fewer_positions(read: Sequence[str]) -> list[str]:
+    """Prompts of few items have as few places for the gold, which probes tell apart."""
+    from repflow.studies.kit.settings import POSITIONS
+
+    items = int(read[read.index("--items") + 1]) if "--items" in read else POSITIONS
+    return [] if "--positions" in read or items >= POSITIONS else ["--positions", str(items)]
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -69,7 +69,7 @@ def _peaks(source: Source, rows: pd.DataFrame, best: Sequence[Mapping[Any, Any]]
     places = joined(dict.fromkeys(told_position(str(row["position"])) for row in best))
     few_units = min(row["n_units"] for row in best)
     small = (
-        f"{limits}; in brackets behind a block the interval of its place. Read at the {places}; corrected for choosing "
+        f"{limits}; in brackets behind a block the interval of its place. Read: {places}; corrected for choosing "
         f"among {max(row['n_sites'] for row in best):.0f} sites, not for choosing among places; "
         f"{units_of(best[0]['task'], few_units)}."
     )
@@ -108,10 +108,10 @@ def _drops(source: Source, best: Sequence[Mapping[Any, Any]]) -> Answer:
     rest = [known[row["subject"]] for row in best if not row["gap_low"] > 0]
     wasted = [row for row in shown if row["gap_low"] > WASTED]
     if not shown:
-        evidence = (
-            f"With none of {len(best)} models is {what} read clearly worse after the last block than at the peak."
-        )
-        return Answer("The last block reads as well", evidence, "", "", [_key(row) for row in best])
+        whose = "" if len(best) == 1 else f" in any of {len(best)} models"
+        evidence = f"After the last block {what} is not read clearly worse than at the peak{whose}."
+        about = str(best[0]["target"])
+        return Answer(f"No clear drop of the {about} at the end", evidence, "", "", [_key(row) for row in best])
     told, limits = spread([_percent(known[row["subject"]], row, "gap", "", f" {_POINTS}") for row in shown])
     evidence = f"Of {what} the last block falls below the peak: {told}."
     if wasted:
@@ -176,7 +176,7 @@ def _nothing(source: Source, rows: pd.DataFrame) -> Iterator[Answer]:
         where = dict.fromkeys(
             (str(row["position"]), str(row["target"])) for row in mine[["position", "target"]].to_dict("records")
         )
-        told = [f"{TOLD[target]} at the {told_position(position)}" for position, target in where]
+        told = [f"{TOLD[target]} ({told_position(position)})" for position, target in where]
         top = {str(k): v for k, v in mine.iloc[int(mine["highest"].fillna(-1).argmax())].to_dict().items()}
         whose = [known[label] for label in mine["subject"].drop_duplicates() if label in known]
         why = no_peak(top).partition(": ")[2] if verdict == LEVEL else no_peak(top)
