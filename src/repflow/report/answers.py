@@ -52,26 +52,24 @@ def first_screen(parts: Sequence[tuple[str, Source]]) -> tuple[list[Answer], lis
 
 
 def _of_parts(sources: Sequence[Source]) -> tuple[list[Answer], list[Answer]]:
-    """The first sentence of every study and the other ones, each run told of by the study that made it."""
-    made = [(catalogue.study(str(source.info["command"])), source) for source in sources if not _for_parity(source)]
+    """The first sentence of every study and the other ones, each run told of by the study that made it.
+
+    What one is to be careful about is said of the whole first, and of the runs inside among the other sentences.
+    """
+    made = [(catalogue.study(str(source.info["command"])), source) for source in sources if not reads_hf(source.info)]
     (own, first), *inside = made
     inside.sort(key=lambda each: each[0].question)
-    leads, others = answers_of(first, [own]), list[Answer]()
-    cautions = [each.evidence for each in leads if each.headline == CARE]
-    spoken = set[str]()
+    leads, others, spoken = answers_of(first, [own]), list[Answer](), set[str]()
     for study, source in inside:
         said = answers_of(source, [study])
-        cautions += [each.evidence for each in said if each.headline == CARE]
-        said = [each for each in said if each.headline != CARE]
-        new = said[: study.name not in spoken]
+        new = said[:1] if study.name not in spoken and said[:1] and said[0].headline != CARE else []
         spoken.add(study.name)
         leads += new
         others += said[len(new) :]
-    leads = [each for each in leads if each.headline != CARE]
-    return [*leads, *([care(" ".join(dict.fromkeys(cautions)))] if cautions else [])], others
+    return leads, others
 
 
-def _for_parity(source: Source) -> bool:
-    """Whether a run was made for parity with published figures alone, and says nothing of its own."""
-    settings = source.info.get("settings")
+def reads_hf(info: Mapping[str, Any]) -> bool:
+    """Whether a run read Hugging Face's list, for parity with published figures alone."""
+    settings = info.get("settings")
     return isinstance(settings, Mapping) and settings.get("sites") == "hf"

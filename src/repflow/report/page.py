@@ -11,7 +11,7 @@ from repflow.drawing.labels import slug
 from repflow.drawing.panel import Panel, Section, View
 from repflow.drawing.source import Scene, Source, Subject
 from repflow.report import facts, overview
-from repflow.report.answers import first_screen
+from repflow.report.answers import first_screen, reads_hf
 from repflow.report.reading import subjects_of
 from repflow.store import warning_lines
 from repflow.studies import catalogue
@@ -170,9 +170,8 @@ class Page:
 
     @property
     def note(self) -> str:
-        settings = [part.source.info.get("settings") for part in self.parts]
-        listed = any(isinstance(each, Mapping) and each.get("sites") == "hf" for each in settings)
-        return HF_NOTE if listed else ""
+        """Where the whole page is of Hugging Face's list; of a run inside, its sections say so."""
+        return HF_NOTE if reads_hf(self.parts[0].source.info) else ""
 
     @property
     def facts(self) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ def test_only_a_run_of_blocks_that_ends_with_the_last_is_meant(tmp_path: Path) -
     ):
         made = told(tmp_path / name, row(what, blocks, 0.5))
         assert made[0].headline == "Is the last block worth it? Not measured"
-        assert made[0].next == "repflow ablate m --context 64 --what residual_scaled:0,block.11"
+        assert made[0].next == "repflow ablate m --context 64 --what residual_scaled:0,block.-1"
     many = told(tmp_path / "f", row("residual_scaled:0.0", "block.9-11", 0.5))
     assert "Without block.9-11 of 12" in many[0].evidence
 

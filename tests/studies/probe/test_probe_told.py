@@ -42,7 +42,7 @@ def test_the_peak_is_named_and_by_how_much_the_last_block_falls(tmp_path: Path) 
     assert "corrected for choosing among 31 sites" in peak.small
     assert "29.0 points" in drop.evidence
     assert "By more than 15 points, as a whole interval: m." in drop.evidence
-    assert drop.next == "repflow ablate m --task kvpr --context 300 --what residual_scaled:0,block.3"
+    assert drop.next == "repflow ablate m --task kvpr --context 300 --what residual_scaled:0,block.-1"
     assert care.headline == CARE
 
 

@@ -38,7 +38,7 @@
     var told = [];
     if (view.scene !== undefined && view.scene !== state.scene) { told.push(head.scenes[view.scene].title); }
     if (view.variant && state.variant && view.variant !== state.variant && !(state.variant === "raw" && view.variant === "uncentred")) { told.push(view.variant); }
-    if (view.tokens !== state.tokens && views.some(function (v) { return v.tokens !== "all"; })) { told.push("tokens: " + view.tokens); }
+    if (view.tokens && view.tokens !== state.tokens && views.some(function (v) { return v.tokens !== "all"; })) { told.push("tokens: " + view.tokens); }
     return told.length ? "shown here: " + told.join(", ") : "";
   }
 

@@ -11,7 +11,19 @@ from repflow.drawing.labels import joined, number
 from repflow.drawing.source import POLICIES, Scene, Source, Subject, in_scene
 from repflow.store import units_frame
 from repflow.studies.ablate.frames import scenes_of, told_change
-from repflow.studies.kit.saying import FEW, Value, blocks_of, capital, care, command, few, key, names, spread
+from repflow.studies.kit.saying import (
+    FEW,
+    LAST_LEFT_OUT,
+    Value,
+    blocks_of,
+    capital,
+    care,
+    command,
+    few,
+    key,
+    names,
+    spread,
+)
 from repflow.studies.kit.study import Answer
 
 UNUSED = 0.01
@@ -19,6 +31,7 @@ UNUSED = 0.01
 LEVEL = 0.05
 _LOSS, _RIGHT = "next_token_loss", "answer_accuracy"
 _LEFT_OUT = re.compile(r"residual_scaled:[-+]?0*\.?0*")
+_LAST = "block.-1"
 _BLOCKS = re.compile(r"block\.(?P<first>\d+)(-(?P<last>\d+))?")
 _KEY = ("subject", "changed", "task", "context", "metric", "variant", "tokens", "scope")
 Row = Mapping[Any, Any]
@@ -47,8 +60,7 @@ def _open(source: Source) -> list[Answer]:
     able = [subject for subject in few(source.subjects) if blocks_of(subject) is not None]
     if not able:
         return []
-    lasts = sorted({(blocks_of(subject) or 1) - 1 for subject in able})
-    told = command(source, "ablate", able, "--what", *(f"residual_scaled:0,block.{n}" for n in lasts))
+    told = command(source, "ablate", able, "--what", LAST_LEFT_OUT)
     if not told:
         return []
     evidence = "This run left no last block out. The loss or the answers without it tell; below 0.01 nats it is unused."
@@ -58,6 +70,8 @@ def _open(source: Source) -> list[Answer]:
 def _without_last(row: Row, subject: Subject) -> bool:
     """Whether a change leaves out a run of blocks that ends with the last one."""
     found, blocks = _BLOCKS.fullmatch(str(row["blocks"])), blocks_of(subject)
+    if str(row["blocks"]) == _LAST and _LEFT_OUT.fullmatch(str(row["what"])):
+        return True
     if found is None or blocks is None or not _LEFT_OUT.fullmatch(str(row["what"])):
         return False
     return int(found["last"] or found["first"]) == blocks - 1 and int(found["first"]) > 0
@@ -113,7 +127,8 @@ def _headline(groups: Mapping[str, Sequence[Row]], of: int) -> str:
 
 
 def _without(row: Row, known: Mapping[str, Subject]) -> str:
-    return f"without {row['blocks']} of {blocks_of(known[row['subject']])}"
+    where = "the last block" if row["blocks"] == _LAST else str(row["blocks"])
+    return f"without {where} of {blocks_of(known[row['subject']])}"
 
 
 def _difference(subject: Subject, row: Row, where: str) -> Value:

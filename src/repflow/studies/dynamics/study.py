@@ -22,6 +22,7 @@ class Dynamics(Study):
     """How state-space blocks forget, how far influence reaches, and the bounds beside both."""
 
     name = "dynamics"
+    question = 4
     heading = "How far back {subjects} remember"
     purpose = "measure how fast state-space blocks forget, and how far back influence reaches"
     tables: ClassVar[Mapping[str, type]] = {

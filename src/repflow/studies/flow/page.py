@@ -1,13 +1,13 @@
 """Panels: what the report shows of one scene, each with its choices of variant and token policy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
-from repflow.core.quantities import Quantity, quantity
+from repflow.core.quantities import HF_NOTE, Quantity, quantity
 from repflow.drawing.curves import curves
 from repflow.drawing.heatmap import cka_heatmap, cka_rows, offset_heatmap
 from repflow.drawing.panel import BARRED, FIRST, VARIANTS, Cell, Panel, Section, View, joined_panels, ordered
@@ -22,7 +22,7 @@ from repflow.studies.flow.table import dropped_shares, path_table
 def sections(source: Source) -> list[Section]:
     """What every run shows of the flow, by what it is about; the bar chooses among tasks and contexts."""
     drawn = joined_panels(panels(source, scene) for scene in source.scenes)
-    note, dropped = _last_steps(source), _dropped(source)
+    note, dropped = _note(source), _dropped(source)
     found: list[Section] = []
     for anchor, title, about, keys in _SECTIONS:
         mine = [panel for panel in drawn if panel.key in keys or (not keys and panel.key not in _PLACED)]
@@ -56,8 +56,11 @@ def _dropped(source: Source) -> list[str]:
     ]
 
 
-def _last_steps(source: Source) -> str:
-    """Which step is shown of models in training; empty for models as they stand."""
+def _note(source: Source) -> str:
+    """Which step is shown of models in training, and where other places are read; empty for models as they stand."""
+    settings = source.info.get("settings")
+    if isinstance(settings, Mapping) and settings.get("sites") == "hf":
+        return HF_NOTE
     last = {s.short: source.last[s.label] for s in source.subjects if s.label in source.last}
     return (
         f"Measured in training. This section shows the last step of each subject: {told_steps(last)}." if last else ""

@@ -14,6 +14,8 @@ FEW = 4
 """As many subjects are told of one by one; of more by kind, the lowest and the highest."""
 CARE = "What these sentences do not say"
 """The headline of a study's last answer; those of all studies are made one."""
+LAST_LEFT_OUT = "residual_scaled:0,block.-1"
+"""The change under which the last block does nothing."""
 BY_SPEC = frozenset(("flow", "probe", "ablate", "attribute", "dynamics", "paper"))
 """Commands whose subjects are named as another command takes them; a model in a loop has a name only."""
 PLURALS = {

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from repflow.drawing.labels import joined
 from repflow.drawing.source import Source
+from repflow.studies.kit.saying import care
 from repflow.studies.kit.study import Answer
 from repflow.studies.paper.frames import Line, lines
 from repflow.studies.paper.rows import FAILS, HOLDS, UNDECIDED, UNTESTABLE
@@ -11,6 +12,11 @@ from repflow.studies.paper.rows import FAILS, HOLDS, UNDECIDED, UNTESTABLE
 if TYPE_CHECKING:
     import pandas as pd
 
+_CARE = (
+    "Each model is one training; the intervals say what more text of the same sources would change. A statistic and its "
+    "threshold are ours where the paper's summaries give none, and nothing is corrected for the number of claims. What "
+    "each part leaves open stands among the other answers."
+)
 _WORDS = {HOLDS: "hold", FAILS: "fail", UNDECIDED: "are undecided", UNTESTABLE: "cannot be tested here"}
 
 
@@ -34,7 +40,7 @@ def answers(source: Source) -> list[Answer]:
         f"({joined(kinds)}), one training each."
     )
     keys = [{"table": "claims", "claim": claim, "verdict": verdict} for claim, verdict in found.items()]
-    return [Answer(headline, evidence, small=small, rows=keys)]
+    return [Answer(headline, evidence, small=small, rows=keys), care(_CARE)]
 
 
 def verdicts(found: list[Line]) -> dict[str, str]:

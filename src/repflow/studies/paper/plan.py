@@ -118,9 +118,7 @@ def seconds(part: Part, timed: Sequence[_Timed]) -> float:
 def _times(parts: Sequence[Part], timed: Sequence[_Timed], models: int) -> list[str]:
     found = {part.name: seconds(part, timed) for part in parts}
     told = {name: told_time(each) if timed else "?" for name, each in found.items()}
-    lines = [
-        f"  {part.name:12s}{tokens(part) * models / 1e6:8.2f} M tokens{told[part.name]:>9s}" for part in parts
-    ]
+    lines = [f"  {part.name:12s}{tokens(part) * models / 1e6:8.2f} M tokens{told[part.name]:>9s}" for part in parts]
     whole = told_time(sum(found.values())) if timed else "?"
     left = models - len(timed)
     return [*lines, f"  {'in all':12s}{'':17s}{whole:>9s}" + (f", without {left} models" if left else "")]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from repflow.studies.ablate.settings import AblateMeasureSettings, AblateSettings, ChangeSettings
 from repflow.studies.attribute.settings import AttributeSettings, AttributionSettings
 from repflow.studies.dynamics.settings import DynamicsMeasureSettings, DynamicsSettings
+from repflow.studies.kit.saying import LAST_LEFT_OUT
 from repflow.studies.kit.settings import ZOO, FlowSettings, MeasureSettings, OutputSettings, TaskSettings
 from repflow.studies.paper.settings import PARTS, PaperSettings, StudySettings
 from repflow.studies.probe.settings import ProbeSettings, ProbeTaskSettings, ProbingSettings
@@ -20,9 +21,7 @@ ORIGINAL = (
     "AntonV/mamba2-130m-hf",
 )
 """The paper's five by hub id; of Mamba-2 the same weights in the form that transformers reads."""
-LAST_BLOCK = "residual_scaled:0,block.-1"
-"""The last block does nothing."""
-_CHANGES = ("norm_reset", "norm_removed", LAST_BLOCK)
+_CHANGES = ("norm_reset", "norm_removed", LAST_LEFT_OUT)
 _HF_METRICS = ("adjacent_cosine", "inter_token_cosine", "path")
 _ANSWER = 16
 """Tokens of an answer in quick: keys of four hex digits are two, and no answer goes on for long."""

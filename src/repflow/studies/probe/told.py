@@ -10,7 +10,19 @@ import pandas as pd
 
 from repflow.drawing.labels import joined
 from repflow.drawing.source import Scene, Source, Subject, in_scene
-from repflow.studies.kit.saying import FEW, Value, blocks_of, capital, care, command, few, key, names, spread
+from repflow.studies.kit.saying import (
+    FEW,
+    LAST_LEFT_OUT,
+    Value,
+    blocks_of,
+    capital,
+    care,
+    command,
+    few,
+    key,
+    names,
+    spread,
+)
 from repflow.studies.kit.study import Answer
 from repflow.studies.probe.frames import Probes
 from repflow.studies.probe.verdicts import ABOVE, LEVEL, TOLD, UNKNOWN, no_peak, percent, told_position, units_of
@@ -138,9 +150,8 @@ def _last_block(source: Source, subjects: Sequence[Subject]) -> str:
     if "ablate" in source.parts:
         return ""
     chosen = few(subjects)
-    lasts = dict.fromkeys(n - 1 for each in chosen if (n := blocks_of(each)) is not None)
-    changes = [f"residual_scaled:0,block.{n}" for n in lasts]
-    return command(source, "ablate", chosen, "--what", *changes) if changes else ""
+    chosen = [each for each in chosen if blocks_of(each) is not None]
+    return command(source, "ablate", chosen, "--what", LAST_LEFT_OUT) if chosen else ""
 
 
 def _telling(source: Source, found: Probes, scene: Scene) -> Iterator[Answer]:
