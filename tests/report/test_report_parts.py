@@ -8,7 +8,9 @@ from page_kit import panels, unpacked
 from synthetic import TRIO, FakeRun, make_run
 
 from repflow.report import html, write_report
+from repflow.report.answers import first_screen
 from repflow.report.reading import read_all, subjects_of
+from repflow.studies.kit.saying import care
 from repflow.studies.kit.study import Answer
 
 EARLY = (TRIO[1], ("zoo:pythia-tiny", "gpt_neox", "TBM", 3, "trained"))
@@ -65,20 +67,43 @@ def test_traces_are_numbered_within_a_part_and_told_apart_on_the_page(whole: Who
     assert [label.label for label in subjects_of(read_all(whole))] == [subject[0] for subject in EARLY]
 
 
-def test_its_own_answers_come_first_then_the_first_of_each_part(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answers(_, source):
-        command = source.info.get("command")
-        return [Answer(f"{command} {n}", "so it is", rows=[{"site": "embed", "value": 0.5}]) for n in range(3)]
+def test_its_own_answers_come_first_then_the_first_of_each_study(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said_by(name: str):
+        def answers(_, source):
+            rows = [{"site": "embed", "value": 0.5}]
+            here = source.info["command"]
+            return [
+                *(Answer(f"{name} {n} of {here}", "so it is", rows=rows) for n in range(3)),
+                care(f"care of {here}"),
+            ]
 
-    monkeypatch.setattr("repflow.studies.steps.study.Steps.answers", answers)
-    monkeypatch.setattr("repflow.studies.flow.study.Flow.answers", lambda *_: [])
+        return answers
+
+    for name in ("Paper", "Flow", "Probe"):
+        monkeypatch.setattr(f"repflow.studies.{name.lower()}.study.{name}.answers", said_by(name.lower()))
+    whole.parts["flow-hf"] = replace(whole.parts["flow"])
+    whole.parts["flow-hf"].info = {**whole.parts["flow"].info, "settings": {"sites": "hf"}}
     text = html.render(read_all(whole))
-    told = [text.index(f"<b>{name}</b>") for name in ("paper 0", "paper 1", "paper 2", "flow 0", "probe 0")]
-    folded = text.index('<details class="more">')
+    firsts = ("paper 0 of paper", "paper 1 of paper", "paper 2 of paper", "flow 0 of flow", "probe 0 of probe")
+    told = [text.index(f"<b>{name}</b>") for name in firsts]
+    caution, folded = text.index("care of paper"), text.index('<details class="more">')
     assert told == sorted(told)
-    assert told[-1] < folded < text.index("<b>flow 1</b>") < text.index("<b>probe 2</b>")
-    assert "more answers (4)" in text
+    assert told[-1] < caution < folded < text.index("<b>flow 1 of flow</b>") < text.index("<b>probe 2 of probe</b>")
+    assert text.count("<b>flow 1 of flow</b>") == 1, "what was read for parity says nothing"
+    assert "more answers (6)" in text
     assert "<summary>rows</summary>" in text
+
+
+def test_an_open_question_is_not_asked_where_a_part_answers_it(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = [
+        Answer("first", "yes"),
+        Answer("which block", "a guess", "repflow probe m"),
+        Answer("why", "", "repflow ablate m"),
+    ]
+    monkeypatch.setattr("repflow.studies.flow.study.Flow.answers", lambda *_: asks)
+    monkeypatch.setattr("repflow.studies.probe.study.Probe.answers", lambda *_: [])
+    _, more = first_screen(read_all(whole))
+    assert [each.headline for each in more] == ["why"]
 
 
 def test_a_run_without_parts_has_no_names_of_parts(tmp_path: Path) -> None:

@@ -73,11 +73,11 @@ def _asked(hint: Any) -> str:
 
 
 @pytest.mark.parametrize("each", COMMANDS, ids=NAMES)
-def test_the_command_adds_only_the_report_and_flow_the_series(each: Study) -> None:
+def test_the_command_adds_only_the_report_series_of_flow_and_plans(each: Study) -> None:
     asked = {field.name for field in fields(command_of(each))}
     assert asked == {field.name for field in fields(each.settings())} | {"report"} | (
         {"series"} if each.series else set()
-    )
+    ) | ({"plan"} if each.plans else set())
 
 
 def test_studies_are_found_by_name() -> None:

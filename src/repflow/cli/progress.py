@@ -42,8 +42,11 @@ class Lines:
         say(line)
 
     def begin(self, title: str, total: int, unit: str = "example") -> None:
-        self._title, self._unit, self._total, self._done = title, f"{unit}s", total, 0
+        self._title, self._total, self._done = title, total, 0
+        self._unit = unit if unit == "%" else f"{unit}s"
         self._begun = time.monotonic()
+        if unit == "%":
+            return
         self.note(f"{title}: {total} {unit if total == 1 else self._unit}")
 
     def advance(self, done: int, tokens: int) -> None:

@@ -66,7 +66,7 @@ def _of_parts(sources: Sequence[Source]) -> tuple[list[Answer], list[Answer]]:
         spoken.add(study.name)
         leads += new
         others += said[len(new) :]
-    return leads, others
+    return leads, [each for each in others if each.next.split()[1:2] not in [[name] for name in spoken]]
 
 
 def reads_hf(info: Mapping[str, Any]) -> bool:

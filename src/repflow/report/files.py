@@ -4,19 +4,20 @@ import io
 import json
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 
-from repflow.core import BadFile, BadSetting, unknown, visible
+from repflow.core import BadFile, BadSetting, UnknownName, unknown, visible
 from repflow.drawing.labels import slug
 from repflow.drawing.panel import Cell, Panel, Section, View
 from repflow.drawing.paper import ONE_COLUMN, drawn, look
 from repflow.drawing.plotly import Figure
 from repflow.drawing.source import RunLike, Source
-from repflow.report.reading import read
+from repflow.report.reading import read_all, speaking
 from repflow.store import FIGURE_LIST, told_units, write_file
 from repflow.studies import catalogue
+from repflow.studies.kit.study import Study
 
 FORMATS = ("pdf", "png", "svg")
 CAPTIONS = "captions.md"
@@ -68,30 +69,56 @@ def write(run: RunLike, formats: tuple[str, ...], directory: Path | None, wanted
     """Draw and save the figures, their captions and the tables; the paths written, in order."""
     if not formats or set(formats) - set(FORMATS):
         raise BadSetting(f"figure formats {', '.join(formats) or 'none'} given; choose from {', '.join(FORMATS)}")
-    source = read(run)
-    folder = directory or _own_folder(source.directory)
+    parts = read_all(run)
+    folder = directory or _own_folder(parts[0][1].directory)
     files: dict[str, bytes] = {}
     captions: list[str] = []
-    units = " ".join(f"{line}." for line in told_units(source.info))
+    refused: list[UnknownName] = []
     with look(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
-        for printed in figures_of(source, wanted):
-            title = printed.cell.caption if len(printed.panel.cells) > 1 else ""
-            fig = drawn(printed.spec, wanted.width_mm, title)
-            captions.append(printed.caption(units))
-            for extension in dict.fromkeys(formats):
-                stream = io.BytesIO()
-                fig.savefig(stream, format=extension, metadata=_METADATA[extension])
-                files[f"{printed.name}.{extension}"] = stream.getvalue()
+        for name, source in parts:
+            studies = speaking(parts, source)
+            try:
+                printed = [_prefixed(each, name) for each in figures_of(source, wanted, studies)]
+            except UnknownName as error:
+                refused.append(error)
+                continue
+            units = " ".join(f"{line}." for line in told_units(source.info))
+            captions += [each.caption(units) for each in printed]
+            for each in printed:
+                files |= _drawn_files(each, formats, wanted)
+            if wanted.only is None:
+                tables = ((file, text) for study in studies for file, text in study.files(source).items())
+                files |= {f"{_start(name)}{file}": text.encode() for file, text in tables}
+    if len(refused) == len(parts):
+        raise refused[0]
     if captions:
         files[CAPTIONS] = "\n\n".join([*captions, ""]).encode("utf-8", "backslashreplace")
-    if wanted.only is None:
-        files |= {name: text.encode() for study in catalogue.STUDIES for name, text in study.files(source).items()}
     for name, data in files.items():
         write_file(folder / name, data)
     if directory is None:
         write_file(folder / FIGURE_LIST, json.dumps(sorted(files)).encode())
     return [folder / name for name in files]
+
+
+def _start(part: str) -> str:
+    """How the files of a run inside begin."""
+    return f"{slug(part)}_" if part else ""
+
+
+def _prefixed(printed: Printed, part: str) -> Printed:
+    return replace(printed, name=f"{_start(part)}{printed.name}")
+
+
+def _drawn_files(printed: Printed, formats: tuple[str, ...], wanted: Wanted) -> dict[str, bytes]:
+    """One figure in every format."""
+    fig = drawn(printed.spec, wanted.width_mm, printed.cell.caption if len(printed.panel.cells) > 1 else "")
+    files: dict[str, bytes] = {}
+    for extension in dict.fromkeys(formats):
+        stream = io.BytesIO()
+        fig.savefig(stream, format=extension, metadata=_METADATA[extension])
+        files[f"{printed.name}.{extension}"] = stream.getvalue()
+    return files
 
 
 def _own_folder(run: Path) -> Path:
@@ -104,9 +131,12 @@ def _own_folder(run: Path) -> Path:
     return folder
 
 
-def figures_of(source: Source, wanted: Wanted) -> Iterator[Printed]:
-    """The figures of a run in the order of the page. Raises UnknownName for a panel, variant or policy it has not."""
-    found = _drawn_panels(source)
+def figures_of(source: Source, wanted: Wanted, studies: Sequence[Study] = catalogue.STUDIES) -> Iterator[Printed]:
+    """The figures of a run in the order of the page, of the studies that speak of it.
+
+    Raises UnknownName for a panel, variant or policy it has not.
+    """
+    found = _drawn_panels(source, studies)
     if wanted.only is not None and wanted.only not in {panel.key for _, panel in found}:
         raise unknown("figure", wanted.only, {panel.key for _, panel in found})
     kept = [(section, panel) for section, panel in found if wanted.only in (None, panel.key)]
@@ -122,10 +152,10 @@ def figures_of(source: Source, wanted: Wanted) -> Iterator[Printed]:
                     yield Printed(section, panel, view, cell, spec, name)
 
 
-def _drawn_panels(source: Source) -> list[tuple[Section, Panel]]:
+def _drawn_panels(source: Source, studies: Sequence[Study] = catalogue.STUDIES) -> list[tuple[Section, Panel]]:
     return [
         (section, panel)
-        for study in sorted(catalogue.STUDIES, key=lambda each: each.common)
+        for study in sorted(studies, key=lambda each: each.common)
         for section in study.sections(source)
         for panel in section.panels
         if any(any(view.figures) for view in panel.views)

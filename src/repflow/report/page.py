@@ -12,7 +12,7 @@ from repflow.drawing.panel import Panel, Section, View
 from repflow.drawing.source import Scene, Source, Subject
 from repflow.report import facts, overview
 from repflow.report.answers import first_screen, reads_hf
-from repflow.report.reading import subjects_of
+from repflow.report.reading import speaking, subjects_of
 from repflow.store import warning_lines
 from repflow.studies import catalogue
 from repflow.studies.kit.study import Answer, Study
@@ -85,7 +85,7 @@ class Page:
     def __init__(self, parts: Sequence[tuple[str, Source]]) -> None:
         self.subjects: tuple[Subject, ...] = subjects_of(parts)
         self.numbers = {subject.label: place for place, subject in enumerate(self.subjects)}
-        self.parts = [Part(name, source, _speaking(parts, source)) for name, source in parts]
+        self.parts = [Part(name, source, speaking(parts, source)) for name, source in parts]
         found = [(part, section) for part in self.parts for study in part.studies
                  for section in study.sections(part.source)]  # fmt: skip
         self._multiples = [
@@ -181,19 +181,6 @@ class Page:
     @property
     def subject_facts(self) -> list[tuple[Subject, dict[str, str]]]:
         return [(subject, facts.subject_facts(subject)) for subject in self.subjects]
-
-
-def _speaking(parts: Sequence[tuple[str, Source]], source: Source) -> list[Study]:
-    """The studies that show a part. What every run has is shown of the run made for it, where one was."""
-    made = {str(each.info.get("command")) for _, each in parts}
-    return sorted(
-        (
-            study
-            for study in catalogue.STUDIES
-            if len(parts) == 1 or not study.common or study.name not in made or source.info.get("command") == study.name
-        ),
-        key=lambda each: each.common,
-    )
 
 
 def _facts(part: Part) -> dict[str, Any]:

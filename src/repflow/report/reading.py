@@ -10,6 +10,7 @@ from repflow.drawing.style import styles
 from repflow.report.run import Run
 from repflow.store import Run as StoredRun
 from repflow.studies import catalogue
+from repflow.studies.kit.study import Study
 
 
 def read(run: RunLike, *, variants: bool = False) -> Source:
@@ -51,3 +52,16 @@ def _alike(parts: list[tuple[str, Source]]) -> list[tuple[str, Source]]:
     return [
         (name, replace(each, subjects=tuple(looks[subject.label] for subject in each.subjects))) for name, each in parts
     ]
+
+
+def speaking(parts: Sequence[tuple[str, Source]], source: Source) -> list[Study]:
+    """The studies that show a part. What every run has is shown of the run made for it, where one was."""
+    made = {str(each.info.get("command")) for _, each in parts}
+    return sorted(
+        (
+            study
+            for study in catalogue.STUDIES
+            if len(parts) == 1 or not study.common or study.name not in made or source.info.get("command") == study.name
+        ),
+        key=lambda each: each.common,
+    )

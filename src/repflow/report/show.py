@@ -55,7 +55,7 @@ def print_summary(run: Run, *, console: Console | None = None) -> None:
     shown = Shown(own, _policy(run), _names(run))
     studies = studies_of(run.info)
     main, more = first_screen(read_all(run))
-    for answer in [*main, *more]:
+    for answer in main if run.parts else [*main, *more]:
         out.print(words(answer.headline, style="bold") + words(f": {answer.evidence}"))
         if answer.small:
             out.print(words(answer.small, style="dim"))

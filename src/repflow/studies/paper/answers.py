@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CARE = (
-    "Each model is one training; the intervals say what more text of the same sources would change. A statistic and its "
-    "threshold are ours where the paper's summaries give none, and nothing is corrected for the number of claims. What "
+    "Each model is one training; the intervals say what more text of the same sources would change. Where the paper's "
+    "summaries give no statistic or threshold, these are ours, and nothing is corrected for the number of claims. What "
     "each part leaves open stands among the other answers."
 )
 _WORDS = {HOLDS: "hold", FAILS: "fail", UNDECIDED: "are undecided", UNTESTABLE: "cannot be tested here"}

@@ -12,7 +12,7 @@ from repflow.studies.attribute.rows import ShareRow
 from repflow.studies.dynamics.rows import BoundRow
 from repflow.studies.paper.curves import Choice, Curve, Number, curve_of
 from repflow.studies.probe.rows import ProbeSummaryRow
-from repflow.studies.probe.verdicts import ABOVE
+from repflow.studies.probe.verdicts import ABOVE, LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ def share(third: str) -> Callable[[Runs, str, Choice], Sequence[Reading]]:
         rows = [row for row in _shares(runs, label, choice, third) if row["scheme"] == _RANDOM]
         return [
             _reading("attribute", row, "share", "share_low", "share_high")
-            if np.isfinite(row["share"])
+            if row["share"] is not None
             else _without("attribute", row, "the trained likeness is not clearly above 0, there is nothing to share")
             for row in rows
         ]
@@ -201,7 +201,7 @@ def _probed(part: str, row: dict[str, Any], value: str, low: str, high: str) -> 
     where = f"{row['target']}, read at {row['position']}"
     blocks = int(row["blocks"])
     if row["verdict"] != ABOVE:
-        reason = "no site is above chance" if row["verdict"] else "the run gave no verdict"
+        reason = "no site is above chance" if row["verdict"] == LEVEL else "no interval: too few held out"
         return Reading(part, str(row["task"]), int(row["context"]), None, where, reason, blocks)
     if not row["answered_low"] > 0:
         return Reading(part, str(row["task"]), int(row["context"]), None, where, "it does not answer", blocks)

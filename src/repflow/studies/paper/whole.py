@@ -9,11 +9,11 @@ from repflow.studies.kit.progress import told_time
 if TYPE_CHECKING:
     from repflow.engines import Progress
 
-_STEPS = 1000
+_STEPS = 100
 
 
 class Whole:
-    """Hands the course of the runs inside a run on as one course, from 0 to 1000 permille.
+    """Hands the course of the runs inside a run on as one course, from 0 to 100%.
 
     How much of the work a run is, was guessed before; within it, tokens read count against those expected.
     """
@@ -26,7 +26,7 @@ class Whole:
         self._before = 0.0
         self._part, self._read, self._told = "", 0.0, 0
         self._begun = time.monotonic()
-        progress.begin("paper", _STEPS, "permille")
+        progress.begin("paper", _STEPS, "%")
 
     def start(self, part: str) -> None:
         """A run begins; those before it are done."""
