@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from zoo_claims import MAMBA2, NAMED, SIX, facts, falls, settles
-from zoo_results import PAGE, third
-from zoo_tables import LAST, LATE, adjacent, frame, path
+from zoo_claims import MAMBA2, NAMED, SIX, TWELVE, facts, falls, settles
+from zoo_results import PAGE, summary, third
+from zoo_tables import LAST, LATE, adjacent, frame, path, read
 
 ROWS = {line[2:4]: line for line in PAGE.splitlines() if re.match(r"\| [A-F]\d ", line)}
 VERDICTS = ("**holds**", "**fails**", "**undecided**", "**not testable here**")
@@ -50,3 +50,10 @@ def test_the_verdicts_follow_from_them() -> None:
         assert min(theirs) < max(mine)
     assert known["grow_attention"][1] < 3
     assert (frame("dynamics", "bounds")["ratio"] >= 1).all()
+
+
+def test_probes_fall_at_the_end_of_the_gold_and_nowhere_else() -> None:
+    falling = [subject for subject in TWELVE if summary(subject, "gold")["gap_low"] > 0]
+    assert f"in {len(falling)} of 12, all but the hybrid's" in ROWS["E1"]
+    assert falling == [subject for subject in TWELVE if "hybrid" not in subject]
+    assert all(read(subject)["gap_low"] < 0 for subject in TWELVE)
