@@ -17,7 +17,7 @@ from zoo_results import (
     third,
     trainings,
 )
-from zoo_tables import adjacent_table, attribution_table, depth_slope, forgetting_table, path_table
+from zoo_tables import adjacent_table, attribution_table, depth_slope, forgetting_table, path_table, value_table
 
 from repflow.store import open_run
 from repflow.studies.catalogue import study
@@ -35,7 +35,7 @@ def test_the_tables_are_the_runs() -> None:
 
 def test_intervals_in_sentences_stand_in_the_tables() -> None:
     pattern = r"[-+]?\d[\d.,]* \[-?\d[\d.,]*, -?\d[\d.,]*\]"
-    tables = (flow_table, probe_table, attribution_table, adjacent_table, path_table, forgetting_table)
+    tables = (flow_table, probe_table, attribution_table, adjacent_table, path_table, forgetting_table, value_table)
     known = [line for made in tables for line in made()]
     known += [depth_slope(kind, "v_glob", True) for kind in ("attention", "ssm")]
     told = re.findall(pattern, PROSE)
@@ -80,20 +80,27 @@ def test_those_that_do_not_retrieve_answer_nothing() -> None:
         assert summary(f"zoo:{name}", "last")["answered"] == 0
 
 
-def test_both_runs_are_of_the_same_weights() -> None:
-    flow, probe = (
-        {s["label"]: s["weights_sha256"] for s in open_run(RUNS / name).subjects} for name in ("flow", "probe")
+def test_the_runs_are_of_the_same_weights() -> None:
+    flow, probe, values = (
+        {s["label"]: s["weights_sha256"] for s in open_run(RUNS / name).subjects}
+        for name in ("flow", "probe", "values")
     )
-    assert flow == probe
+    assert flow == probe == values
     assert len(flow) == 14
 
 
-@pytest.mark.parametrize("name", ["flow", "probe"])
+OF = {"flow": "flow", "probe": "probe", "values": "probe", "paths": "flow", "dynamics": "dynamics"}
+"""The command behind each run."""
+
+
+@pytest.mark.parametrize("name", [*OF, *(f"attribute/{model}" for model in RETRIEVE)])
 def test_the_settings_on_the_page_are_the_runs(name: str) -> None:
-    given = yaml.safe_load((RUNS.parent / f"zoo-{name}.yaml").read_text(encoding="utf-8"))
-    assert f"repflow {name} ../zoo-{name}.yaml" in PAGE
-    asked = flat(from_flat(study(name).settings(), named(given.pop("subjects")), given))
+    known, _, model = name.partition("/")
+    command = OF.get(name, known)
+    given = yaml.safe_load((RUNS.parent / f"zoo-{known}.yaml").read_text(encoding="utf-8"))
+    assert re.search(rf"repflow {command} .*--config \.\./zoo-{known}\.yaml", PAGE)
+    subjects = trainings(model) if model else given.pop("subjects")
+    asked = flat(from_flat(study(command).settings(), named(subjects), given))
     kept = open_run(RUNS / name).info["settings"]
-    wanted = {"subjects", "task", "context", "examples", "items", "keys", "metrics", "places", "positions", "seed"}
-    for key in wanted & kept.keys():
+    for key in kept.keys() - {"out", "resume", "overwrite", "shard", "report"}:
         assert kept[key] == (list(asked[key]) if isinstance(asked[key], tuple) else asked[key]), key

@@ -97,6 +97,9 @@ def test_who_is_steadier_depends_on_the_scale() -> None:
     assert min(energies(("mamba2-tiny",), "rms")) > min(energies(TRANSFORMERS, "rms"))
     for subject in of(RETRIEVE):
         assert path(subject, "path_energy", "rms") == pytest.approx(12 * path(subject, "v_loc", "rms"))
+    sizes = {s: path(s, "path_energy", "raw") / path(s, "path_energy", "rms") for s in of(RETRIEVE)}
+    assert max(sizes[s] for s in of(OTHERS)) < min(sizes[s] for s in of(TRANSFORMERS))
+    assert max(path(s, "v_glob", "raw") for s in of(OTHERS)) < min(path(s, "v_glob", "raw") for s in of(TRANSFORMERS))
     for variant in ("rms", "unit"):
         mine, theirs = ([path(s, "v_glob", variant) for s in of(names)] for names in (TRANSFORMERS, OTHERS))
         assert min(mine) < max(theirs)

@@ -209,20 +209,53 @@ def _in(cell: dict, architecture: str) -> bool:
     return cell["architecture"].startswith(f"{architecture}-d") and cell["architecture"].endswith("-w64")
 
 
-def value_rows(subject: str, place: str = "ask") -> pd.DataFrame:
-    """The readout of the value by site, in order of depth."""
+def sites_of(subject: str, place: str = "ask", target: str = "value") -> pd.DataFrame:
+    """The probes of a subject at one place, a line a site, in order of depth."""
     rows = frame("values", "probes")
-    rows = rows[(rows["subject"] == subject) & (rows["position"] == place) & (rows["target"] == "value")]
-    return rows.sort_values(["site_index"]).set_index("site")
+    rows = rows[(rows["subject"] == subject) & (rows["position"] == place) & (rows["target"] == target)]
+    return rows.sort_values("site_index").set_index("site")
 
 
-def value_summary(subject: str, place: str, target: str = "value") -> pd.Series:
+def read(subject: str, place: str = "ask", target: str = "value") -> pd.Series:
+    """What the probes of a subject at one place say in all."""
     rows = frame("values", "probe_summary")
-    return rows[(rows["subject"] == subject) & (rows["position"] == place) & (rows["target"] == target)].iloc[0]
+    rows = rows[(rows["subject"] == subject) & (rows["position"] == place) & (rows["target"] == target)]
+    return rows.iloc[0]
+
+
+def first_block(subject: str, column: str = "accuracy") -> int | None:
+    """The first block after which half of the values are read by the readout, or by the logit lens."""
+    rows = sites_of(subject)
+    found = rows.index[rows.index.str.startswith("block.") & (rows[column] >= 0.5)]
+    return int(found[0].removeprefix("block.")) if len(found) else None
+
+
+def _first(name: str, column: str) -> str:
+    subjects = [f"zoo:{name}"] if name in ALONE else trainings(name)
+    found = [first_block(subject, column) for subject in subjects]
+    return ", ".join("none" if block is None else str(block) for block in found)
+
+
+def value_table() -> list[str]:
+    """What is read of the value, and of the place, where the answer is asked for."""
+    columns = [
+        percent("answered (%)", lambda s: read(s)["answered"]),
+        percent("value at `last`, highest (%)", lambda s: read(s, "last")["highest"]),
+        percent("value at `ask`, highest (%)", lambda s: read(s)["highest"]),
+        percent("after the last block (%)", lambda s: read(s)["last"]),
+        percent("by the logit lens there (%)", lambda s: sites_of(s)["lens"]["block.11"]),
+        percent("place at `ask`, highest (%)", lambda s: read(s, target="position")["highest"]),
+    ]
+    names = (*RETRIEVE, *ALONE)
+    blocks = ["half read from block", "by the lens from block"]
+    lines = by_model(columns, names)
+    more = [blocks, ["---", "---"], *([_first(name, "accuracy"), _first(name, "lens")] for name in names)]
+    return [line + " " + " | ".join(cells) + " |" if k != 1 else line + "---|---|"
+            for k, (line, cells) in enumerate(zip(lines, more, strict=True))]  # fmt: skip
 
 
 if __name__ == "__main__":
-    for made in (attribution_table, adjacent_table, path_table, forgetting_table):
+    for made in (attribution_table, adjacent_table, path_table, forgetting_table, value_table):
         print(*made(), "", sep="\n")
     for kind in ("attention", "ssm"):
         print(kind, depth_slope(kind, "path_energy", False), depth_slope(kind, "v_glob", True))
