@@ -20,14 +20,14 @@ from repflow.store import open_run
 SUBJECTS = ["config:pythia,layers=2,width=32", "config:mamba2,layers=2,width=32"]
 SETTINGS = {
     "task": ["text", "kvpr"],
-    "context": 300,
-    "examples": 10,
+    "context": 200,
+    "examples": 6,
     "calibration": 2,
     "replicates": 40,
     "permutations": 19,
 }
-PARTS = 44
-"""Two subjects, two tasks, ten shards of one example and a calibration each."""
+PARTS = 28
+"""Two subjects, two tasks, six shards of one example and a calibration each."""
 MOMENTS = 20
 CHAIN = 6
 PATIENCE = 30.0
@@ -58,7 +58,7 @@ def killed(directory: Path, kept: int, after: float) -> bool:
     child = start(directory)
     deadline = time.monotonic() + PATIENCE
     while parts(directory) < kept and not (directory / "layers.parquet").exists() and time.monotonic() < deadline:
-        time.sleep(0.001)
+        time.sleep(0.004)
     time.sleep(after)
     os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -1,5 +1,6 @@
 """Whatever happens to the files of a run: it opens with the same content, or is refused in one line."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from repflow.store import open_run
 Said = Callable[[list[str]], str]
 LEAST = 60
 """Mutations a study: 300 and more in all."""
+EVERY = 3
+"""Of the mutations of a run without checksums every third is tried, another third in the next study: 560 of 1,690."""
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +115,14 @@ def test_a_run_without_checksums_is_read_or_refused_in_one_line(
     page = ["report", str(directory), "--out", str(tmp_path)]
     commands = [*[show, compare] * 9, page]
     count = 0
+    turns = itertools.count(list(STUDIES).index(study))
     for path in sorted(directory.iterdir()):
         if not path.is_file():
             continue
         written = path.read_bytes()
         for name, spoiled in old_mutations(path, written):
+            if next(turns) % EVERY:
+                continue
             path.write_bytes(spoiled)
             try:
                 said(commands[count % len(commands)])

@@ -9,6 +9,7 @@ from zoo_kit import prose
 from repflow.cli import main
 from repflow.store import open_run
 from repflow.tasks.files import shipped
+from repflow.training.zoo import evaluate, flow
 from repflow.training.zoo.trainer import log_steps
 
 NAME = "pythia-tiny"
@@ -25,7 +26,18 @@ def data_folder(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def little_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training is whole; its card asks few questions, and its flow is measured on short texts."""
+    monkeypatch.setattr(evaluate, "PAIRS", (4, 8))
+    monkeypatch.setattr(evaluate, "DOCUMENTS", (2,))
+    monkeypatch.setattr(evaluate, "EXAMPLES", 4)
+    monkeypatch.setattr(evaluate, "blocks", lambda _: [prose()[:30_000]])
+    monkeypatch.setattr(flow, "CONTEXT", 64)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("little_is_read")
 def test_a_minutes_training_beats_the_tokens_frequencies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, out = data_folder(tmp_path / "data"), tmp_path / "out"
     command = ["train", "zoo", NAME, "--preset", "smoke", "--device", "cpu", "--data", str(data), "--out", str(out)]
