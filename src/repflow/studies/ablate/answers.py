@@ -127,8 +127,12 @@ def _signed(value: float) -> str:
 
 
 def _corrected(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
-    """With the p-value of every change, corrected for looking at all of them (Holm)."""
-    known = rows[rows["difference_low"].notna()].copy()
+    """With the p-value of every change, corrected for looking at all of them (Holm).
+
+    Without those that cannot reach: a change behind these blocks leaves their numbers as they are, to the bit.
+    """
+    reaches = rows["difference"].ne(0) | rows["difference_low"].ne(0) | rows["difference_high"].ne(0)
+    known = rows[rows["difference_low"].notna() & reaches].copy()
     units = units_frame(source.info)
     least = units["n_units"].min() if len(units) else float("inf")
     counted = known["n_examples"].clip(upper=least).astype(float)
