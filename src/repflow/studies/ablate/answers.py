@@ -154,8 +154,8 @@ def _moved(known: Mapping[str, Subject], tried: pd.DataFrame) -> Iterator[Answer
     order = clear.assign(size=clear["difference"].abs()).sort_values("size", ascending=False, kind="stable")
     most = order.drop_duplicates("subject").to_dict("records")
     told, limits = spread([_difference(known[row["subject"]], row, f"by {_change(row)}") for row in most])
-    whats = {_change(row) for row in most}
-    headline = f"{whats.pop()} moves early likeness most" if len(whats) == 1 else "What moves early likeness most"
+    by = {_change(row) for row in most}
+    headline = f"{by.pop()} moves early likeness most" if len(by) == 1 else "What moves early likeness most"
     missing = [s for label, s in known.items() if label not in {row["subject"] for row in most}]
     more = f" Nothing clearly moves it in {names(missing, len(known))}." if missing else ""
     evidence = f"Largest change of the early inter-token cosine: {told}.{more}"
