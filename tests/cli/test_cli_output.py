@@ -224,6 +224,6 @@ def test_two_subjects_of_one_run_are_set_side_by_side(tmp_path: Path, capsys: py
     assert main(asked) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in names)
-    assert re.search(r"update_ratio raw all +3 +3 ", said), "three steps, all of them apart"
+    assert re.search(r"update_ratio raw all/no_sink +3 +3 ", said), "three steps, all of them apart"
     assert main([*asked[:4], "nobody", *asked[5:]]) == 2
     assert "nobody" in capsys.readouterr().err

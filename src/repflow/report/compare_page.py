@@ -43,7 +43,7 @@ def write(frame: "pd.DataFrame", path: Path) -> Path:
 
 def fragment(frame: "pd.DataFrame") -> str:
     """The same for a notebook, without the rows."""
-    return _template("compare_body.html.j2").render(**_told(frame), notebook=True)
+    return _template("compare_body.html.j2").render(**_told(frame, notebook=True))
 
 
 def _template(name: str) -> Any:
@@ -58,7 +58,7 @@ def _shown(value: Any) -> Any:
     return value if not isinstance(value, str) or isinstance(value, Markup) else visible(value)
 
 
-def _told(frame: "pd.DataFrame") -> dict[str, Any]:
+def _told(frame: "pd.DataFrame", notebook: bool = False) -> dict[str, Any]:
     found, names = differences(frame), named(frame)
     groups = [_group(rows, found, names) for _, rows in frame.groupby(GROUP, sort=False)]
     return {
@@ -72,7 +72,7 @@ def _told(frame: "pd.DataFrame") -> dict[str, Any]:
         "notes": notes(frame),
         "legend": legend(frame),
         "groups": groups,
-        "notebook": False,
+        "notebook": notebook,
     }
 
 

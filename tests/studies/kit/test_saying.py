@@ -87,6 +87,6 @@ def test_models_without_a_spec_have_no_command(other: str) -> None:
 
 def test_keys_are_plain() -> None:
     (row,) = pd.DataFrame([{"subject": "m", "context": 64, "x": 1}]).to_dict("records")
-    found = key("layers", pd.Series(row), ("subject", "context"))
+    found = key("layers", row, ("subject", "context"))
     assert found == {"table": "layers", "subject": "m", "context": 64}
     assert type(found["context"]) is int

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from probe_rows import NOISE, PEAK, site_row
 from probe_run import THREE, write_probe_run
 from store_rows import MakeRun, run_info
-from test_probe_show import NOISE, PEAK, site_row
 
 from repflow.report.reading import read
 from repflow.report.run import Run

@@ -142,8 +142,12 @@ def _signed(value: float) -> str:
 
 
 def _corrected(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
-    """With the p-value of every change, corrected for looking at all of them (Holm)."""
-    known = rows[rows["difference_low"].notna()].copy()
+    """With the p-value of every change, corrected for looking at all of them (Holm).
+
+    Without those that cannot reach: a change behind these blocks leaves their numbers as they are, to the bit.
+    """
+    reaches = rows["difference"].ne(0) | rows["difference_low"].ne(0) | rows["difference_high"].ne(0)
+    known = rows[rows["difference_low"].notna() & reaches].copy()
     units = units_frame(source.info)
     least = units["n_units"].min() if len(units) else float("inf")
     counted = known["n_examples"].clip(upper=least).astype(float)
@@ -165,8 +169,8 @@ def _moved(known: Mapping[str, Subject], tried: pd.DataFrame) -> Iterator[Answer
     order = clear.assign(size=clear["difference"].abs()).sort_values("size", ascending=False, kind="stable")
     most = order.drop_duplicates("subject").to_dict("records")
     told, limits = spread([_difference(known[row["subject"]], row, f"by {_change(row)}") for row in most])
-    whats = {_change(row) for row in most}
-    headline = f"{whats.pop()} moves early likeness most" if len(whats) == 1 else "What moves early likeness most"
+    by = {_change(row) for row in most}
+    headline = f"{by.pop()} moves early likeness most" if len(by) == 1 else "What moves early likeness most"
     missing = [s for label, s in known.items() if label not in {row["subject"] for row in most}]
     more = f" Nothing clearly moves it in {names(missing, len(known))}." if missing else ""
     evidence = f"Largest change of the early inter-token cosine: {told}.{more}"

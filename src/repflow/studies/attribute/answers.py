@@ -189,7 +189,8 @@ def _undecided(source: Source, found: Attribution) -> Iterator[Answer]:
     labels = {each.label for each, _, _ in open_ones}
     whose = [subject for subject in source.subjects if subject.label in labels]
     next_one = command(source, "attribute", few(whose), *_options(source, reasons))
-    yield Answer(f"Undecided: {len(open_ones)} verdicts of thirds", f"{told}{more}.", next_one)
+    count = f"{len(open_ones)} verdict{'s' if len(open_ones) > 1 else ''}"
+    yield Answer(f"Undecided: {count} of thirds", f"{told}{more}.", next_one)
 
 
 def _rest(places: Sequence[str]) -> str:

@@ -160,8 +160,14 @@ def _saturates(said: Said) -> Iterator[Answer]:
             ]
         )
         evidence = f"Still rising in the last quarter of depth, above 0.7: {told}."
-        next_one = command(said.source, "attribute", few(trained(said.who(mine))))
+        next_one = _attribute(said, mine)
         yield Answer(f"{_whose(said, mine)} late in depth", evidence, next_one, _small(limits), _rows(mine))
+
+
+def _attribute(said: Said, found: Sequence[Finding]) -> str:
+    """The command that tells architecture from training; none where the run has it already."""
+    asked = [] if "attribute" in said.source.parts else few(trained(said.who(found)))
+    return command(said.source, "attribute", asked)
 
 
 def _last_site(found: Finding) -> str:
@@ -188,7 +194,8 @@ def _final_norm(said: Said) -> Iterator[Answer]:
         more = f"In {names(said.who(turned), len(values))} that is more than the last block turns it."
     else:
         headline = "How far the final norm turns the states"
-        more = "In none is it clearly more than the last block turns it."
+        which = "It is not" if len(values) == 1 else "In none is it"
+        more = f"{which} clearly more than the last block turns it."
     about = ("task", "context", "subject", "site", "metric", "variant", "tokens")
     keys = [key("layers", row, about) for row in rows.to_dict("records")]
     evidence = f"Cosine of a token's state before and after the norm (1: not turned): {told}. {more}"
@@ -244,7 +251,7 @@ def _offset(said: Said) -> Iterator[Answer]:
     }[bool(shared), bool(sinks)]
     if not told and len(quiet) == 1:
         headline = "Sinks do not decide the likeness" if "sinks" in quiet[0] else "No offset decides the likeness"
-    next_one = command(said.source, "attribute", few(trained(said.who(shared)))) if shared else ""
+    next_one = _attribute(said, shared)
     small = _small("; ".join(filter(None, limits)), "Intervals of a gap are the rows' own, end against end")
     yield Answer(headline, " ".join([*told, *quiet]), next_one, small if told else "", _rows([*shared, *sinks]))
 
