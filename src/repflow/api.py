@@ -49,6 +49,7 @@ def flow(
     resume: bool = False,
     overwrite: bool = False,
     shard: int = 0,
+    texts: bool = True,
     progress: Progress | None = None,
 ) -> Run:
     """Measure how representations flow through the depth of models; the command `repflow flow` from Python.

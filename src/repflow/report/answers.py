@@ -22,6 +22,19 @@ def answers_of(source: Source, studies: Sequence[Study]) -> list[Answer]:
     return [answer for study in sorted(studies, key=lambda each: each.common) for answer in study.answers(source)]
 
 
+_LONG, _SHORT = 480, 300
+"""Evidence of more letters is cut, to so many at the most."""
+
+
+def folded(evidence: str) -> tuple[str, bool]:
+    """What of a sentence stands open, and whether there is more: a list of twenty subjects is cut after a few."""
+    if len(evidence) <= _LONG:
+        return evidence, False
+    ends = [evidence.rfind(mark, 0, _SHORT) for mark in (". ", "; ", ", ")]
+    end = next((end for end in ends if end > _SHORT // 3), _SHORT)
+    return f"{evidence[:end].rstrip(' .;,')} …", True
+
+
 def first_of(own: Sequence[Answer], parts: Sequence[Sequence[Answer]]) -> tuple[list[Answer], list[Answer]]:
     """Those for the first screen, and the others: of a run with parts, its own and the first of every part."""
     leads = [answers[0] for answers in parts if answers][:MOST]
