@@ -47,6 +47,7 @@ def flow(
     resume: bool = False,
     overwrite: bool = False,
     shard: int = 0,
+    texts: bool = True,
     progress: Progress | bool = True,
 ) -> Run:
     """Measure how representations flow through the depth of models; the command `repflow flow` from Python.
@@ -54,8 +55,7 @@ def flow(
     `repflow flow --help` says what subjects and settings are; `progress` is whether to show a bar, where this is a
     terminal or a notebook, or an object that is told of the run's course.
 
-    Returns the finished run.
-    Raises a RepflowError for anything the caller can mend.
+    Returns the finished run. Raises a RepflowError for anything the caller can mend.
     """
     return _run("flow", locals())
 
@@ -285,8 +285,7 @@ def paper(
     `repflow paper --help` says what subjects and settings are; `progress` is whether to show a bar, where this is a
     terminal or a notebook, or an object that is told of the run's course.
 
-    Returns the finished run: `.table("claims")`, and `.parts`, the runs inside it by name.
-    Raises a RepflowError for anything the caller can mend.
+    Returns the finished run: `.table("claims")`, and `.parts`, the runs inside it by name. Raises a RepflowError.
     """
     return _run("paper", locals())
 

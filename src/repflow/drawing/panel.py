@@ -9,6 +9,7 @@ from repflow.drawing.plotly import Figure
 from repflow.drawing.source import Scene
 from repflow.drawing.style import Style
 from repflow.drawing.table import Table
+from repflow.drawing.token_text import TokenText
 
 VARIANTS = ("rms", "raw", "unit", "centred", "standardised", "median", "mean", "max", "uncentred", "token", "example")
 """The order in which variants are offered; the first present is shown first."""
@@ -19,13 +20,14 @@ FIRST = {"inter_token_cosine": "raw", "adjacent_cosine": "raw", "feature_share":
 
 @dataclass(frozen=True)
 class View:
-    """One state of a panel's switches: a figure a cell (None where that cell has no rows), or a table."""
+    """One state of a panel's switches: a figure a cell (None where that cell has no rows), a table, or a text."""
 
     tokens: str
     choice: str
     """Its name among the views of the panel that are of the same tokens."""
     figures: tuple[Figure | None, ...] = ()
     table: Table | None = None
+    text: TokenText | None = None
     said: str = ""
     """What is seen, in words made from the numbers."""
     ramp: tuple[str, str] | None = None
@@ -59,7 +61,8 @@ class Panel:
     views: tuple[View, ...]
     cells: tuple[Cell, ...] = (Cell("", ""),)
     layout: str = "wide"
-    """`wide`, `half`, `grid`, `pairs` (cells side by side belong together), or `table`: its views have tables."""
+    """`wide`, `half`, `grid`, `pairs` (cells side by side belong together), or `table` and `tokens`: its views
+    have tables, or texts."""
     scale: bool = False
     """True where the shared 0..1 colour scale belongs above the cells."""
     keys: bool = False

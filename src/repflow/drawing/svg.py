@@ -47,6 +47,10 @@ class Axis:
         return round(HEIGHT - EDGE - (at - low) / (high - low) * (HEIGHT - 2 * EDGE), 1)
 
 
+_MANY = 3
+"""Of so many curves on one another no bands are drawn: they would hide the lines."""
+
+
 def _x(depth: float) -> float:
     return round(EDGE + depth * (WIDTH - 2 * EDGE), 1)
 
@@ -67,12 +71,13 @@ def sparkline(
         f'<path class="ghost" d="{_line(curve, axis)}" data-s="{places[curve.subject]}"/>' for curve in others
     )
     lines = "".join(
-        f'<g data-s="{places[curve.subject]}">{_band(curve, axis, style)}{_drawn(curve, axis, style)}</g>'
+        f'<g data-s="{places[curve.subject]}">{_band(curve, axis, style) if len(own) < _MANY else ""}'
+        f"{_drawn(curve, axis, style)}</g>"
         for curve in own
         for style in (styles[curve.subject],)
     )
-    drawn = f"{base}{ghosts}{lines}{_ends(own, axis, styles)}"
-    return f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" aria-hidden="true">{drawn}</svg>'
+    size = f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none"'
+    return f'<svg {size} aria-hidden="true">{base}{ghosts}{lines}</svg>{_end(own, axis, styles)}'
 
 
 def _line(curve: Curve, axis: Axis) -> str:
@@ -101,23 +106,28 @@ def _band(curve: Curve, axis: Axis, style: Style) -> str:
     return f'<path class="band" d="{"".join(found)}" {ink(style, "fill")}/>' if found else ""
 
 
-def _ends(own: Sequence[Curve], axis: Axis, styles: Mapping[str, Style]) -> str:
-    """The last value, written over the end of the line, or below it where the line is high."""
+def _end(own: Sequence[Curve], axis: Axis, styles: Mapping[str, Style]) -> str:
+    """The last value, written over the end of the line, or below it where the line is high.
+
+    Beside the SVG, which is stretched to its column, as its letters must not be.
+    """
     if len(own) != 1 or not own[0].last:
         return ""
     curve = own[0]
     finite = [v for v in curve.y if math.isfinite(v)]
     at = axis.y(finite[-1])
-    y = at - 6 if at > 20 else at + 15
-    text = html.escape(curve.last)
-    return f'<text x="{WIDTH - EDGE:g}" y="{y:g}" text-anchor="end" {ink(styles[curve.subject], "fill")}>{text}</text>'
+    top = at - 20 if at > 22 else at + 5
+    colour = styles[curve.subject].colour
+    look = f"top:{top:g}px;color:{colour};color:light-dark({colour},{on_dark(colour)})"
+    return f'<span class="last" style="{look}">{html.escape(curve.last)}</span>'
 
 
 def thumbnail(found: Map) -> str:
     """A map as a picture of one pixel a cell, enlarged without smoothing."""
     size = HEIGHT
     return (
-        f'<svg viewBox="0 0 {size:g} {size:g}" aria-hidden="true"><image width="{size:g}" height="{size:g}" '
+        f'<svg class="map" viewBox="0 0 {size:g} {size:g}" aria-hidden="true">'
+        f'<image width="{size:g}" height="{size:g}" '
         f'href="data:image/png;base64,{base64.b64encode(png(found.grid)).decode()}"/></svg>'
     )
 

@@ -10,6 +10,8 @@ from repflow.studies.kit.study import Answer, Study
 
 MOST = 6
 """So many stand on the first screen."""
+_LONG, _SHORT = 480, 300
+"""Evidence of more letters is cut, to so many at the most."""
 
 
 def studies_of(info: Mapping[str, Any]) -> Sequence[Study]:
@@ -73,3 +75,12 @@ def reads_hf(info: Mapping[str, Any]) -> bool:
     """Whether a run read Hugging Face's list, for parity with published figures alone."""
     settings = info.get("settings")
     return isinstance(settings, Mapping) and settings.get("sites") == "hf"
+
+
+def folded(evidence: str) -> tuple[str, bool]:
+    """What of a sentence stands open, and whether there is more: a list of twenty subjects is cut after a few."""
+    if len(evidence) <= _LONG:
+        return evidence, False
+    ends = [evidence.rfind(mark, 0, _SHORT) for mark in (". ", "; ", ", ")]
+    end = next((end for end in ends if end > _SHORT // 3), _SHORT)
+    return f"{evidence[:end].rstrip(' .;,')} …", True

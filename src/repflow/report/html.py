@@ -12,6 +12,7 @@ from repflow.drawing.marks import mark
 from repflow.drawing.source import RunLike, Source
 from repflow.drawing.style import BELOW_ZERO, CIVIDIS, on_dark
 from repflow.report import lead
+from repflow.report.answers import folded
 from repflow.report.packing import packed, packed_library, script_json, shown
 from repflow.report.page import Page
 from repflow.report.reading import read_all
@@ -35,6 +36,7 @@ def render(parts: Sequence[tuple[str, Source]]) -> str:
     environment.filters["number"] = number
     environment.filters["mark"] = lambda style: Markup(mark(style))
     environment.filters["dark"] = on_dark
+    environment.filters["folded"] = folded
     main, more = page.answers
     return environment.get_template("report.html.j2").render(
         page=page,
@@ -45,6 +47,7 @@ def render(parts: Sequence[tuple[str, Source]]) -> str:
         answers=main,
         more=more,
         gradient=", ".join(CIVIDIS),
+        cividis=Markup(script_json(CIVIDIS)),
         below_zero=BELOW_ZERO,
         head=Markup(script_json(page.head)),
         overview=packed(script_json(page.overview_data)),

@@ -33,9 +33,11 @@ def heading(parts: Parts, subjects: Sequence[Subject]) -> str:
     """What the page is about, in the words of the study that wrote the run."""
     names = [subject.short for subject in subjects]
     told = joined(names) if 0 < len(names) < 3 else f"these {_number(len(names))} models" if names else "these models"
-    studies = {study.name: study for study in catalogue.STUDIES}
-    command = str(parts[0][1].info.get("command") or "")
-    return studies.get(command, Study).heading.format(subjects=told)
+    source = parts[0][1]
+    wrote = [study for study in catalogue.STUDIES if study.name == source.info.get("command")]
+    shown = [study for study in catalogue.STUDIES if study.name in source.parts]
+    study = next(iter([*wrote, *shown]), Study)
+    return study.heading.format(subjects=told)
 
 
 def _number(n: int) -> str:

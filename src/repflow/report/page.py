@@ -62,7 +62,8 @@ class Placed:
     def view(self, view: View) -> dict[str, Any]:
         """What the script needs of a view."""
         told = {"said": view.said, "ramp": view.ramp, "figures": view.figures, "choice": view.choice}
-        return {**self.choices(view), **{key: value for key, value in told.items() if value}}
+        text = {} if view.text is None else {"text": view.text.packed()}
+        return {**self.choices(view), **{key: value for key, value in told.items() if value}, **text}
 
     def choices(self, view: View) -> dict[str, Any]:
         """Of what a view is: its tokens, variant, task and context, and its panel's own choice."""

@@ -170,9 +170,11 @@ def test_a_change_without_a_number_has_a_dash(run):
     rows = rows_of(run, subject=NEOX, tokens="all")
     rows = rows[~((rows["what"] == "norm_removed") & (rows["metric"] == "next_token_loss"))]
     (subject,) = [s for s in read(run).subjects if s.label == NEOX]
-    ((_, base, changes),) = grid(rows, [Column("next_token_loss", "nats", "all")], [subject]).groups
+    (group,) = grid(rows, [Column("next_token_loss", "nats", "all")], [subject]).groups
+    base, *changes = group.lines
     assert [line.cells[0].text for line in changes][:3] == ["–", "+0.000", "+0.100"]
-    assert base == (("0.500", "[0.400, 0.600]"),)
+    assert [(cell.text, cell.small) for cell in base.cells] == [("0.500", "[0.400, 0.600]")]
+    assert base.strong
 
 
 def test_said_names_the_largest_clear_change(run):
@@ -207,7 +209,7 @@ def test_sweeps_are_drawn_with_their_numbers(run, text, key, uid, subject, chang
 def test_the_flow_panels_show_the_models_as_they_are_and_a_notebook_all(run, text):
     assert [s.label for s in read(run).subjects] == [NEOX, MAMBA]
     assert set(read(run).layers["subject"]) == {NEOX, MAMBA}
-    assert text.count('class="named key"') == 2
+    assert text.count('class="chip key"') == 2
     names = [t.name for t in Plots(run).inter_token_cosine().data if t.name and t.showlegend is not False]
     assert len(names) == 2 + sum(map(len, CHANGES.values()))
     assert names[2].startswith("pythia-tiny · norm")

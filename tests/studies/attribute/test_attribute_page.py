@@ -70,13 +70,20 @@ def test_lines_are_the_rows(panels: list[Panel]) -> None:
 
 def test_the_table_says_differences_shares_and_verdicts(panels: list[Panel]) -> None:
     table: Any = view(panels[1], "all", "raw").table
-    assert table.headings == ("trained", "random − trained", *(f"share, {s}" for s in SCHEMES), "verdict")
-    (pool, pooled), (first, lines), (second, others) = table.groups
-    assert (pool.label, first.label, second.label) == (POOL, TBM, SSM)
-    assert pooled[0][1][2].small == "[0.90, ∞]"
-    assert pooled[0][1][-1].fill == FILLS["reduced by training"]
-    assert [third for third, _ in lines] == [third for third, _ in THIRDS]
-    cells = lines[0][1]
+    titles = tuple(heading.text for heading in table.headings)
+    assert titles == (
+        "trained",
+        "random − trained",
+        *(f"share, {s}" for s in SCHEMES),
+        "verdict",
+    )
+    pool, first, second = table.groups
+    assert (pool.head.full, first.head.full, second.head.full) == (POOL, TBM, SSM)
+    assert (pool.head.subject, first.head.subject) == ("", TBM), "trainings taken together are no subject"
+    assert pool.lines[0].cells[2].small == "[0.90, ∞]"
+    assert pool.lines[0].cells[-1].fill == FILLS["reduced by training"]
+    assert [line.head.text for line in first.lines] == [third for third, _ in THIRDS]
+    cells, others = first.lines[0].cells, second.lines
     trained = value("TBM", 1 / 6, "raw")
     assert cells[1].text == f"{trained * (LEVELS['config'] - 1):+.3f}".replace("-", "−")
     assert cells[1].small.startswith("[−0.0")
@@ -86,9 +93,9 @@ def test_the_table_says_differences_shares_and_verdicts(panels: list[Panel]) -> 
     assert cells[2 + SCHEMES.index("kaiming")].fill == FILLS["reduced by training"]
     assert (cells[-1].text, cells[-1].small) == ("architecture", "shuffled trained weights lose it")
     assert cells[-1].fill == cells[2].fill == FILLS["architecture"]
-    assert others[2][1][-1].text == "training"
-    assert others[2][1][-1].fill == FILLS["training"]
-    assert others[0][1][-1].fill == ""
+    assert others[2].cells[-1].text == "training"
+    assert others[2].cells[-1].fill == FILLS["training"]
+    assert others[0].cells[-1].fill == ""
     said = view(panels[1], "all", "raw").said
     assert said.startswith("Architecture: pythia-tiny (early, middle and late). Reduced by training: all 2 trainings")
     assert said.endswith(f"Undecided: 2 of 7. {POWER}")
@@ -112,10 +119,10 @@ def test_the_table_for_papers(run: Run, tmp_path: Path) -> None:
 
 def test_the_report_lists_the_trained_subjects_only(page: str) -> None:
     assert "Architecture or training?" in page
-    facts = page[page.index('id="run"') : page.index("</header>")]
-    assert len(re.findall(r'data-subject="\d+"', facts)) == 2
-    assert "init=config:0" not in facts
-    assert 'id="findings"' not in page, "the verdicts have a table of their own"
+    facts = page[page.index('id="run"') : page.index('id="head"')]
+    assert len(re.findall(r'data-subject="\d+"', page)) == 2
+    assert "init=config:0" not in facts.split("Settings, versions")[0]
+    assert 'aria-label="findings"' not in page, "the verdicts have a table of their own"
     flow = views(page, "inter_token_cosine")
     assert {t["uid"].split("-")[0] for t in flow[0]["figures"][0]["data"]} == {"s0", "s1"}
     assert "shares.csv" in page

@@ -76,11 +76,42 @@ var repflow = (function () {
     return typeof thing === "string" && /^(#|rgb)/.test(thing) ? dark(thing) : thing;
   }
 
+  /* Whether a figure's axis shows 0 to 1 whole, so that it can be fitted to what is drawn. */
+  function isWhole(layout) {
+    var axis = layout.yaxis;
+    return axis && !layout.yaxis2 && axis.type !== "log" && axis.range && axis.range[0] <= 0.001 && axis.range[1] >= 0.98 && axis.range[1] <= 1.2;
+  }
+
+  /* The range of everything that is drawn in figures side by side; null where no axis is to be fitted. */
+  function reach(figures, choice) {
+    var low = Infinity, high = -Infinity;
+    function take(value) { if (typeof value === "number") { low = Math.min(low, value); high = Math.max(high, value); } }
+    figures.forEach(function (figure) {
+      if (!figure || !isWhole(figure.layout)) { return; }
+      figure.data.forEach(function (trace) {
+        if (trace.type !== "scatter" || isGone(trace, choice)) { return; }
+        (trace.y || []).forEach(function (value, i) {
+          take(value);
+          var bars = trace.error_y;
+          if (bars && typeof value === "number") { take(value + ((bars.array || [])[i] || 0)); take(value - ((bars.arrayminus || [])[i] || 0)); }
+        });
+      });
+      (figure.layout.shapes || []).forEach(function (shape) { if (shape.yref !== "paper") { take(shape.y0); take(shape.y1); } });
+    });
+    if (low > high) { return null; }
+    var pad = 0.06 * (high - low || 0.1);
+    return [low - pad, high + pad];
+  }
+
+  function isGone(trace, choice) {
+    var number = /^s(\d+)-/.exec(trace.uid || "");
+    return Boolean(number) && choice.hidden.has(choice.numbers[number[1]]);
+  }
+
   /* The layout under the choice of axes, and on a narrow screen with room for a legend of a line a subject. */
-  function fitted(layout, traces, element, axes) {
+  function fitted(layout, traces, element, choice) {
     var changed = Object.assign({}, layout);
-    var fit = layout.meta && layout.meta.fit;
-    if (fit && axes === "fit") { changed.yaxis = Object.assign({}, layout.yaxis, { range: fit }); }
+    if (choice.reach && isWhole(layout)) { changed.yaxis = Object.assign({}, layout.yaxis, { range: choice.reach }); }
     if (layout.showlegend && element.clientWidth < 600) {
       var lines = traces.filter(function (trace) { return trace.showlegend !== false && trace.visible !== false; }).length;
       changed.height = layout.height + 20 * lines;
@@ -96,11 +127,9 @@ var repflow = (function () {
 
   function draw(element, figure, choice) {
     var traces = figure.data.map(function (trace) {
-      var number = /^s(\d+)-/.exec(trace.uid || "");
-      var gone = number && choice.hidden.has(choice.numbers[number[1]]);
-      return gone ? Object.assign({}, trace, { visible: false }) : trace;
+      return isGone(trace, choice) ? Object.assign({}, trace, { visible: false }) : trace;
     });
-    var layout = fitted(figure.layout, traces, element, choice.axes);
+    var layout = fitted(figure.layout, traces, element, choice);
     if (choice.dark) { traces = darkened(traces); layout = darkened(layout); }
     library().react(element, traces, layout, CONFIG);
   }
@@ -144,5 +173,5 @@ var repflow = (function () {
     return table;
   }
 
-  return { unpack: unpack, ready: ready, draw: draw, tabled: tabled, library: library };
+  return { unpack: unpack, ready: ready, reach: reach, draw: draw, tabled: tabled, library: library };
 })();

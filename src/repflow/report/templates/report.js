@@ -74,6 +74,7 @@
         self.show();
       });
     });
+    this.text = element.querySelector(".token-view") ? repflow.tokens(element.querySelector(".token-view"), function () { self.show(); }) : null;
     var numbers = element.querySelector(".as-table");
     if (numbers) { numbers.addEventListener("toggle", function () { self.show(); }); }
   }
@@ -104,7 +105,13 @@
   Panel.prototype.draw = function (view, numbers) {
     var list = this.root.querySelector(".as-table");
     if (list && list.open) { list.lastElementChild.replaceChildren(); }
+    if (this.text && view.text) {
+      this.text.show(view.text);
+      if (list && list.open) { list.lastElementChild.appendChild(this.text.tabled(view.text)); }
+    }
     if (this.plots.length && repflow.ready("plotly") === null) { return; }
+    var choice = { hidden: hidden, numbers: numbers, dark: isDark(), reach: null };
+    if (state.axes === "fit") { choice.reach = repflow.reach(view.figures || [], choice); }
     this.plots.forEach(function (element, i) {
       var figure = (view.figures || [])[i];
       if (element.closest("figure").hidden) { return; }
@@ -117,7 +124,7 @@
         return;
       }
       if (!element.data) { element.replaceChildren(); }
-      repflow.draw(element, figure, { hidden: hidden, numbers: numbers, axes: state.axes, dark: isDark() });
+      repflow.draw(element, figure, choice);
       if (list && list.open) {
         list.lastElementChild.appendChild(repflow.tabled(figure, element.getAttribute("aria-label").split(";")[0]));
       }

@@ -121,14 +121,19 @@ def measured_units(reader: Reader, job: Job, outcome: Outcome) -> Units:
     return units_of(examples, states["headline"], name)
 
 
-def _job(key: str, reader: Reader, facts: SubjectFacts, reading: Reading, settings: FlowSettings) -> Job:
-    options = Options(
+def options_of(settings: FlowSettings) -> Options:
+    """What the metrics are told of the settings."""
+    return Options(
         policies=settings.measure.tokens,
         sink_factor=settings.measure.sink_factor,
         gram_rows=settings.measure.gram_tokens,
         replicates=settings.measure.replicates,
         seed=settings.measure.seed,
     )
+
+
+def _job(key: str, reader: Reader, facts: SubjectFacts, reading: Reading, settings: FlowSettings) -> Job:
+    options = options_of(settings)
     names = measurable(settings.measure.metrics) or DEFAULT
     between = len(settings.subjects) > 1 and settings.measure.permutations and {"token_cka", "example_cka"} & {*names}
     if between:

@@ -17,6 +17,7 @@ from repflow.drawing.table import csv_uri
 from repflow.store import told_steps
 from repflow.studies.flow.paths import path_dots, path_rows
 from repflow.studies.flow.table import dropped_shares, path_table
+from repflow.studies.flow.texts import text_sections
 
 
 def sections(source: Source) -> list[Section]:
@@ -25,18 +26,19 @@ def sections(source: Source) -> list[Section]:
     note, dropped = _note(source), _dropped(source)
     found: list[Section] = []
     for anchor, title, about, keys in _SECTIONS:
-        mine = [panel for panel in drawn if panel.key in keys or (not keys and panel.key not in _PLACED)]
+        held = {panel.key: panel for panel in drawn}
+        mine = [held[key] for key in keys or held if key in held and (keys or key not in _PLACED)]
         if mine:
             files = [("paths.csv", "Path metrics as CSV", csv_uri(source.paths))] if anchor == "paths" else []
             found.append(Section(anchor, title, title, mine, files, note, dropped, by_scene=True, about=about))
             dropped = []
-    return found
+    return [*found, *text_sections(source)]
 
 
 _SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     (
         "likeness", "Likeness of tokens", "between tokens, by distance, by features, what the policies drop",
-        ("inter_token_cosine", "feature_share", "offset_profile", "dropped_share"),
+        ("inter_token_cosine", "feature_share", "dropped_share", "offset_profile"),
     ),
     ("steps", "Steps and directions", "what each block does to a state: turn, length, dimensions", ()),
     ("layers", "Layers against layers", "CKA between the sites of a model, and between models", ("cka", "cross_cka")),

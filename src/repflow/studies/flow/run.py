@@ -10,7 +10,9 @@ from repflow.models import Loaded, SubjectSpec, load
 from repflow.store import Run, RunWriter
 from repflow.studies.flow.cross import cross_tables
 from repflow.studies.flow.findings import flow_findings
-from repflow.studies.flow.measure import measure, read, reader_of
+from repflow.studies.flow.measure import measure, options_of, read, reader_of
+from repflow.studies.flow.rows import TokenRow
+from repflow.studies.flow.tokens import token_rows
 from repflow.studies.kit.fields import flat
 from repflow.studies.kit.preflight import subject_specs
 from repflow.studies.kit.progress import Silent
@@ -44,13 +46,15 @@ def _measure(
     progress: Progress,
 ) -> None:
     started = time.perf_counter()
-    record = Record()
+    record, shown = Record(), list[TokenRow]()
     for number, spec in enumerate(specs):
-        _subject(number, spec, work, settings, writer, progress, record)
+        _subject(number, spec, work, settings, writer, progress, record, shown)
     record.tables.extend(cross_tables(record.measured, settings.measure, record.warn, progress))
     info = run_info(record, settings.measure.seed, started)
     tables = record.tables
     findings = flow_findings(table_of(tables.layers, LayerRow), table_of(tables.pairs, PairRow))
+    if settings.keep.texts:
+        writer.write_table("tokens", shown, TokenRow)
     writer.finish(tables.layers, tables.pairs, tables.paths, info, findings, replicates=tables.replicates())
 
 
@@ -62,6 +66,7 @@ def _subject(
     writer: RunWriter,
     progress: Progress,
     record: Record,
+    shown: list[TokenRow],
 ) -> None:
     """Load one subject and run all its tasks; the model is gone on return."""
     begun = time.perf_counter()
@@ -76,6 +81,9 @@ def _subject(
         reading = read(assignment, subject.tokenizer, facts, settings, record)
         clock += measure(f"{number:02d}-{assignment.key}", reader, facts, reading, settings, writer, progress, record)
         tokens += reading.tokens
+        if settings.keep.texts:
+            task, context = assignment.task.name, assignment.context
+            shown += token_rows(reader, subject.tokenizer, reading.examples, options_of(settings), task, context)
     record.timings[facts.label] = {
         "load_s": round(loaded, 3),
         "forward_s": round(clock.forward, 3),

@@ -1,8 +1,9 @@
 """flow, as the rest of repflow meets it."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from repflow.studies.flow.rows import TokenRow
 from repflow.studies.kit.study import Answer, Shown, Study
 
 if TYPE_CHECKING:
@@ -11,9 +12,10 @@ if TYPE_CHECKING:
     from repflow.drawing.multiples import Multiples
     from repflow.drawing.panel import Section
     from repflow.drawing.plotly import Figure
-    from repflow.drawing.source import Source
+    from repflow.drawing.source import Rows, RunLike, Source
     from repflow.engines import Progress
     from repflow.store import Run
+    from repflow.studies.flow.texts import Texts
     from repflow.studies.kit.settings import FlowSettings
 
 
@@ -24,6 +26,7 @@ class Flow(Study):
     heading = "What {subjects} do, block by block"
     common = True
     series = True
+    tables: ClassVar[Mapping[str, type]] = {"tokens": TokenRow}
     told = frozenset(
         (
             "early_homogenisation", "late_saturation", "norm_artefact", "sink_dominated", "shared_offset",
@@ -41,6 +44,11 @@ class Flow(Study):
         from repflow.studies.flow.run import run_flow
 
         return run_flow(settings, progress)
+
+    def read(self, run: "RunLike", rows: "Rows") -> "Texts | None":
+        from repflow.studies.flow.texts import read_texts
+
+        return read_texts(run)
 
     def answers(self, source: "Source") -> "list[Answer]":
         from repflow.studies.flow.answers import answers

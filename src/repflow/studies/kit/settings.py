@@ -154,6 +154,14 @@ class OutputSettings:
 
 
 @dataclass(frozen=True)
+class KeepSettings:
+    """What is kept of the examples."""
+
+    texts: bool = True
+    """Keep the beginnings of two examples a task in tokens.parquet, for the page to show; --no-texts keeps none."""
+
+
+@dataclass(frozen=True)
 class FlowSettings:
     """Measure how representations flow through the depth of models, and write a run directory with its report.
 
@@ -168,6 +176,7 @@ class FlowSettings:
     measure: MeasureSettings = field(default_factory=MeasureSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
+    keep: KeepSettings = field(default_factory=KeepSettings)
 
     def __post_init__(self) -> None:
         if not self.subjects:
@@ -176,5 +185,5 @@ class FlowSettings:
             raise BadSetting(f"a subject is named twice: {', '.join(self.subjects)}")
 
 
-FREE = frozenset({"shard", "out", "resume", "overwrite"})
+FREE = frozenset({"texts", "shard", "out", "resume", "overwrite"})
 """Settings a resumed run may change: they move no number by more than a rounding."""

@@ -19,6 +19,7 @@ class Steps(Study):
     """The course of a training."""
 
     name = "steps"
+    heading = "How {subjects} came to this in training"
 
     def read(self, run: "RunLike", rows: "Rows") -> "Training | None":
         from repflow.studies.steps.axis import read_training
