@@ -1,4 +1,4 @@
-# make study   measures the six small models that come with repflow and writes runs/study/report.html
+# make study   makes the whole study of the paper on the six small models that come with repflow: runs/study/report.html
 # make test    runs every check CI runs
 # make bench   measures what the metrics cost beside the forward pass
 # make docs    checks the documentation: links, and every example in it
@@ -19,9 +19,8 @@ export TOKENIZERS_PARALLELISM ?= false
 
 study: $(VENV)/.user
 	@test ! -e $(RUN) || test -e $(RUN)/run.json || { echo "$(RUN) is no run directory; move it away"; exit 2; }
-	$(BIN)/repflow flow --config studies/zoo.yaml --out $(RUN) --overwrite
-	$(BIN)/repflow report zoo:training
-	@echo "open $(RUN)/report.html, and runs/zoo-training/report.html for how the models came to this in training"
+	$(BIN)/repflow paper --preset quick --out $(RUN) --resume
+	@echo "open $(RUN)/report.html; what is there is not measured again, so move $(RUN) away to begin anew"
 
 test: lint types imports unit
 

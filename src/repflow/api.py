@@ -245,8 +245,7 @@ def dynamics(
     `repflow dynamics --help` says what subjects and settings are; `progress` is whether to show a bar, where this is a
     terminal or a notebook, or an object that is told of the run's course.
 
-    Returns the finished run: `.table(name)` for transitions, influence, recency and bounds.
-    Raises a RepflowError for anything the caller can mend.
+    Returns the finished run: `.table(name)` for transitions, influence, recency and bounds. Raises a RepflowError.
     """
     return _run("dynamics", locals())
 
@@ -278,6 +277,7 @@ def paper(
     resume: bool = False,
     overwrite: bool = False,
     shard: int = 0,
+    texts: bool = True,
     progress: Progress | bool = True,
 ) -> Run:
     """Make the whole study of the paper on any models, and judge its claims; `repflow paper` from Python.

@@ -9,7 +9,7 @@ from repflow.studies.ablate.settings import AblateMeasureSettings, AblateSetting
 from repflow.studies.attribute.settings import AttributeSettings, AttributionSettings
 from repflow.studies.dynamics.settings import DynamicsMeasureSettings, DynamicsSettings
 from repflow.studies.kit.saying import LAST_LEFT_OUT
-from repflow.studies.kit.settings import ZOO, FlowSettings, MeasureSettings, OutputSettings, TaskSettings
+from repflow.studies.kit.settings import ZOO, FlowSettings, KeepSettings, MeasureSettings, OutputSettings, TaskSettings
 from repflow.studies.paper.settings import PARTS, PaperSettings, StudySettings
 from repflow.studies.probe.settings import ProbeSettings, ProbeTaskSettings, ProbingSettings
 
@@ -92,7 +92,9 @@ def parts_of(settings: PaperSettings) -> tuple[Part, ...]:
     preset = _wanted(study)
     subjects = subjects_of(settings)
     makers: Mapping[str, Callable[[], Any]] = {
-        "flow": lambda: _flow(subjects, settings, preset, MeasureSettings(permutations=0, seed=study.seed)),
+        "flow": lambda: replace(
+            _flow(subjects, settings, preset, MeasureSettings(permutations=0, seed=study.seed)), keep=settings.keep
+        ),
         "flow-hf": lambda: _flow(
             subjects, settings, preset,
             MeasureSettings(metrics=_HF_METRICS, sites="hf", calibration=0, permutations=0, seed=study.seed),
@@ -141,7 +143,9 @@ def _text(study: StudySettings, preset: Preset) -> TaskSettings:
 
 
 def _flow(subjects: tuple[str, ...], settings: PaperSettings, preset: Preset, measure: MeasureSettings) -> FlowSettings:
-    return FlowSettings(subjects, _text(settings.study, preset), measure, settings.model)
+    return FlowSettings(
+        subjects, _text(settings.study, preset), measure, settings.model, keep=KeepSettings(texts=False)
+    )
 
 
 def _probe(subjects: tuple[str, ...], settings: PaperSettings, preset: Preset, task: str) -> ProbeSettings:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from repflow.core import BadSetting, unknown
 from repflow.studies.kit.fields import at_least, some_once
-from repflow.studies.kit.settings import ZOO, ModelSettings, OutputSettings
+from repflow.studies.kit.settings import ZOO, KeepSettings, ModelSettings, OutputSettings
 
 PARTS = ("flow", "flow-hf", "probe-kvpr", "probe-mdqa", "attribute", "ablate", "dynamics")
 """The runs inside the run, in the order of the work."""
@@ -76,6 +76,7 @@ class PaperSettings:
     study: StudySettings = field(default_factory=StudySettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
+    keep: KeepSettings = field(default_factory=KeepSettings)
 
     def __post_init__(self) -> None:
         if not self.subjects:
