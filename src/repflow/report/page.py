@@ -89,8 +89,9 @@ class Page:
         self.parts = [Part(name, source, speaking(parts, source)) for name, source in parts]
         found = [(part, section) for part in self.parts for study in part.studies
                  for section in study.sections(part.source)]  # fmt: skip
+        drawn = [part for part in self.parts if len(self.parts) == 1 or not reads_hf(part.source.info)]
         self._multiples = [
-            (part.prefix, row) for part in self.parts for study in part.studies for row in study.overview(part.source)
+            (part.prefix, row) for part in drawn for study in part.studies for row in study.overview(part.source)
         ]
         self.scenes = self._scenes([section for _, section in found])
         self.sections = [Placed(part, section, self.numbers, self.scenes) for part, section in found]
