@@ -12,7 +12,7 @@ from repflow.drawing.panel import Panel, Section, View
 from repflow.drawing.source import Scene, Source, Subject
 from repflow.report import facts, overview
 from repflow.report.answers import answers_of, first_of, studies_of
-from repflow.report.reading import subjects_of
+from repflow.report.reading import speaking, subjects_of
 from repflow.store import warning_lines
 from repflow.studies import catalogue
 from repflow.studies.kit.study import Answer, Study
@@ -91,7 +91,7 @@ class Page:
     def __init__(self, parts: Sequence[tuple[str, Source]]) -> None:
         self.subjects: tuple[Subject, ...] = subjects_of(parts)
         self.numbers = {subject.label: place for place, subject in enumerate(self.subjects)}
-        self.parts = [Part(name, source, _speaking(parts, source)) for name, source in parts]
+        self.parts = [Part(name, source, speaking(parts, source)) for name, source in parts]
         found = [(part, section) for part in self.parts for study in part.studies
                  for section in study.sections(part.source)]  # fmt: skip
         self._multiples = [
@@ -145,7 +145,12 @@ class Page:
         drawn = {
             each.subject for _, row in self._multiples for state in row.states for each in (*state.curves, *state.maps)
         }
-        return overview.columns_of(self.subjects) if drawn else []
+        return overview.columns_of(self.subjects, drawn)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether columns are kinds, and the bar shows these first."""
+        return any(len(column.subjects) > 1 for column in self.columns)
 
     @cached_property
     def overview(self) -> list[tuple[overview.Row, Any]]:
@@ -189,19 +194,6 @@ class Page:
     @property
     def subject_facts(self) -> list[tuple[Subject, dict[str, str]]]:
         return [(subject, facts.subject_facts(subject)) for subject in self.subjects]
-
-
-def _speaking(parts: Sequence[tuple[str, Source]], source: Source) -> list[Study]:
-    """The studies that show a part. What every run has is shown of the run made for it, where one was."""
-    made = {str(each.info.get("command")) for _, each in parts}
-    return sorted(
-        (
-            study
-            for study in catalogue.STUDIES
-            if len(parts) == 1 or not study.common or study.name not in made or source.info.get("command") == study.name
-        ),
-        key=lambda each: each.common,
-    )
 
 
 def _facts(part: Part) -> dict[str, Any]:

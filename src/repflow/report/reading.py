@@ -10,6 +10,7 @@ from repflow.drawing.style import styles
 from repflow.report.run import Run
 from repflow.store import Run as StoredRun
 from repflow.studies import catalogue
+from repflow.studies.kit.study import Study
 
 
 def read(run: RunLike, *, variants: bool = False) -> Source:
@@ -22,6 +23,20 @@ def read_all(run: RunLike) -> list[tuple[str, Source]]:
     """The run itself, by the name "", and the runs inside it by theirs; a subject has one look and name in all."""
     parts = getattr(run, "parts", None) or {}
     return _alike([("", read(run)), *((str(name), read(part)) for name, part in parts.items())])
+
+
+def speaking(parts: Sequence[tuple[str, Source]], source: Source) -> list[Study]:
+    """The studies that show a part, those first that add to the rows of every run.
+
+    What every run has is shown of the run that was made for it, where one was.
+    """
+    made = {str(each.info.get("command")) for _, each in parts} if len(parts) > 1 else set[str]()
+    shown = [
+        study
+        for study in catalogue.STUDIES
+        if not study.common or study.name not in made or source.info.get("command") == study.name
+    ]
+    return sorted(shown, key=lambda each: each.common)
 
 
 def subjects_of(parts: Sequence[tuple[str, Source]]) -> tuple[Subject, ...]:
