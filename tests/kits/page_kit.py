@@ -57,7 +57,8 @@ def opened(path: Path, **options: Any) -> Iterator[Any]:
         tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         tab.on("dialog", lambda dialog: errors.append(dialog.message))
         tab.goto(path.as_uri())
-        tab.wait_for_selector("html[data-ready=true]", state="attached")
+        if options.get("java_script_enabled", True):
+            tab.wait_for_selector("html[data-ready=true]", state="attached")
         yield tab
         assert not errors
         assert [url.split("#")[0] for url in requests] == [path.as_uri()]

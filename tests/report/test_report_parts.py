@@ -7,8 +7,9 @@ import pytest
 from page_kit import panels, unpacked
 from synthetic import TRIO, FakeRun, make_run
 
-from repflow.report import html, write_report
-from repflow.report.answers import first_screen
+from repflow.core import UnknownName
+from repflow.report import html, write_figures, write_report
+from repflow.report.answers import first_screen, folded
 from repflow.report.reading import read_all, subjects_of
 from repflow.studies.kit.saying import care
 from repflow.studies.kit.study import Answer
@@ -110,3 +111,21 @@ def test_a_run_without_parts_has_no_names_of_parts(tmp_path: Path) -> None:
     text = write_report(replace(make_run(tmp_path, TRIO[:1]))).read_text(encoding="utf-8")
     assert "likeness" in unpacked(text)
     assert 'class="of"' not in text
+
+
+def test_figures_of_parts_carry_their_names(whole: Whole, tmp_path: Path) -> None:
+    whole.parts["flow"].info["command"] = "flow"
+    written = write_figures(whole, ("svg",), tmp_path / "out", only="inter_token_cosine")
+    assert [path.name for path in written if path.suffix == ".svg"] == ["flow_inter_token_cosine_text-64.svg"]
+    with pytest.raises(UnknownName):
+        write_figures(whole, ("svg",), tmp_path / "out", only="no_such")
+
+
+def test_long_evidence_is_cut_at_a_clause_and_kept_in_full() -> None:
+    names = ", ".join(f"model-{n} 0.{n} [0.1, 0.9]" for n in range(10, 40))
+    short, more = folded(f"Highest of any block: {names}.")
+    assert more
+    assert len(short) <= 300
+    assert short.endswith(" …")
+    assert names.startswith(short.removeprefix("Highest of any block: ").removesuffix(" …"))
+    assert folded("Short.") == ("Short.", False)

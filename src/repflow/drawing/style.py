@@ -110,9 +110,19 @@ _LEGIBLE = 4.6
 @cache
 def on_dark(colour: str) -> str:
     """The same hue, light enough for lines and small text on a dark page."""
+    return _moved(colour, DARK, 0.02)
+
+
+@cache
+def on_light(colour: str) -> str:
+    """The same hue, dark enough for small text on white; lines may be lighter."""
+    return _moved(colour, "#ffffff", -0.02)
+
+
+def _moved(colour: str, behind: str, by: float) -> str:
     hue, lightness, saturation = colorsys.rgb_to_hls(*(part / 255 for part in rgb(colour)))
-    while contrast(colour, DARK) < _LEGIBLE and lightness < 1:
-        lightness = min(1.0, lightness + 0.02)
+    while contrast(colour, behind) < _LEGIBLE and 0 < lightness < 1:
+        lightness = min(1.0, max(0.0, lightness + by))
         parts = colorsys.hls_to_rgb(hue, lightness, saturation)
         colour = "#" + "".join(f"{round(255 * part):02x}" for part in parts)
     return colour

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from repflow.drawing.multiples import Curve, Grid, Map
 from repflow.drawing.stretches import stretches
-from repflow.drawing.style import BELOW_ZERO, CIVIDIS, Style, on_dark, rgb
+from repflow.drawing.style import BELOW_ZERO, CIVIDIS, Style, on_dark, on_light, rgb
 
 WIDTH, HEIGHT, EDGE = 214.0, 76.0, 7.0
 DASHES = {
@@ -60,6 +60,12 @@ def ink(style: Style, *names: str) -> str:
     told = ";".join(f"{name}:light-dark({style.colour},{on_dark(style.colour)})" for name in names)
     plain = " ".join(f'{name}="{style.colour}"' for name in names)
     return f'{plain} style="{told}"'
+
+
+def text_colour(style: Style) -> str:
+    """CSS that writes in the subject's colour, legible in both themes."""
+    light = on_light(style.colour)
+    return f"color:{light};color:light-dark({light},{on_dark(style.colour)})"
 
 
 def sparkline(
@@ -117,8 +123,7 @@ def _end(own: Sequence[Curve], axis: Axis, styles: Mapping[str, Style]) -> str:
     finite = [v for v in curve.y if math.isfinite(v)]
     at = axis.y(finite[-1])
     top = at - 20 if at > 22 else at + 5
-    colour = styles[curve.subject].colour
-    look = f"top:{top:g}px;color:{colour};color:light-dark({colour},{on_dark(colour)})"
+    look = f"top:{top:g}px;{text_colour(styles[curve.subject])}"
     return f'<span class="last" style="{look}">{html.escape(curve.last)}</span>'
 
 

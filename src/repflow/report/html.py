@@ -10,7 +10,8 @@ from plotly.offline import get_plotlyjs
 from repflow.drawing.labels import number
 from repflow.drawing.marks import mark
 from repflow.drawing.source import RunLike, Source
-from repflow.drawing.style import BELOW_ZERO, CIVIDIS, on_dark
+from repflow.drawing.style import BELOW_ZERO, CIVIDIS
+from repflow.drawing.svg import text_colour
 from repflow.report import lead
 from repflow.report.answers import folded
 from repflow.report.packing import packed, packed_library, script_json, shown
@@ -35,7 +36,7 @@ def render(parts: Sequence[tuple[str, Source]]) -> str:
     )
     environment.filters["number"] = number
     environment.filters["mark"] = lambda style: Markup(mark(style))
-    environment.filters["dark"] = on_dark
+    environment.filters["text_colour"] = text_colour
     environment.filters["folded"] = folded
     main, more = page.answers
     return environment.get_template("report.html.j2").render(

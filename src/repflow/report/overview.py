@@ -1,6 +1,6 @@
 """The overview of a page: a row a quantity, a column a subject, drawn small and on one axis along a row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,17 +41,18 @@ class Row:
     states: list[dict[str, Any]]
 
 
-def columns_of(subjects: Sequence[Subject]) -> list[Column]:
-    """A column each; of more than eight a column a kind, or a family where all are of one kind."""
-    if len(subjects) <= MOST_COLUMNS:
-        return [Column(s.short, (s,), (place,)) for place, s in enumerate(subjects)]
-    kinds = [kind_name(s.kind, 2) for s in subjects]
-    if len(set(kinds)) == 1:
-        kinds = [str(s.facts.get("family", s.kind)) for s in subjects]
+def columns_of(subjects: Sequence[Subject], drawn: Container[str]) -> list[Column]:
+    """A column each of those drawn; of more than eight a column a kind, or a family where all are of one kind."""
+    shown = [(place, s) for place, s in enumerate(subjects) if s.label in drawn]
+    if len(shown) <= MOST_COLUMNS:
+        return [Column(s.short, (s,), (place,)) for place, s in shown]
+    alike = len({s.kind for _, s in shown}) == 1
+    named = [str(s.facts.get("family", s.kind)) if alike else kind_name(s.kind, 2) for _, s in shown]
     found: list[Column] = []
-    for kind in dict.fromkeys(kinds):
-        places = tuple(place for place, each in enumerate(kinds) if each == kind)
-        found.append(Column(f"{kind} ({len(places)})", tuple(subjects[place] for place in places), places))
+    for kind in dict.fromkeys(named):
+        mine = [pair for pair, name in zip(shown, named, strict=True) if name == kind]
+        places, members = zip(*mine, strict=True)
+        found.append(Column(f"{kind} ({len(mine)})", members, places))
     return found
 
 

@@ -140,7 +140,12 @@ class Page:
         drawn = {
             each.subject for _, row in self._multiples for state in row.states for each in (*state.curves, *state.maps)
         }
-        return overview.columns_of(self.subjects) if drawn else []
+        return overview.columns_of(self.subjects, drawn)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether columns are kinds, and the bar shows these first."""
+        return any(len(column.subjects) > 1 for column in self.columns)
 
     @cached_property
     def overview(self) -> list[tuple[overview.Row, Any]]:

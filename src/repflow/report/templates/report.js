@@ -278,8 +278,8 @@
   system.addEventListener("change", showAll);
   try {
     var theme = localStorage.getItem("repflow-theme");
-    var button = theme && document.querySelector("[data-choose=theme] [data-value=" + theme + "]");
-    if (button) { button.click(); }
+    var select = document.querySelector("select[data-choose=theme]");
+    if (theme === "light" || theme === "dark") { select.value = theme; chosen("theme", theme); }
   } catch (error) { /* nothing was kept */ }
   toHash();
 
