@@ -96,7 +96,8 @@ def _drawn(curve: Curve, scale: _Scale) -> Iterable[str]:
         yield f'<path class="d-line {curve.style}" d="M{course}"/>'
     for p in points:
         if (p.final or len(line) == 1) and math.isfinite(p.low) and math.isfinite(p.high):
-            yield f'<path class="d-line {curve.style}" d="M{scale.x(p):.1f} {scale.y(p.low):.1f}V{scale.y(p.high):.1f}"/>'
+            whisker = f"M{scale.x(p):.1f} {scale.y(p.low):.1f}V{scale.y(p.high):.1f}"
+            yield f'<path class="d-line {curve.style}" d="{whisker}"/>'
         yield f'<circle class="{curve.style}" cx="{scale.x(p):.1f}" cy="{scale.y(p.value):.1f}" r="2.4"/>'
 
 
