@@ -193,7 +193,7 @@ def test_a_figure_keeps_the_final_norm_apart_and_draws_what_is_there() -> None:
     points = [Point(i / 4, 0.1 * i, 0.1 * i - 0.05, 0.1 * i + 0.05) for i in range(5)]
     text = depth_svg('a "b" <c>', [Curve("x", "of-a", [*points, Point(1, 2.0, 1.5, 2.5, final=True)])])
     assert 'aria-label="a &quot;b&quot; &lt;c&gt;"' in text
-    (line,) = re.findall(r'class="line of-a" d="(M[^"V]+)"', text)
+    (line,) = re.findall(r'class="d-line of-a" d="(M[^"V]+)"', text)
     assert line.count("L") == 4, "no line leads to the final norm"
     heights = [float(y) for y in re.findall(r'cy="([\d.]+)"', text)]
     assert heights == sorted(heights, reverse=True)

@@ -44,7 +44,7 @@ def depth_svg(title: str, curves: Sequence[Curve], zero: bool = False, logarithm
     scale = _Scale(min(*ends, ticks[0]), max(*ends, ticks[-1]), logarithmic)
     parts = [*_axes(scale, ticks, any(p.final for p in shown))]
     if zero:
-        parts.append(f'<path class="zero" d="M{_LEFT} {scale.y(0):.1f}H{WIDTH - _RIGHT}"/>')
+        parts.append(f'<path class="d-zero" d="M{_LEFT} {scale.y(0):.1f}H{WIDTH - _RIGHT}"/>')
     for curve in curves:
         parts += _drawn(curve, scale)
     told = escaped(title).replace('"', "&quot;")
@@ -73,7 +73,7 @@ def _axes(scale: _Scale, ticks: Sequence[float], final: bool) -> Iterable[str]:
     floor = HEIGHT - _BOTTOM
     for tick in ticks:
         y = scale.y(tick)
-        yield f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>'
+        yield f'<path class="d-grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>'
         yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.6g}</text>'
     for depth, told in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
         yield f'<text x="{scale.x(Point(depth, 0, 0, 0)):.1f}" y="{floor + 16}" text-anchor="middle">{told}</text>'
@@ -90,13 +90,14 @@ def _drawn(curve: Curve, scale: _Scale) -> Iterable[str]:
     if len(told) > 1:
         edge = [f"{scale.x(p):.1f} {scale.y(p.high):.1f}" for p in told]
         edge += [f"{scale.x(p):.1f} {scale.y(p.low):.1f}" for p in reversed(told)]
-        yield f'<path class="band {curve.style}" d="M{"L".join(edge)}Z"/>'
+        yield f'<path class="d-band {curve.style}" d="M{"L".join(edge)}Z"/>'
     if len(line) > 1:
         course = "L".join(f"{scale.x(p):.1f} {scale.y(p.value):.1f}" for p in line)
-        yield f'<path class="line {curve.style}" d="M{course}"/>'
+        yield f'<path class="d-line {curve.style}" d="M{course}"/>'
     for p in points:
         if (p.final or len(line) == 1) and math.isfinite(p.low) and math.isfinite(p.high):
-            yield f'<path class="line {curve.style}" d="M{scale.x(p):.1f} {scale.y(p.low):.1f}V{scale.y(p.high):.1f}"/>'
+            whisker = f"M{scale.x(p):.1f} {scale.y(p.low):.1f}V{scale.y(p.high):.1f}"
+            yield f'<path class="d-line {curve.style}" d="{whisker}"/>'
         yield f'<circle class="{curve.style}" cx="{scale.x(p):.1f}" cy="{scale.y(p.value):.1f}" r="2.4"/>'
 
 

@@ -79,7 +79,7 @@ def test_probes_of_few_items_have_as_few_positions() -> None:
     assert "--positions" not in command(source, "attribute", source.subjects)
 
 
-@pytest.mark.parametrize("other", ["watch", "train", "paper", "lab"])
+@pytest.mark.parametrize("other", ["watch", "train", "lab"])
 def test_models_without_a_spec_have_no_command(other: str) -> None:
     source = source_of({}, command=other)
     assert command(source, "attribute", source.subjects) == ""
