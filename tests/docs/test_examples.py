@@ -33,13 +33,21 @@ def _commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", _commands())
-def test_commands_parse(command: str) -> None:
-    from repflow.cli.arguments import parse
+def test_commands_parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from repflow.cli.arguments import parse, yaml_settings
     from repflow.cli.study import command_of
     from repflow.studies.catalogue import study
+    from repflow.studies.kit.fields import from_flat, named
 
+    monkeypatch.chdir(ROOT / "studies" / "zoo-second-edition")  # where files of settings are named from
     _, name, *arguments = shlex.split(command)
-    assert parse(command_of(study(name)), name, arguments).subjects
+    assert not [each for each in arguments if each.endswith(".yaml") and "--config" not in arguments]
+    values, rest = yaml_settings(arguments)
+    asked = parse(command_of(study(name)), name, rest)
+    assert asked.subjects
+    if values:
+        subjects = named(values.pop("subjects", asked.subjects))
+        assert from_flat(study(name).settings(), subjects, values).subjects
 
 
 def _lab_commands() -> list[str]:
