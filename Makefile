@@ -6,7 +6,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Of what is installed a run imports a small part, and compiles that itself: compiling all of it takes a minute.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 RUN := runs/study
 # Shapes and types in the annotations are enforced where tensors live.
 SHAPES := --jaxtyping-packages=repflow.metrics,repflow.tasks,repflow.capture,repflow.studies.probe.linear,repflow.studies.dynamics.ssm,beartype.beartype
@@ -35,6 +36,9 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports --no-logo
 
+# Two workers share the processors: one thread each, numpy's too, which may be imported before tests/conftest.py says so.
+unit: export OMP_NUM_THREADS := 1
+unit: export OPENBLAS_NUM_THREADS := 1
 unit: $(VENV)/.dev
 	@sh scripts/browser.sh
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(SHAPES) $(ARGS)

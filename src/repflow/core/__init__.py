@@ -33,6 +33,7 @@ from repflow.core.records import (
     Tap,
     block_taps,
     sites_for,
+    values_of,
 )
 from repflow.core.visible import visible
 
@@ -74,5 +75,6 @@ __all__ = [
     "proportion_difference",
     "sites_for",
     "unknown",
+    "values_of",
     "visible",
 ]

@@ -1,8 +1,9 @@
 """The records every part of repflow exchanges. Plain frozen data: no torch, no behaviour beyond checks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any, Literal
 
 Kind = Literal["TBM", "SSM", "linear attention", "convolution", "recurrent", "hybrid", "other"]
 """What mixes tokens in a model's blocks: attention (TBM), one of four other kinds of mixer, several kinds (hybrid), or
@@ -215,3 +216,10 @@ class SubjectFacts:
     """Whether its card says that it finds the value of a key in its context; None where no card says either."""
     scales: tuple[float, ...] = ()
     """What the matrices of each block were multiplied by, in a draw at the trained scale."""
+
+
+def values_of(rows: Sequence[Any], kind: type) -> list[tuple[Any, ...]]:
+    """The fields of every row, in order. A row's fields are plain values: nothing is copied, as `astuple` would."""
+    names = [field.name for field in fields(kind)]
+    taken = attrgetter(*names)
+    return [taken(row) if len(names) > 1 else (taken(row),) for row in rows]

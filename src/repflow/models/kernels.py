@@ -1,5 +1,6 @@
 """Which kernels each family will run on this machine, and why; and what the machine is."""
 
+import functools
 import importlib.util
 import os
 import platform
@@ -134,6 +135,7 @@ def environment_facts() -> dict[str, str | int | None]:
     return facts
 
 
+@functools.cache
 def _version(name: str) -> str | None:
     try:
         return version(name)

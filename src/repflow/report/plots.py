@@ -34,9 +34,7 @@ class Plots:
 
         @functools.wraps(draw)
         def drawn(*args: Any, **choice: Any) -> "go.Figure":
-            from repflow.report.reading import read
-
-            return _drawn(draw(read(self._run, variants=True), *args, **choice))
+            return _drawn(draw(self._source, *args, **choice))
 
         return drawn
 
@@ -45,6 +43,13 @@ class Plots:
         from repflow.report.reading import read
 
         return sorted({*_known(), *panel_names(read(self._run))})
+
+    @functools.cached_property
+    def _source(self) -> "Source":
+        """Read once for all figures."""
+        from repflow.report.reading import read
+
+        return read(self._run, variants=True)
 
 
 class NoFigure(UnknownName, AttributeError):
@@ -57,10 +62,14 @@ def _panel(
     """A panel of the page under a variant and token policy; `of` is the caption of one of its figures."""
     from repflow.report.files import Wanted, figures_of, panel_names
 
-    known = {*_known(), *panel_names(source)}
-    if name not in known:
-        raise NoFigure(str(unknown("figure", name, known)))
-    found = {each.cell.caption: each.spec for each in figures_of(source, Wanted(name, variant, tokens))}
+    try:
+        found = {each.cell.caption: each.spec for each in figures_of(source, Wanted(name, variant, tokens))}
+    except UnknownName:
+        # Drawn again only to say which there are: a page of many panels takes its time.
+        known = {*_known(), *panel_names(source)}
+        if name in known:
+            raise
+        raise NoFigure(str(unknown("figure", name, known))) from None
     if of is not None and of not in found:
         raise unknown("figure of", of, found)
     spec = next(iter(found.values())) if of is None else found[of]

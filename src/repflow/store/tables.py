@@ -52,6 +52,8 @@ def _checked(value: Any, name: str, kind: type) -> Any:
     """pyarrow alone would cut 1.5 to 1 in a whole-number column without a word."""
     if value is None:
         return None
+    if type(value) is kind:
+        return printable(value) if kind is str else value
     accepted = {str: str, int: Integral, float: Real, bool: bool}[kind]
     if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
         raise TypeError(f"column {name!r} holds {kind.__name__} values, got {value!r}")

@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import pairwise
 
-from repflow.core import Site
-from repflow.studies.kit.record import Tables
+from repflow.core import LayerRow, Site
+from repflow.studies.kit.record import Tables, table_of
 from repflow.studies.kit.thirds import thirds
 
 
@@ -45,15 +44,13 @@ def _numbers(tables: Tables, sites: Sequence[Site], cell: tuple[str, int, str]) 
 
 
 def _thirds(tables: Tables, cell: tuple[str, int, str]) -> Iterator[tuple[str, float]]:
-    import pandas as pd
-
     rows = [
-        asdict(row)
+        row
         for row in tables.layers
         if (row.task, row.context, row.tokens) == cell and (row.metric, row.variant) == ("inter_token_cosine", "raw")
     ]
     if rows:
-        frame = thirds(pd.DataFrame(rows), {}).frame
+        frame = thirds(table_of(rows, LayerRow), {}).frame
         yield from (
             (f"inter_token_cosine_{third}", float(v)) for third, v in zip(frame["third"], frame["value"], strict=True)
         )

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from repflow.core import LayerRow, PairRow, PathRow, RepflowError, StoreConflict, SubjectFacts
+from repflow.core import LayerRow, PairRow, PathRow, RepflowError, StoreConflict, SubjectFacts, values_of
 from repflow.engines import Clock, Forgetful, Progress, Reader
 from repflow.metrics import Rooms
 from repflow.models import environment_facts
@@ -78,7 +78,7 @@ class Series:
 
     def keep(self, label: str, step: int, record: Record, facts: SubjectFacts, seconds: Mapping[str, float]) -> None:
         """Keep one step's rows. On return they survive a crash. Raises BadFile when the disk refuses."""
-        meta = {name: [astuple(row) for row in getattr(record.tables, name)] for name in _ROWS}
+        meta = {name: values_of(getattr(record.tables, name), kind) for name, kind in _ROWS.items()}
         units = [[*where, known] for where, known in record.units.items()]
         facts_of_step = {"facts": asdict(facts), "warnings": record.warnings, "seconds": dict(seconds), "units": units}
         arrays = record.tables.replicates() if self.keep_replicates else {}

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from repflow.capture import Handover, followed, reading_of, uncompiled
-from repflow.core import BadSetting, LayerRow, NotEnoughData, Origin, PairRow, PathRow, Site, Tap, least_replicates
+from repflow.core import (
+    BadSetting,
+    LayerRow,
+    NotEnoughData,
+    Origin,
+    PairRow,
+    PathRow,
+    Site,
+    Tap,
+    least_replicates,
+    values_of,
+)
 from repflow.metrics import DEFAULT, Options, measurable, named
 from repflow.models import find_taps
 from repflow.models.facts import family_of
@@ -214,9 +225,9 @@ def _told(n: int, what: str) -> str:
 
 
 def _frame(rows: Sequence[Any], kind: type[Any]) -> "pd.DataFrame":
-    from dataclasses import astuple, fields
+    from dataclasses import fields
 
     import pandas as pd
 
-    frame = pd.DataFrame([astuple(row) for row in rows], columns=[entry.name for entry in fields(kind)])
+    frame = pd.DataFrame(values_of(rows, kind), columns=[entry.name for entry in fields(kind)])
     return frame.astype({"step": "Int64"})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from repflow.core import Example, LayerRow, PairRow, PathRow, SubjectFacts
+from repflow.core import Example, LayerRow, PairRow, PathRow, SubjectFacts, values_of
 from repflow.studies.kit.tasks import Assignment
 from repflow.studies.kit.units import Units, units_of
 
@@ -43,7 +43,7 @@ def table_of(rows: Sequence[Any], kind: type) -> "pd.DataFrame":
     """Rows as a frame, with its columns where there is none."""
     import pandas as pd
 
-    return pd.DataFrame(list(rows), columns=pd.Index([each.name for each in fields(kind)]))
+    return pd.DataFrame(values_of(rows, kind), columns=pd.Index([each.name for each in fields(kind)]))
 
 
 class Where(NamedTuple):

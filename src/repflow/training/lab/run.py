@@ -4,14 +4,14 @@ import multiprocessing
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from repflow.core import BadSetting, LayerRow, PathRow, local_path, unknown
+from repflow.core import BadSetting, LayerRow, PathRow, local_path, unknown, values_of
 from repflow.engines import Progress
 from repflow.models import environment_facts
 from repflow.store import Run, RunWriter
@@ -145,9 +145,9 @@ def one(cell: Cell, grid: Grid, data: Path, device: str, keep: Path | None) -> P
     tables = done.record.tables
     meta = meta_of(done) | {
         "told": said[-1],
-        "cells": [astuple(row) for row in done.rows],
-        "layers": [astuple(row) for row in tables.layers],
-        "paths": [astuple(row) for row in tables.paths],
+        "cells": values_of(done.rows, CellRow),
+        "layers": values_of(tables.layers, LayerRow),
+        "paths": values_of(tables.paths, PathRow),
         "tasks": done.record.settled_tasks(),
         "warnings": done.record.warnings,
         "seconds": round(time.perf_counter() - begun, 1),

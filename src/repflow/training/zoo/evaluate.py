@@ -13,6 +13,7 @@ import torch
 from repflow.core import Example, NotEnoughData
 from repflow.engines import Progress
 from repflow.models import Loaded
+from repflow.models.compiled import compiled_scans
 from repflow.models.generation import greedy
 from repflow.tasks import KvprTask, MdqaTask, kvpr_correct, mdqa_correct
 from repflow.tasks.files import blocks, shipped
@@ -86,9 +87,10 @@ def _loss(subject: Loaded, pieces: torch.Tensor, title: str, progress: Progress)
     """Every piece's first token has no prediction."""
     progress.begin(f"{subject.facts.label} on {title}", len(pieces), "piece")
     total = 0.0
-    for chunk in pieces.split(_ROWS):
-        total += _summed_loss(subject, chunk)
-        progress.advance(len(chunk), chunk.numel())
+    with compiled_scans(subject.model):
+        for chunk in pieces.split(_ROWS):
+            total += _summed_loss(subject, chunk)
+            progress.advance(len(chunk), chunk.numel())
     targets = pieces[:, 1:]
     read = len(subject.tokenizer.decode(targets.flatten()).encode())
     nats = total / targets.numel()
