@@ -9,6 +9,7 @@ from repflow.studies.probe.rows import AnswerRow, ProbeClassRow, ProbeRow, Probe
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from repflow.drawing.multiples import Multiples
     from repflow.drawing.panel import Section
     from repflow.drawing.plotly import Figure
     from repflow.drawing.source import Rows, RunLike, Source
@@ -47,6 +48,11 @@ class Probe(Study):
         from repflow.studies.probe.frames import read_probes
 
         return read_probes(run)
+
+    def overview(self, source: "Source") -> "list[Multiples]":
+        from repflow.studies.probe.overview import overview
+
+        return overview(source)
 
     def sections(self, source: "Source") -> "list[Section]":
         from repflow.studies.probe.page import sections
