@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repflow.drawing.source import Source
+from repflow.report.behind import with_numbers
 from repflow.studies import catalogue
 from repflow.studies.kit.study import Answer, Study
 
@@ -19,7 +20,11 @@ def studies_of(info: Mapping[str, Any]) -> Sequence[Study]:
 
 def answers_of(source: Source, studies: Sequence[Study]) -> list[Answer]:
     """What every study says, those first that add to the rows of every run."""
-    return [answer for study in sorted(studies, key=lambda each: each.common) for answer in study.answers(source)]
+    return [
+        answer
+        for study in sorted(studies, key=lambda each: each.common)
+        for answer in with_numbers(source, study.answers(source))
+    ]
 
 
 _LONG, _SHORT = 480, 300
