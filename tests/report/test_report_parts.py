@@ -7,8 +7,7 @@ import pytest
 from page_kit import panels, unpacked
 from synthetic import TRIO, FakeRun, make_run
 
-from repflow.core import UnknownName
-from repflow.report import html, write_figures, write_report
+from repflow.report import html, write_report
 from repflow.report.answers import first_screen, folded
 from repflow.report.reading import read_all, subjects_of
 from repflow.studies.kit.saying import care
@@ -111,14 +110,6 @@ def test_a_run_without_parts_has_no_names_of_parts(tmp_path: Path) -> None:
     text = write_report(replace(make_run(tmp_path, TRIO[:1]))).read_text(encoding="utf-8")
     assert "likeness" in unpacked(text)
     assert 'class="of"' not in text
-
-
-def test_figures_of_parts_carry_their_names(whole: Whole, tmp_path: Path) -> None:
-    whole.parts["flow"].info["command"] = "flow"
-    written = write_figures(whole, ("svg",), tmp_path / "out", only="inter_token_cosine")
-    assert [path.name for path in written if path.suffix == ".svg"] == ["flow_inter_token_cosine_text-64.svg"]
-    with pytest.raises(UnknownName):
-        write_figures(whole, ("svg",), tmp_path / "out", only="no_such")
 
 
 def test_long_evidence_is_cut_at_a_clause_and_kept_in_full() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repflow.drawing.source import Source
+from repflow.report.behind import with_numbers
 from repflow.studies import catalogue
 from repflow.studies.kit.saying import CARE, care
 from repflow.studies.kit.study import Answer, Study
@@ -28,7 +29,7 @@ def answers_of(source: Source, studies: Sequence[Study]) -> list[Answer]:
     own, common, missing = list[Answer](), list[Answer](), list[Answer]()
     for study in sorted(studies, key=lambda each: each.question):
         there = own if study.name in source.parts else missing
-        (common if study.common else there).extend(study.answers(source))
+        (common if study.common else there).extend(with_numbers(source, study.answers(source)))
     said = [*own, *common, *missing]
     cautions = dict.fromkeys(each.evidence for each in said if each.headline == CARE)
     own, common, missing = ([each for each in part if each.headline != CARE] for part in (own, common, missing))

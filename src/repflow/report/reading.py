@@ -25,20 +25,6 @@ def read_all(run: RunLike) -> list[tuple[str, Source]]:
     return _alike([("", read(run)), *((str(name), read(part)) for name, part in parts.items())])
 
 
-def speaking(parts: Sequence[tuple[str, Source]], source: Source) -> list[Study]:
-    """The studies that show a part, those first that add to the rows of every run.
-
-    What every run has is shown of the run that was made for it, where one was.
-    """
-    made = {str(each.info.get("command")) for _, each in parts} if len(parts) > 1 else set[str]()
-    shown = [
-        study
-        for study in catalogue.STUDIES
-        if not study.common or study.name not in made or source.info.get("command") == study.name
-    ]
-    return sorted(shown, key=lambda each: each.common)
-
-
 def subjects_of(parts: Sequence[tuple[str, Source]]) -> tuple[Subject, ...]:
     """Every subject of all parts once, in the order they are met."""
     return tuple({subject.label: subject for _, each in reversed(parts) for subject in each.subjects}[label]
@@ -66,3 +52,16 @@ def _alike(parts: list[tuple[str, Source]]) -> list[tuple[str, Source]]:
     return [
         (name, replace(each, subjects=tuple(looks[subject.label] for subject in each.subjects))) for name, each in parts
     ]
+
+
+def speaking(parts: Sequence[tuple[str, Source]], source: Source) -> list[Study]:
+    """The studies that show a part. What every run has is shown of the run made for it, where one was."""
+    made = {str(each.info.get("command")) for _, each in parts}
+    return sorted(
+        (
+            study
+            for study in catalogue.STUDIES
+            if len(parts) == 1 or not study.common or study.name not in made or source.info.get("command") == study.name
+        ),
+        key=lambda each: each.common,
+    )

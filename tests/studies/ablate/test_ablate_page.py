@@ -229,5 +229,5 @@ def test_a_browser_draws_the_sweeps_and_switches_the_grid(tmp_path):
         until(tab, "[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
         panel = tab.locator("[data-panel$=-ablation_grid]")
         before = panel.locator("table:visible").inner_text()
-        panel.locator("select.choose").select_option("norm, max")
+        panel.locator("button[data-own='norm, max']").click()
         assert panel.locator("table:visible").inner_text() != before

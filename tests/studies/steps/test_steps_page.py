@@ -364,7 +364,7 @@ def test_a_browser_switches_the_maps_and_the_pairs(run, tmp_path):
         maps.scroll_into_view_if_needed()
         until(tab, "document.querySelector('[data-panel$=-maps] .plot').data")
         said = maps.locator(".said").inner_text()
-        maps.locator("select").select_option("update ratio")
+        maps.locator("button[data-own='update ratio']").click()
         until(tab, "document.querySelector('[data-panel$=-maps] .plot').data?.[0].zmax < 1")
         assert maps.locator(".ramp-high").inner_text().endswith("(logarithmic)")
         assert maps.locator(".said").inner_text() != said

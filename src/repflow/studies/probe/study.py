@@ -9,6 +9,7 @@ from repflow.studies.probe.rows import AnswerRow, ProbeClassRow, ProbeRow, Probe
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from repflow.drawing.multiples import Multiples
     from repflow.drawing.panel import Section
     from repflow.drawing.plotly import Figure
     from repflow.drawing.source import Rows, RunLike, Source
@@ -53,6 +54,11 @@ class Probe(Study):
         from repflow.studies.probe.told import answers
 
         return answers(source)
+
+    def overview(self, source: "Source") -> "list[Multiples]":
+        from repflow.studies.probe.overview import overview
+
+        return overview(source)
 
     def sections(self, source: "Source") -> "list[Section]":
         from repflow.studies.probe.page import sections
