@@ -120,3 +120,10 @@ def test_long_evidence_is_cut_at_a_clause_and_kept_in_full() -> None:
     assert short.endswith(" …")
     assert names.startswith(short.removeprefix("Highest of any block: ").removesuffix(" …"))
     assert folded("Short.") == ("Short.", False)
+
+
+def test_figures_of_parts_carry_their_names(whole: Whole, tmp_path: Path) -> None:
+    written = write_figures(whole, ("svg",), tmp_path / "out", only="inter_token_cosine")
+    assert [path.name for path in written if path.suffix == ".svg"] == ["flow_inter_token_cosine_text-64.svg"]
+    with pytest.raises(UnknownName):
+        write_figures(whole, ("svg",), tmp_path / "out", only="no_such")
