@@ -16,7 +16,7 @@ from repflow.cli import main
 from repflow.engines import local
 from repflow.store import open_run
 
-LONG = ("--examples", "120", "--context", "64", "--calibration", "2", "--shard", "1", "--replicates", "40")
+LONG = ("--examples", "60", "--context", "64", "--calibration", "2", "--shard", "1", "--replicates", "40")
 
 
 def default_signals() -> None:

@@ -1,4 +1,4 @@
-"""What a new metric, study and panel cost: each is added here from outside, in a few lines."""
+"""What a new metric, family, study and panel cost: each is added here from outside, in a few lines."""
 # ruff: noqa: ARG002
 
 from collections.abc import Mapping
@@ -14,11 +14,13 @@ from torch import Tensor
 
 import repflow
 from repflow.cli import main
+from repflow.core import UnknownName
 from repflow.core.quantities import QUANTITIES, Quantity
 from repflow.drawing.panel import Panel, Section, View
 from repflow.drawing.plotly import axis, figure, trace
 from repflow.metrics import registry
 from repflow.metrics.metric import PerSite
+from repflow.models import families
 from repflow.report.reading import read
 from repflow.store import Run as StoredRun
 from repflow.studies import catalogue
@@ -57,6 +59,19 @@ def test_a_metric_is_a_class_a_line_in_the_registry_and_its_texts(
     assert "How large." in run.write_report().read_text()
     assert run.plot.layers("largest").data
     assert next(path.stem for path in run.write_figures(("svg",), only="largest")) == "largest_text-40"
+
+
+def test_a_family_is_an_entry_in_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "starcoder2"
+    assert name not in families.FAMILIES
+    with pytest.raises(UnknownName):
+        repflow.flow(f"config:{name},layers=2,width=32", out=tmp_path / "run", **QUICK)
+    entry = families.Family(name, "TBM", "layers", "norm", lambda shape: {"intermediate_size": 2 * shape.width})
+    monkeypatch.setitem(families.FAMILIES, name, entry)
+    run = repflow.flow(f"config:{name},layers=2,width=32", metrics=["norm"], out=tmp_path / "run", **QUICK)
+    assert run.layers["site"].unique().tolist() == ["embed", "block.0", "block.1", "final_norm"]
+    (facts,) = run.subjects
+    assert (facts["family"], facts["kind"], facts["width"], facts["n_blocks"]) == (name, "TBM", 32, 2)
 
 
 @dataclass(frozen=True)
@@ -120,3 +135,10 @@ def test_every_metric_has_its_texts_and_a_panel() -> None:
     for metric in registry.SITE_METRICS:
         assert metric.name in QUANTITIES, f"{metric.name} needs an entry in core/quantities.py"
         assert metric.name in shown, f"{metric.name} needs a panel in studies/flow/page.py"
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    files = sorted(Path(repflow.__file__).parent.rglob("*.py"))
+    assert len(files) > 300
+    long = {path.name: n for path in files if (n := len(path.read_text(encoding="utf-8").splitlines())) > 300}
+    assert not long

@@ -21,13 +21,13 @@ SUBJECTS = ["config:pythia,layers=2,width=32", "config:mamba2,layers=2,width=32"
 SETTINGS = {
     "task": ["text", "kvpr"],
     "context": 200,
-    "examples": 6,
+    "examples": 4,
     "calibration": 2,
     "replicates": 40,
     "permutations": 19,
 }
-PARTS = 28
-"""Two subjects, two tasks, six shards of one example and a calibration each."""
+PARTS = 20
+"""Two subjects, two tasks, four shards of one example and a calibration each."""
 MOMENTS = 20
 CHAIN = 6
 PATIENCE = 30.0

@@ -41,6 +41,7 @@ def little_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_minutes_training_beats_the_tokens_frequencies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, out = data_folder(tmp_path / "data"), tmp_path / "out"
     command = ["train", "zoo", NAME, "--preset", "smoke", "--device", "cpu", "--data", str(data), "--out", str(out)]
+    command += ["--tokens", "80000", "--batch-tokens", "256"]
     assert main(command) == 0
     said = capsys.readouterr()
     assert said.out.splitlines() == [str(out / NAME / "model"), str(out / "flow" / "report.html")]
@@ -51,7 +52,7 @@ def test_a_minutes_training_beats_the_tokens_frequencies(tmp_path: Path, capsys:
     assert f"| {numbers['text']['nats']:.3f} | {numbers['text']['bits_per_byte']:.3f} |" in told
 
     run = open_run(out / "flow")
-    assert run.layers["step"].unique().tolist() == list(log_steps(234))
+    assert run.layers["step"].unique().tolist() == list(log_steps(312))
     assert run.layers["subject"].unique().tolist() == [f"zoo:{NAME}"]
     assert run.layers["site"].nunique() == 14
     assert (out / "flow" / "report.html").stat().st_size > 10_000
