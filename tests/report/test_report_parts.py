@@ -7,7 +7,8 @@ import pytest
 from page_kit import panels, unpacked
 from synthetic import TRIO, FakeRun, make_run
 
-from repflow.report import html, write_report
+from repflow.core import UnknownName
+from repflow.report import html, write_figures, write_report
 from repflow.report.answers import first_screen, folded
 from repflow.report.reading import read_all, subjects_of
 from repflow.studies.kit.saying import care
