@@ -17,6 +17,11 @@ _CARE = (
     "summaries give no statistic or threshold, these are ours, and nothing is corrected for the number of claims. What "
     "each part leaves open stands among the other answers."
 )
+_CHOICES = {
+    "hf": "read from Hugging Face's list of states,",
+    "all_tokens": "with all tokens",
+    "centred": "with centred states",
+}
 _WORDS = {HOLDS: "hold", FAILS: "fail", UNDECIDED: "are undecided", UNTESTABLE: "cannot be tested here"}
 
 
@@ -43,11 +48,15 @@ def answers(source: Source) -> list[Answer]:
     return [Answer(headline, evidence, small=small, rows=keys), care(_CARE)]
 
 
-def verdicts(found: list[Line]) -> dict[str, str]:
-    """By claim: it holds where each of its statistics does that could be tested, and fails where one does."""
+def verdicts(found: list[Line], choice: str = "") -> dict[str, str]:
+    """By claim: it holds where each of its statistics does that could be tested, and fails where one does.
+
+    `choice` names another choice; a statistic on which it has no bearing keeps its verdict.
+    """
     by_claim: dict[str, list[str]] = {}
     for line in found:
-        by_claim.setdefault(line.claim, []).append(str(line.about["verdict"]))
+        told = str(line.about[choice] or line.about["verdict"]) if choice else str(line.about["verdict"])
+        by_claim.setdefault(line.claim, []).append(told)
     return {claim: _of(told) for claim, told in by_claim.items()}
 
 
@@ -61,16 +70,11 @@ def _of(told: list[str]) -> str:
 
 
 def _hanging(found: list[Line]) -> str:
-    """Which claims turn with a choice that the paper leaves open."""
-    turned: list[str] = []
-    for name, words in (
-        ("hf", "Hugging Face's list of states"),
-        ("all_tokens", "all tokens"),
-        ("centred", "centred states"),
-    ):
-        claims = dict.fromkeys(
-            line.claim for line in found if {line.about["verdict"], line.about[name]} == {HOLDS, FAILS}
-        )
-        if claims:
-            turned.append(f"{joined(claims)} with {words}")
-    return f"The opposite comes out of {joined(turned)}." if turned else ""
+    """Which claims come out otherwise with a choice that the paper leaves open."""
+    decided, turned = verdicts(found), list[str]()
+    for name, words in _CHOICES.items():
+        others = {claim: v for claim, v in verdicts(found, name).items() if v != decided[claim] and v in (HOLDS, FAILS)}
+        told = [f"{claim} {verdict}" for claim, verdict in others.items()]
+        turned += [f"{words} {joined(told)}"] if told else []
+    said = "; ".join(turned)
+    return f"{said[:1].upper()}{said[1:]}." if said else ""

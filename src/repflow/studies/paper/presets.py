@@ -52,7 +52,7 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "quick": Preset(256, 32, (150, 300), (500,), 30, "hex4", 3, 3, _ANSWER, ("config",), 3, False, (32,), 16),
+    "quick": Preset(256, 32, (130, 200), (500,), 60, "hex4", 5, 3, _ANSWER, ("config",), 3, False, (32,), 16),
     "full": Preset(
         512, 64, (150, 300, 600), (700, 1000), 100, "hex4", 5, None, 100,
         ("config", "normal", "xavier", "kaiming", "orthogonal", "permuted"), 5, True, (16, 64, 256), 32,
@@ -156,7 +156,7 @@ def _probe(subjects: tuple[str, ...], settings: PaperSettings, preset: Preset, t
         preset.sets,
         settings.study.kvpr_data if kvpr else settings.study.mdqa_data,
         preset.keys if kvpr else "auto",
-        positions=preset.positions,
+        positions=preset.positions if kvpr or preset.items is None else min(preset.positions, preset.items),
         items=None if kvpr else preset.items,
     )
     probing = ProbingSettings(new_tokens=preset.new_tokens, seed=settings.study.seed)
