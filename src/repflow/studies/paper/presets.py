@@ -38,6 +38,9 @@ class Preset:
     kvpr_contexts: tuple[int, ...]
     mdqa_contexts: tuple[int, ...]
     sets: int
+    """Of pairs, for kvpr."""
+    questions: int
+    """For mdqa."""
     keys: Keys
     positions: int
     items: int | None
@@ -52,13 +55,13 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "quick": Preset(256, 32, (130, 200), (500,), 60, "hex4", 5, 3, _ANSWER, ("config",), 3, False, (32,), 16),
+    "quick": Preset(256, 32, (130, 200), (500,), 50, 30, "hex4", 5, 3, _ANSWER, ("config",), 3, False, (32,), 16),
     "full": Preset(
-        512, 64, (150, 300, 600), (700, 1000), 100, "hex4", 5, None, 100,
+        512, 64, (150, 300, 600), (700, 1000), 100, 100, "hex4", 5, None, 100,
         ("config", "normal", "xavier", "kaiming", "orthogonal", "permuted"), 5, True, (16, 64, 256), 32,
     ),
     "original": Preset(
-        1000, 64, (300, 1000, 2000), (1000, 2000), 100, "uuid", 5, None, 100,
+        1000, 64, (300, 1000, 2000), (1000, 2000), 100, 100, "uuid", 5, None, 100,
         ("config", "normal", "xavier", "kaiming", "orthogonal"), 3, False, (64, 256), 16,
     ),
 }  # fmt: skip
@@ -133,6 +136,7 @@ def _wanted(study: StudySettings) -> Preset:
         kvpr_contexts=study.kvpr_contexts or preset.kvpr_contexts,
         mdqa_contexts=study.mdqa_contexts or preset.mdqa_contexts,
         sets=study.sets or preset.sets,
+        questions=study.sets or preset.questions,
         keys=preset.keys if study.keys == "preset" else study.keys,
         items=None if study.mdqa_contexts else preset.items,
     )
@@ -153,7 +157,7 @@ def _probe(subjects: tuple[str, ...], settings: PaperSettings, preset: Preset, t
     read = ProbeTaskSettings(
         (task,),
         preset.kvpr_contexts if kvpr else preset.mdqa_contexts,
-        preset.sets,
+        preset.sets if kvpr else preset.questions,
         settings.study.kvpr_data if kvpr else settings.study.mdqa_data,
         preset.keys if kvpr else "auto",
         positions=preset.positions if kvpr or preset.items is None else min(preset.positions, preset.items),
