@@ -71,7 +71,7 @@ def test_help_groups_the_options_under_what_they_are_for(
     groups = re.findall(r"^([A-Z](?:.*\n)?.*):\n  \S", said.split("Options:")[1], re.MULTILINE)
     assert groups == re.findall(r"^(\S(?:.*\n)?.*):$", said.split("Options:")[1], re.MULTILINE)
     assert {"report": "Figures for papers", "flow": "What the models read"}.get(command, groups[0]) == groups[0]
-    assert len(groups) == {"report": 1, "lab": 2, "train zoo": 2, "ablate": 5}.get(command, 4)
+    assert len(groups) == {"report": 1, "lab": 2, "train zoo": 2, "ablate": 5, "flow": 5}.get(command, 4)
     assert not re.search(r"\{None\}|\[STR|default: *\)|default:\s+None|-----|│| $", said, re.MULTILINE)
     assert max(len(line) for line in said.split("Options:")[1].splitlines()) <= min(int(columns), 100)
 

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from repflow.studies.paper.rows import ClaimRow
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -46,7 +44,7 @@ def heading(line: Line) -> tuple[str, str, str]:
 def read_claims(run: "RunLike") -> "pd.DataFrame | None":
     """The table of claims; None where the run has none."""
     table = getattr(run, "table", None)
-    frame = table("claims", ClaimRow) if table else None
+    frame = table("claims") if table else None
     return None if frame is None or frame.empty else frame
 
 

@@ -121,7 +121,10 @@ def _times(parts: Sequence[Part], timed: Sequence[_Timed], models: int) -> list[
     lines = [f"  {part.name:12s}{tokens(part) * models / 1e6:8.2f} M tokens{told[part.name]:>9s}" for part in parts]
     whole = told_time(sum(found.values())) if timed else "?"
     left = models - len(timed)
-    return [*lines, f"  {'in all':12s}{'':17s}{whole:>9s}" + (f", without {left} models" if left else "")]
+    return [
+        *lines,
+        f"  {'in all':12s}{'':17s}{whole:>9s}" + (f", without {left} model{'s' * (left > 1)}" if left else ""),
+    ]
 
 
 def _room(parts: Sequence[Part], timed: Sequence[_Timed]) -> list[str]:
