@@ -50,6 +50,8 @@ class Head:
     """The label of the subject with which the lines are hidden."""
     code: bool = False
     """True for what is typed, as a change in its short form."""
+    words: bool = False
+    """True for a sentence, which may take several lines."""
 
 
 @dataclass(frozen=True, slots=True)

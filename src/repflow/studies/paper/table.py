@@ -19,11 +19,11 @@ def claims_table(source: Source, claims: Iterable[frames.Line]) -> Table:
     """Every claim; readings that cannot be tested for the same reason share a line."""
     subjects = {subject.label: subject for subject in source.subjects}
     groups = tuple(
-        Group(tuple(_lines(mine, subjects)), Head(claim, CLAIMS.get(claim, "")))
+        Group(tuple(_lines(mine, subjects)), Head(claim, CLAIMS.get(claim, ""), words=True))
         for claim, mine in grouped(claims, lambda line: line.claim)
     )
-    alternatives = (Heading(f"with {title}", _MEANING, words=True) for _, title in frames.ALTERNATIVES)
-    headings = (Heading("verdict", words=True), *alternatives, Heading("model by model", words=True))
+    alternatives = (Heading(f"with {title}", _MEANING) for _, title in frames.ALTERNATIVES)
+    headings = (Heading("verdict"), *alternatives, Heading("model by model", words=True))
     return Table(("claim", "statistic that decides"), headings, groups)
 
 
@@ -39,20 +39,20 @@ def _lines(found: Iterable[frames.Line], subjects: dict[str, Subject]) -> Iterab
         idle = [line for line in group if line.about["verdict"] == UNTESTABLE]
         for reason, lines in grouped(idle, lambda line: str(line.about["reason"])):
             where = joined(filter(None, (line.where for line in lines)))
-            nothing = (TableCell("–", words=True),) * len(frames.ALTERNATIVES)
+            nothing = (TableCell("–"),) * len(frames.ALTERNATIVES)
             last = TableCell(reason, where, faint=True, words=True)
-            yield Line((TableCell(UNTESTABLE, faint=True, words=True), *nothing, last), Head(statistic, must))
+            yield Line((TableCell(UNTESTABLE, faint=True), *nothing, last), Head(statistic, must, words=True))
 
 
 def _line(line: frames.Line, statistic: str, small: str, subjects: dict[str, Subject]) -> Line:
     about = line.about
     verdicts = (_verdict(str(about[name])) for name, _ in frames.ALTERNATIVES)
     last = TableCell(_models(line, subjects), str(about["reason"]), words=True)
-    return Line((_verdict(str(about["verdict"])), *verdicts, last), Head(statistic, small))
+    return Line((_verdict(str(about["verdict"])), *verdicts, last), Head(statistic, small, words=True))
 
 
 def _verdict(verdict: str) -> TableCell:
-    return TableCell(verdict or "–", fill=FILLS.get(verdict, ""), faint=not verdict, words=True)
+    return TableCell(verdict or "–", fill=FILLS.get(verdict, ""), faint=not verdict)
 
 
 def _models(line: frames.Line, subjects: dict[str, Subject]) -> str:

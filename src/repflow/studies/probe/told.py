@@ -35,14 +35,18 @@ _SOME = {UNKNOWN: "Some probes have no interval", LEVEL: "Some places are read a
 
 
 def answers(source: Source) -> list[Answer]:
-    """Of the first task and context, target by target; flow guesses in a run without probes, where it has rows."""
+    """Of the first task and context, target by target, values first.
+
+    In a run without probes flow guesses, where it has rows.
+    """
     found: Probes | None = source.parts.get("probe")
     if found is None or not found.scenes:
         return _open(source) if source.layers.empty else []
     scene = found.scenes[0]
     own = in_scene(found.summary, scene)
     own = own[own["baseline_of"].isna()]
-    made = [answer for target in found.targets for answer in _of_target(source, own[own["target"] == target])]
+    targets = sorted(found.targets, key=lambda target: target != "value")
+    made = [answer for target in targets for answer in _of_target(source, own[own["target"] == target])]
     made += [*_telling(source, found, scene), *_nothing(source, own)]
     return [*made, care(_care(found, scene, own))] if made else []
 
