@@ -18,8 +18,6 @@ export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: study test lint types imports unit docs bench figures clean
 
-# Threads that wait asleep: where another program has a core, waiting at full speed makes small models many times slower.
-study: export OMP_WAIT_POLICY := passive
 study: $(VENV)/.user
 	@test ! -e $(RUN) || test -e $(RUN)/run.json || { echo "$(RUN) is no run directory; move it away"; exit 2; }
 	$(BIN)/repflow paper --preset quick --out $(RUN) --resume

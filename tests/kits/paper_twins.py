@@ -24,8 +24,7 @@ NEED = {
     ("C2", "share of the trained likeness that drawn weights show, late third, the family's own scheme"): ("<", 0.2),
     ("C3", "inter-token cosine of the early third, changed less as it is"): ("<", -0.05),
     ("D3", "1 less the largest transition of any block, token and channel (rho)"): (">", 1e-6),
-    ("D3", "memory of an input over its bound rho^k, the largest of all blocks and k"): ("<", 1 + 1e-6),
-    ("E1", "accuracy at the best site less the last block"): (">", 0.0),
+    ("E1", "accuracy at the best site less the last block"): (">", 0.02),
     ("F1", "inter-token cosine, highest of the early third"): (">", 0.8),
     ("F1", "inter-token cosine, mean of the last quarter of depth"): (">", 0.7),
     ("F1", "accuracy at the best site less the last block"): (">", 0.15),
@@ -76,7 +75,9 @@ def statistic(text: str, depth: np.ndarray, values: np.ndarray) -> np.ndarray:
     return {
         "mean of the middle third of depth": lambda: middle.mean(0),
         "mean of the middle third less the last layer": lambda: middle.mean(0) - values[-1],
-        "standard deviation over the layers, early third less late third": lambda: early.std(0) - late.std(0),
+        "standard deviation over the layers, early third less late third": lambda: (
+            early.std(0, ddof=1) - late.std(0, ddof=1)
+        ),
         "mean of the first two thirds of depth": lambda: most.mean(0),
         "mean of the first two thirds less the last layer": lambda: most.mean(0) - values[-1],
         "mean of the early third, Transformers beside state-space models": lambda: early.mean(0),

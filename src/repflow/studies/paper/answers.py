@@ -41,8 +41,8 @@ def answers(source: Source) -> list[Answer]:
     headline = f"{count} of the paper's {len(found)} claims hold here"
     evidence = f"{'; '.join(told)}. {_hanging(list(lines(claims)))}".strip()
     small = (
-        f"A claim holds where each of its statistics does, in every model; {len(source.subjects)} models "
-        f"({joined(kinds)}), one training each."
+        "A claim holds where each of its statistics that could be tested does, in every model; "
+        f"{len(source.subjects)} models ({joined(kinds)}), one training each."
     )
     keys = [{"table": "claims", "claim": claim, "verdict": verdict} for claim, verdict in found.items()]
     return [Answer(headline, evidence, small=small, rows=keys), care(_CARE)]

@@ -162,6 +162,7 @@ def _counted(judged: Sequence[Judged], name: str) -> tuple[str, str, int]:
 
 def _compared(statistic: Statistic, judged: Sequence[Judged], name: str) -> tuple[str, str, int]:
     """Whether every model of one kind lies beyond every one of the other, over their whole intervals."""
+    judged = [each for each in judged if not math.isnan(each.row.value)]
     first, second = ([_ends(each, name) for each in judged if each.row.kind == kind] for kind in statistic.kinds)
     models = len(first) + len(second)
     if not first or not second:

@@ -58,8 +58,9 @@ class Curve:
         return self._of(above, to).mean(axis=0)
 
     def spread(self, above: float, to: float) -> np.ndarray:
-        """Standard deviation over these layers."""
-        return self._of(above, to).std(axis=0)
+        """Standard deviation over these layers; undefined of fewer than two."""
+        mine = self._of(above, to)
+        return mine.std(axis=0, ddof=1) if len(mine) > 1 else np.full(mine.shape[1], np.nan)
 
     def highest(self, above: float, to: float) -> np.ndarray:
         """The largest of these layers."""

@@ -15,7 +15,7 @@ from repflow.models import Loaded, SubjectSpec, load
 from repflow.models.spec import source_kind
 from repflow.studies.kit.preflight import subject_specs
 from repflow.studies.kit.progress import told_time
-from repflow.studies.paper.presets import Part, parts_of, subjects_of
+from repflow.studies.paper.presets import Part, checked_parts, subjects_of
 from repflow.studies.paper.settings import PaperSettings
 from repflow.studies.paper.work import tokens
 
@@ -53,8 +53,8 @@ def plan_paper(settings: PaperSettings, progress: "Progress") -> str:
     A model that is neither here nor in the cache of the hub is planned for without time; what it would download is said
     where the hub can be reached.
     """
+    parts = checked_parts(settings)
     specs = subject_specs(subjects_of(settings))
-    parts = parts_of(settings)
     timed: list[_Timed] = []
     absent: list[str] = []
     for spec in specs:
@@ -136,7 +136,7 @@ def _room(parts: Sequence[Part], timed: Sequence[_Timed]) -> list[str]:
     features = max((_features(part, timed) for part in probes), default=0.0)
     free = shutil.disk_usage(Path.cwd()).free
     return [
-        f"memory: {(weights + _BESIDE) / _MIB:,.0f} MiB (the largest model {weights / _MIB:,.0f})",
+        f"memory: {(weights + _BESIDE) / _MIB:,.0f} MiB (the largest of {len(timed)} models {weights / _MIB:,.1f})",
         f"disk: {(features + _TABLES * len(timed)) / _MIB:,.0f} MiB while probes are trained, {free / _MIB:,.0f} free",
     ]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from repflow.core import local_path
 from repflow.studies.ablate.settings import AblateMeasureSettings, AblateSettings, ChangeSettings
 from repflow.studies.attribute.settings import AttributeSettings, AttributionSettings
 from repflow.studies.dynamics.settings import DynamicsMeasureSettings, DynamicsSettings
@@ -127,6 +128,27 @@ def parts_of(settings: PaperSettings) -> tuple[Part, ...]:
     return tuple(Part(name, name.partition("-")[0], makers[name]()) for name in PARTS if name in study.parts)
 
 
+def checked_parts(settings: PaperSettings) -> tuple[Part, ...]:
+    """The same, with every model and file looked up before anything is measured or replaced. Raises a CallerError."""
+    from repflow.studies.kit.preflight import subject_specs
+    from repflow.studies.kit.tasks import assignments
+    from repflow.studies.probe.reading import probe_assignments
+    from repflow.tasks.files import check_file
+
+    subject_specs(subjects_of(settings))
+    study = settings.study
+    for name in filter(None, (*study.text, study.kvpr_data, study.mdqa_data)):
+        if not name.startswith("hf:") and not local_path(name).is_dir():
+            check_file(local_path(name))
+    parts = parts_of(settings)
+    for part in parts:
+        if part.study == "probe":
+            probe_assignments(part.settings)
+        else:
+            assignments(part.settings.task)
+    return parts
+
+
 def _wanted(study: StudySettings) -> Preset:
     preset = PRESETS[study.preset]
     return replace(
@@ -137,7 +159,7 @@ def _wanted(study: StudySettings) -> Preset:
         mdqa_contexts=study.mdqa_contexts or preset.mdqa_contexts,
         sets=study.sets or preset.sets,
         questions=study.sets or preset.questions,
-        keys=preset.keys if study.keys == "preset" else study.keys,
+        keys=study.keys if study.keys != "preset" else "auto" if study.kvpr_data else preset.keys,
         items=None if study.mdqa_contexts else preset.items,
     )
 

@@ -59,7 +59,10 @@ def along(
     if curve is None:
         return ()
     task, context = _where(runs[part].layers, label)
-    return [Reading(part, task, context, curve.of(statistic))]
+    number = curve.of(statistic)
+    if np.isnan(number.value):
+        return [Reading(part, task, context, None, reason="too few blocks for thirds of depth")]
+    return [Reading(part, task, context, number)]
 
 
 def path(metric: str) -> Callable[[Runs, str, Choice], Sequence[Reading]]:
@@ -131,6 +134,8 @@ def changed(third: str) -> Callable[[Runs, str, Choice], Sequence[Reading]]:
         )
         return [
             _reading("ablate", row, "difference", "difference_low", "difference_high", detail=str(row["what"]))
+            if any(row[f"difference{end}"] != 0 for end in ("", "_low", "_high"))
+            else _without("ablate", row, "the change changes nothing in it here", str(row["what"]))
             for row in rows
             if row["what"].startswith(("norm_", "attention_"))
         ]
@@ -140,31 +145,16 @@ def changed(third: str) -> Callable[[Runs, str, Choice], Sequence[Reading]]:
 
 def contraction(runs: Runs, label: str, choice: Choice) -> Sequence[Reading]:
     """1 less the largest transition of all blocks: no estimate but an extreme, which other text may exceed."""
-    return _largest(runs, label, choice, "rho", lambda row: float(row["measured"]), lambda rho: 1 - rho)
-
-
-def memory(runs: Runs, label: str, choice: Choice) -> Sequence[Reading]:
-    """How close what is left of an input comes to its bound, at its closest."""
-    return _largest(runs, label, choice, "memory", lambda row: float(row["use"]), lambda use: use)
-
-
-def _largest(
-    runs: Runs,
-    label: str,
-    choice: Choice,
-    name: str,
-    of: Callable[[dict[str, Any]], float],
-    told: Callable[[float], float],
-) -> Sequence[Reading]:
     del choice
     if "dynamics" not in runs:
         return ()
-    rows = _of(runs["dynamics"].table("bounds", BoundRow), subject=label, name=name)
+    rows = _of(runs["dynamics"].table("bounds", BoundRow), subject=label, name="rho")
+    rows = [row for row in rows if row["measured"] is not None]
     if not rows:
         return ()
-    row = max(rows, key=of)
-    value = told(of(row))
-    number = Number(value, value, value, 0)
+    row = max(rows, key=lambda each: float(each["measured"]))
+    left = 1 - float(row["measured"])
+    number = Number(left, left, left, 0)
     return [
         Reading("dynamics", str(row["task"]), int(row["context"]), number, reason="of the tokens read, no estimate")
     ]
@@ -203,7 +193,7 @@ def _probed(part: str, row: dict[str, Any], value: str, low: str, high: str) -> 
     if row["verdict"] != ABOVE:
         reason = "no site is above chance" if row["verdict"] == LEVEL else "no interval: too few held out"
         return Reading(part, str(row["task"]), int(row["context"]), None, where, reason, blocks)
-    if not row["answered_low"] > 0:
+    if not (row["answered_low"] or 0) > 0:
         return Reading(part, str(row["task"]), int(row["context"]), None, where, "it does not answer", blocks)
     return _reading(part, row, value, low, high, detail=where, blocks=blocks)
 
@@ -233,5 +223,5 @@ def _reading(
     return Reading(part, str(row["task"]), int(row["context"]), number, detail, blocks=blocks)
 
 
-def _without(part: str, row: dict[str, Any], reason: str) -> Reading:
-    return Reading(part, str(row["task"]), int(row["context"]), None, reason=reason)
+def _without(part: str, row: dict[str, Any], reason: str, detail: str = "") -> Reading:
+    return Reading(part, str(row["task"]), int(row["context"]), None, detail, reason)

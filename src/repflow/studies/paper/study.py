@@ -23,6 +23,10 @@ class Paper(Study):
     name = "paper"
     heading = "The paper's claims on {subjects}"
     plans = True
+    naming = (
+        "Models, named before the options: hub id, local directory, file.gguf, zoo:NAME or "
+        "config:FAMILY[,key=value]...; their weights are drawn anew by the study itself."
+    )
     purpose = "make the whole study of the paper on any models, and say which of its claims hold"
     told = frozenset({"claim"})
     tables: ClassVar[Mapping[str, type]] = {"claims": ClaimRow}
