@@ -58,7 +58,7 @@ def killed(directory: Path, kept: int, after: float) -> bool:
     child = start(directory)
     deadline = time.monotonic() + PATIENCE
     while parts(directory) < kept and not (directory / "layers.parquet").exists() and time.monotonic() < deadline:
-        time.sleep(0.004)
+        time.sleep(0.001)
     time.sleep(after)
     os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -90,7 +90,7 @@ def main(folder: Path) -> None:
     kills = []
     for moment in range(MOMENTS):
         directory = folder / f"killed-{moment}"
-        met = killed(directory, round(moment * PARTS / (MOMENTS - 1)), draw.uniform(0, 1.5) * step)
+        met = killed(directory, round(moment * PARTS / (MOMENTS - 1)), draw.uniform(0, 1) * step)
         kept = parts(directory)
         finished = ended_well(start(directory))
         kills.append({"met": met, "parts": kept, "same": finished and same(whole, directory)})
